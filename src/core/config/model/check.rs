@@ -1,0 +1,370 @@
+//! Virtual services, the servers behind them and how these are probed.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Family, Script};
+use crate::core::time::Interval;
+
+/// What the check process acts on, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CheckConfig {
+    /// `virtual_server` blocks.
+    pub virtual_servers: Vec<VirtualServer>,
+    /// `virtual_server_group` blocks.
+    pub groups: Vec<VirtualServerGroup>,
+    /// `SSL` block: client key and certificates of SSL_GET.
+    pub tls: TlsIdentity,
+}
+
+/// The `SSL` block.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsIdentity {
+    /// `password` of the key.
+    pub password: Option<String>,
+    /// `ca`: file.
+    pub ca: Option<String>,
+    /// `certificate`: file.
+    pub certificate: Option<String>,
+    /// `key`: file.
+    pub key: Option<String>,
+}
+
+/// What a `virtual_server` block names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// An address and a port (0: every port).
+    Address {
+        /// Address and port.
+        address: SocketAddr,
+        /// Protocol.
+        protocol: Protocol,
+    },
+    /// Packets that the firewall has marked.
+    Fwmark {
+        /// The mark.
+        mark: u32,
+        /// `ip_family`, else that of the first real server.
+        family: Family,
+    },
+    /// Every entry of a `virtual_server_group`.
+    Group {
+        /// Its name.
+        name: String,
+        /// Protocol of its addresses.
+        protocol: Protocol,
+    },
+}
+
+/// One entry of a `virtual_server_group`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupEntry {
+    /// `ADDRESS[-RANGE] PORT`: one entry for each address.
+    Addresses {
+        /// First address and the port.
+        first: SocketAddr,
+        /// How many consecutive addresses, at least 1.
+        count: u32,
+    },
+    /// `fwmark N`.
+    Fwmark(u32),
+}
+
+/// A `virtual_server_group`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualServerGroup {
+    /// Its name.
+    pub name: String,
+    /// In the order of the file.
+    pub entries: Vec<GroupEntry>,
+}
+
+/// Transport protocol of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// 6.
+    Tcp,
+    /// 17.
+    Udp,
+    /// 132.
+    Sctp,
+}
+
+impl Protocol {
+    /// The number in the IP header.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+
+    /// Upper-case name, as the dialect and `ipvsadm` write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        }
+    }
+}
+
+/// `lb_kind`: how a packet gets to the real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Forwarding {
+    /// `NAT`.
+    Masquerade,
+    /// `DR`.
+    DirectRouting,
+    /// `TUN`.
+    Tunnel(Tunnel),
+}
+
+/// Encapsulation of `lb_kind TUN`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tunnel {
+    /// IP in IP.
+    Ipip,
+    /// Generic UDP encapsulation to a port.
+    Gue {
+        /// UDP port.
+        port: u16,
+        /// Checksums.
+        checksum: TunnelChecksum,
+    },
+    /// Generic routing encapsulation.
+    Gre {
+        /// Checksums.
+        checksum: TunnelChecksum,
+    },
+}
+
+/// Checksum option of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum TunnelChecksum {
+    /// `nocsum`.
+    #[default]
+    None,
+    /// `csum`.
+    Outer,
+    /// `remcsum` (GUE only).
+    Remote,
+}
+
+/// Kernel scheduler of a service with its flags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduler {
+    /// Kernel name: `rr`, `wrr`, `lc`, `wlc`, `lblc`, `lblcr`, `sh`, `mh`, `dh`, `fo`, `ovf`, `sed`, `nq`, `twos`.
+    pub name: String,
+    /// IP_VS_SVC_F_SCHED1 (0x08), SCHED2 (0x10), SCHED3 (0x20): `sh-port`, `sh-fallback`, `mh-…`, `flag-N`.
+    pub flags: u32,
+}
+
+/// `persistence_timeout` and its companions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Persistence {
+    /// Seconds.
+    pub timeout: u32,
+    /// `persistence_granularity` as a prefix length: 32 or 128 for single clients.
+    pub granularity: u8,
+    /// `persistence_engine`: `sip`.
+    pub engine: Option<String>,
+}
+
+/// `uthreshold` and `lthreshold`: connections; 0 for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Thresholds {
+    /// No new connections above this.
+    pub upper: u32,
+    /// New connections again below this.
+    pub lower: u32,
+}
+
+/// A `virtual_server`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualServer {
+    /// What it names.
+    pub target: Target,
+    /// `lb_algo`.
+    pub scheduler: Scheduler,
+    /// `ops`: one packet, one schedule (UDP).
+    pub one_packet: bool,
+    /// `lb_kind`: of real servers that name none.
+    pub forwarding: Forwarding,
+    /// `persistence_timeout`.
+    pub persistence: Option<Persistence>,
+    /// `quorum`: total weight of live servers needed.
+    pub quorum: u32,
+    /// `hysteresis`.
+    pub hysteresis: u32,
+    /// `quorum_up`.
+    pub quorum_up: Option<Script>,
+    /// `quorum_down`.
+    pub quorum_down: Option<Script>,
+    /// `sorry_server`: gets the traffic while there is no quorum.
+    pub sorry_server: Option<SorryServer>,
+    /// `alpha`: servers start as down.
+    pub alpha: bool,
+    /// `omega`: run the down scripts at the end of the process.
+    pub omega: bool,
+    /// `ha_suspend`: probe only while the address is on this node.
+    pub ha_suspend: bool,
+    /// `real_server` blocks, in order.
+    pub real_servers: Vec<RealServer>,
+}
+
+/// `sorry_server` with its options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SorryServer {
+    /// Where.
+    pub address: SocketAddr,
+    /// `sorry_server_lvs_method`, else the service's.
+    pub forwarding: Forwarding,
+    /// `sorry_server_inhibit`: stays in the table with weight 0.
+    pub inhibit: bool,
+}
+
+/// A `real_server`. Defaults of the enclosing service are already worked in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RealServer {
+    /// Address and port (0: the service's port, whatever it is).
+    pub address: SocketAddr,
+    /// `weight`.
+    pub weight: u32,
+    /// `lb_kind` / `lvs_method`.
+    pub forwarding: Forwarding,
+    /// `inhibit_on_failure`: weight 0 instead of removal.
+    pub inhibit_on_failure: bool,
+    /// `uthreshold` / `lthreshold`.
+    pub thresholds: Thresholds,
+    /// `notify_up`.
+    pub notify_up: Option<Script>,
+    /// `notify_down`.
+    pub notify_down: Option<Script>,
+    /// Probes; the server is up when all of them succeed.
+    pub checkers: Vec<Checker>,
+}
+
+/// One probe of a real server with its timing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Checker {
+    /// What it does.
+    pub probe: Probe,
+    /// `delay_loop`: from probe to probe.
+    pub delay_loop: Interval,
+    /// `retry`: failures tolerated after the first.
+    pub retry: u32,
+    /// `delay_before_retry`: from a failure to the next probe.
+    pub delay_before_retry: Interval,
+    /// `warmup`: upper bound of the random wait before the first probe.
+    pub warmup: Interval,
+    /// `alpha`: bad until proved good.
+    pub alpha: bool,
+    /// `log_all_failures`.
+    pub log_all_failures: bool,
+}
+
+/// What a probe does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Probe {
+    /// `TCP_CHECK`: the connection succeeds.
+    Tcp(Connect),
+    /// `HTTP_GET` and `SSL_GET`.
+    Http(HttpProbe),
+    /// `MISC_CHECK`: a program's exit status.
+    Misc(MiscProbe),
+}
+
+/// Where and how a probe connects.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Connect {
+    /// `connect_ip` and `connect_port`, else the real server's.
+    pub destination: SocketAddr,
+    /// `bindto` and `bind_port`.
+    pub source: Option<(Option<IpAddr>, u16)>,
+    /// `bind_if`.
+    pub interface: Option<String>,
+    /// `fwmark` of the probe's packets.
+    pub fwmark: u32,
+    /// `connect_timeout`.
+    pub timeout: Interval,
+}
+
+/// `HTTP_GET` and `SSL_GET`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HttpProbe {
+    /// Where and how.
+    pub connect: Connect,
+    /// TLS, for SSL_GET.
+    pub tls: Option<TlsProbe>,
+    /// `http_protocol`.
+    pub version: HttpVersion,
+    /// `url` blocks, at least one; one request for each.
+    pub urls: Vec<Url>,
+    /// `fast_recovery`: the first success after a failure is enough.
+    pub fast_recovery: bool,
+}
+
+/// TLS of an SSL_GET.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TlsProbe {
+    /// `enable_sni`: name the virtual host in the handshake.
+    pub sni: bool,
+    /// `tls_compliant`: a connection that ends without a closing alert is a failure.
+    pub compliant: bool,
+}
+
+/// `http_protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum HttpVersion {
+    /// `1.0`.
+    #[default]
+    V1_0,
+    /// `1.1`.
+    V1_1,
+    /// `1.0C`: 1.0 with `Connection: close`.
+    V1_0Close,
+    /// `1.1C`: 1.1 with `Connection: close`.
+    V1_1Close,
+}
+
+/// A `url` block: one request and what its answer must be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Url {
+    /// `path`.
+    pub path: String,
+    /// `virtualhost` of the url, else the check's, else the server's, else the service's.
+    pub virtualhost: Option<String>,
+    /// `digest`: MD5 of the body.
+    pub digest: Option<[u8; 16]>,
+    /// `status_code`: inclusive ranges; 200..=299 unless configured.
+    pub status: Vec<(u16, u16)>,
+    /// `regex` with its options.
+    pub regex: Option<Regex>,
+}
+
+/// `regex` and its options.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Regex {
+    /// Perl-compatible pattern.
+    pub pattern: String,
+    /// `regex_no_match`: a match is a failure.
+    pub negate: bool,
+    /// `regex_options`, names as written.
+    pub options: Vec<String>,
+    /// `regex_min_offset`: where in the body a match may start.
+    pub min_offset: usize,
+    /// `regex_max_offset`: where in the body a match must have ended; 0 for no limit.
+    pub max_offset: usize,
+}
+
+/// `MISC_CHECK`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MiscProbe {
+    /// `misc_path`.
+    pub script: Script,
+    /// `misc_timeout`.
+    pub timeout: Interval,
+    /// `misc_dynamic`: exit status 2..=255 sets the weight to status - 2.
+    pub dynamic: bool,
+}

@@ -1,0 +1,368 @@
+//! Virtual routers, their groups and the scripts they track.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::{Family, Script};
+use crate::core::time::Interval;
+
+/// What the vrrp process acts on, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VrrpConfig {
+    /// `vrrp_instance` blocks.
+    pub instances: Vec<Instance>,
+    /// `vrrp_sync_group` blocks.
+    pub sync_groups: Vec<SyncGroup>,
+    /// `vrrp_script` blocks.
+    pub scripts: Vec<TrackScript>,
+}
+
+/// The number of a virtual router, 1..=255.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vrid(u8);
+
+impl Vrid {
+    /// `None` for 0 (RFC 9568 section 5.2.3).
+    pub const fn new(number: u8) -> Option<Self> {
+        if number == 0 {
+            None
+        } else {
+            Some(Self(number))
+        }
+    }
+
+    /// 1..=255.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for Vrid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A VRRP priority (RFC 9568 section 5.2.4): 0 resigns, 255 owns the address, 1..=254 compete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// Sent by a master that stops.
+    pub const RESIGN: Self = Self(0);
+    /// The router that owns the addresses.
+    pub const OWNER: Self = Self(255);
+    /// When nothing is configured.
+    pub const DEFAULT: Self = Self(100);
+
+    /// Any value of the field.
+    pub const fn new(value: u8) -> Self {
+        Self(value)
+    }
+
+    /// 0..=255.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// Whether this is the address owner's.
+    pub const fn is_owner(self) -> bool {
+        self.0 == 255
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The protocol version of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum VrrpVersion {
+    /// RFC 3768.
+    #[default]
+    V2,
+    /// RFC 9568.
+    V3,
+}
+
+impl VrrpVersion {
+    /// 2 or 3.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::V2 => 2,
+            Self::V3 => 3,
+        }
+    }
+}
+
+/// `state`: what an instance hopes for. It decides nothing but the log and the first wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InitialState {
+    /// `state MASTER`.
+    Master,
+    /// `state BACKUP`.
+    #[default]
+    Backup,
+}
+
+/// `nopreempt` and `preempt_delay`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preemption {
+    /// Take over from a master of lower priority, after the delay.
+    After(Interval),
+    /// `nopreempt`.
+    Never,
+}
+
+impl Default for Preemption {
+    fn default() -> Self {
+        Self::After(Interval::ZERO)
+    }
+}
+
+/// `authentication` (version 2 only).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Authentication {
+    /// None.
+    #[default]
+    None,
+    /// `auth_type PASS`: eight bytes, padded with zeros.
+    Password([u8; 8]),
+    /// `auth_type AH`: accepted, not acted on yet.
+    Header([u8; 8]),
+}
+
+/// How adverts travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// To a group on the instance's interface.
+    Multicast {
+        /// 224.0.0.18 or ff02::12 unless configured otherwise.
+        group: IpAddr,
+    },
+    /// To each peer by itself.
+    Unicast {
+        /// In the order of the file; may be empty (a lone router).
+        peers: Vec<UnicastPeer>,
+        /// `unicast_ttl`: 255 unless configured.
+        ttl: u8,
+        /// `check_unicast_src`: accept adverts of configured peers only.
+        check_source: bool,
+    },
+}
+
+/// One line of `unicast_peer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnicastPeer {
+    /// Where to.
+    pub address: IpAddr,
+    /// `min_ttl`: smallest TTL to accept.
+    pub min_ttl: Option<u8>,
+    /// `max_ttl`: largest TTL to accept.
+    pub max_ttl: Option<u8>,
+}
+
+/// An address that comes and goes with the master state: one line of `virtual_ipaddress`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VirtualAddress {
+    /// The address itself.
+    pub address: IpAddr,
+    /// Prefix length; the dialect's default is a host address.
+    pub prefix: u8,
+    /// `dev`, else the instance's interface; `None` only when neither is given.
+    pub interface: Option<String>,
+    /// `label`.
+    pub label: Option<String>,
+    /// `scope` as the kernel's number: 0 global, 253 link, 254 host.
+    pub scope: u8,
+    /// `brd` / `broadcast`.
+    pub broadcast: Option<IpAddr>,
+    /// `peer` of a point-to-point address.
+    pub peer: Option<IpAddr>,
+    /// `no_track`: losing it does not end the master state.
+    pub no_track: bool,
+}
+
+/// Gratuitous ARP and unsolicited neighbour advertisement schedule (`garp_…`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GarpSchedule {
+    /// `garp_master_delay`: from the first burst to the second; zero for no second burst.
+    pub delay: Interval,
+    /// `garp_master_repeat`: announcements of each address in a burst.
+    pub repeat: u32,
+    /// `garp_master_refresh`: period of later bursts; zero for none.
+    pub refresh: Interval,
+    /// `garp_master_refresh_repeat`.
+    pub refresh_repeat: u32,
+    /// `garp_lower_prio_delay`: second burst after an advert of a lower priority.
+    pub lower_priority_delay: Interval,
+    /// `garp_lower_prio_repeat`: announcements at once after such an advert.
+    pub lower_priority_repeat: u32,
+    /// `garp_interval`: least time between two announcements on one interface.
+    pub interval: Interval,
+    /// `gna_interval`: the same for IPv6.
+    pub gna_interval: Interval,
+}
+
+impl Default for GarpSchedule {
+    fn default() -> Self {
+        Self {
+            delay: Interval::from_secs(5),
+            repeat: 5,
+            refresh: Interval::ZERO,
+            refresh_repeat: 1,
+            lower_priority_delay: Interval::from_secs(5),
+            lower_priority_repeat: 5,
+            interval: Interval::ZERO,
+            gna_interval: Interval::ZERO,
+        }
+    }
+}
+
+/// What a tracked object does to the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TrackEffect {
+    /// Weight 0: FAULT while it is bad.
+    Fault,
+    /// Weight 0 `reverse`: FAULT while it is good.
+    FaultWhenGood,
+    /// Weight above 0: added to the priority while good. Below 0: subtracted while bad.
+    /// `reverse` is already worked in by negation. -253..=253, never 0.
+    Weight(i16),
+}
+
+/// One line of `track_interface`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackedInterface {
+    /// Name of the interface.
+    pub name: String,
+    /// What it does.
+    pub effect: TrackEffect,
+}
+
+/// One line of `track_script`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackedScript {
+    /// Name of a `vrrp_script`.
+    pub name: String,
+    /// What it does: the line's weight, else the script's.
+    pub effect: TrackEffect,
+}
+
+/// A `vrrp_script`: run at an interval; exit status 0 is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackScript {
+    /// Its name in `track_script`.
+    pub name: String,
+    /// The command.
+    pub script: Script,
+    /// `interval`: from start to start.
+    pub interval: Interval,
+    /// `timeout`: longer counts as failure; the interval when not configured.
+    pub timeout: Interval,
+    /// `weight` / `reverse`, for lines that give none.
+    pub effect: TrackEffect,
+    /// `rise`: successes needed to become good.
+    pub rise: u32,
+    /// `fall`: failures needed to become bad.
+    pub fall: u32,
+    /// `init_fail`: bad until proved good.
+    pub init_fail: bool,
+}
+
+/// The scripts run at a change of state.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NotifyScripts {
+    /// `notify_master`.
+    pub master: Option<Script>,
+    /// `notify_backup`.
+    pub backup: Option<Script>,
+    /// `notify_fault`.
+    pub fault: Option<Script>,
+    /// `notify_stop`.
+    pub stop: Option<Script>,
+    /// `notify_deleted`: run instead of the fault script when a reload removes the instance.
+    pub deleted: Option<Script>,
+    /// `notify_master_rx_lower_pri`.
+    pub master_rx_lower_priority: Option<Script>,
+    /// `notify`: run at each change, with arguments appended.
+    pub any: Option<Script>,
+}
+
+/// A `vrrp_instance`: one virtual router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Name in the file and the log.
+    pub name: String,
+    /// `interface`; absent only with unicast and a source address.
+    pub interface: Option<String>,
+    /// `virtual_router_id`.
+    pub vrid: Vrid,
+    /// Of the adverts: that of the first virtual address (or `native_ipv6`).
+    pub family: Family,
+    /// `version`, else `vrrp_version`; IPv6 is always version 3 unless version 2 is asked for.
+    pub version: VrrpVersion,
+    /// `state`.
+    pub initial_state: InitialState,
+    /// `priority`, 1..=255.
+    pub priority: Priority,
+    /// `advert_int`.
+    pub advert_interval: Interval,
+    /// `authentication`.
+    pub authentication: Authentication,
+    /// Multicast or unicast.
+    pub transport: Transport,
+    /// `mcast_src_ip` / `unicast_src_ip`; else the interface's primary address.
+    pub source: Option<IpAddr>,
+    /// `virtual_ipaddress`: announced and sent in adverts.
+    pub addresses: Vec<VirtualAddress>,
+    /// `virtual_ipaddress_excluded`: announced, not sent in adverts.
+    pub excluded_addresses: Vec<VirtualAddress>,
+    /// `nopreempt` / `preempt_delay`.
+    pub preemption: Preemption,
+    /// `garp_…`.
+    pub garp: GarpSchedule,
+    /// `track_interface`.
+    pub track_interfaces: Vec<TrackedInterface>,
+    /// `track_script`.
+    pub track_scripts: Vec<TrackedScript>,
+    /// `dont_track_primary`: the instance's own interface may go down without FAULT.
+    pub dont_track_primary: bool,
+    /// `notify…`.
+    pub notify: NotifyScripts,
+    /// `strict_mode`, else `vrrp_strict`.
+    pub strict: bool,
+    /// `skip_check_adv_addr`.
+    pub skip_check_adv_addr: bool,
+    /// `lower_prio_no_advert`: stay silent at an advert of a lower priority (RFC 5798).
+    pub lower_priority_no_advert: bool,
+    /// `higher_prio_send_advert`: one more advert before yielding.
+    pub higher_priority_send_advert: bool,
+    /// `owner_ignore_adverts`.
+    pub owner_ignores_adverts: bool,
+    /// `v3_checksum_as_v2`: send the checksum without pseudo header, as RFC 9568 has it.
+    pub v3_checksum_as_v2: bool,
+    /// `down_timer_adverts`.
+    pub down_timer_adverts: u8,
+    /// `notify_priority_changes`.
+    pub notify_priority_changes: bool,
+}
+
+/// A `vrrp_sync_group`: instances that move together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncGroup {
+    /// Name in the file and the log.
+    pub name: String,
+    /// Names of the members, in order; only names of existing instances.
+    pub members: Vec<String>,
+    /// `track_interface` for every member.
+    pub track_interfaces: Vec<TrackedInterface>,
+    /// `track_script` for every member.
+    pub track_scripts: Vec<TrackedScript>,
+    /// `sync_group_tracking_weight`: members keep their weights.
+    pub tracking_weight: bool,
+    /// `notify…`.
+    pub notify: NotifyScripts,
+}

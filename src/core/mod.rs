@@ -1,0 +1,15 @@
+//! What every process shares.
+//!
+//! Pure: [`time`], [`diagnostics`], [`config`] (but for reading files), [`reconcile`]. The rest is
+//! rim: it talks to the kernel, to children and to people. Start with [`config`] for what a file
+//! means, with [`supervisor`] for how the processes live.
+
+pub mod config;
+pub mod diagnostics;
+pub mod netlink;
+pub mod notify;
+pub mod reconcile;
+pub mod runtime;
+pub mod supervisor;
+pub mod time;
+pub mod track;
