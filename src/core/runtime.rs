@@ -1,1 +1,134 @@
-//! (being built)
+//! What every child process does around its engine: the clock, the commands from the parent, its
+//! scheduling and its name.
+
+use std::path::PathBuf;
+
+use nix::sys::prctl;
+use nix::time::{ClockId, clock_gettime};
+
+use crate::core::config::model::Config;
+use crate::core::config::model::global::ProcessSettings;
+use crate::core::time::Timestamp;
+
+/// What the parent, or a signal, asks of a daemon.
+#[derive(Debug)]
+pub enum DaemonCommand {
+    /// A new configuration.
+    Reload(Box<Config>),
+    /// SIGUSR1: write the data file.
+    DumpData,
+    /// SIGUSR2: write the statistics file.
+    DumpStatistics,
+    /// SIGRTMAX-1: write the statistics file, then start counting at zero.
+    ClearStatistics,
+    /// Stop: resign, clean up, end.
+    Stop,
+}
+
+/// What a daemon tells the parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DaemonReport {
+    /// It is up.
+    Ready,
+    /// A reload has been carried out.
+    Reloaded,
+}
+
+/// The kernel's monotonic clock (it does not count time spent suspended).
+pub fn now() -> Timestamp {
+    let time =
+        clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
+    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+    let nanoseconds = u64::try_from(time.tv_nsec()).unwrap_or(0);
+    Timestamp::from_nanos(
+        seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(nanoseconds),
+    )
+}
+
+/// Waits until `at`; for ever when there is nothing to wait for.
+pub async fn sleep_until(at: Option<Timestamp>) {
+    match at {
+        Some(at) => tokio::time::sleep(at.since(now()).to_duration()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sets what `ps` and `/proc/PID/comm` show: after a re-execution the kernel would show "exe".
+pub fn set_process_name(name: &str) {
+    if let Ok(name) = std::ffi::CString::new(name) {
+        // Cannot fail for a valid string.
+        let _ = prctl::set_name(&name);
+    }
+}
+
+/// Applies `vrrp_priority`, `vrrp_rt_priority`, `vrrp_no_swap` and their companions.
+pub fn apply_scheduling(settings: &ProcessSettings, what: &str) {
+    if let Some(priority) = settings.realtime
+        && let Err(error) = set_realtime(priority)
+    {
+        tracing::warn!("{what}: cannot set real-time priority {priority}: {error}");
+    }
+    if let Some(nice) = settings.nice
+        && let Err(error) = set_nice(nice)
+    {
+        tracing::warn!("{what}: cannot set priority {nice}: {error}");
+    }
+    if settings.no_swap {
+        use nix::sys::mman::{MlockAllFlags, mlockall};
+        if let Err(error) = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE) {
+            tracing::warn!("{what}: cannot lock its memory: {error}");
+        }
+    }
+}
+
+fn set_realtime(priority: u8) -> std::io::Result<()> {
+    let parameter = libc::sched_param {
+        sched_priority: i32::from(priority),
+    };
+    // Scripts must not inherit real-time scheduling.
+    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: `parameter` is a valid structure that outlives the call.
+    let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}
+
+fn set_nice(nice: i8) -> std::io::Result<()> {
+    // SAFETY: plain numbers.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, i32::from(nice)) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}
+
+/// Where a dump goes: `$TMPDIR`, else `/tmp`.
+pub fn dump_path(name: &str) -> PathBuf {
+    std::env::var_os("TMPDIR")
+        .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+        .join(name)
+}
+
+/// Writes a dump in place of an old one. A symbolic link in its place is replaced, never followed.
+pub fn write_dump(name: &str, text: &str) -> std::io::Result<PathBuf> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = dump_path(name);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
+    file.write_all(text.as_bytes())?;
+    Ok(path)
+}

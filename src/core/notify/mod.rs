@@ -1,1 +1,7 @@
-//! (being built)
+//! Telling the outside world: scripts that the operator configured.
+//!
+//! [`script`] runs one command with its account, time limit and process group; `queue` keeps the
+//! notifications of one object in order.
+
+pub mod queue;
+pub mod script;

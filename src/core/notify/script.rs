@@ -1,0 +1,326 @@
+//! Runs a command of the configuration: as its account, in its own process group, within a time.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Gid, Group, Pid, Uid, User, setgid, setgroups, setuid};
+use tokio::process::{Child, Command};
+
+use crate::core::config::model::global::Global;
+use crate::core::config::model::{Script, ScriptUser};
+use crate::core::time::Interval;
+
+/// The account used when nothing names one and it exists (keepalived's convention).
+const DEFAULT_ACCOUNT: &str = "keepalived_script";
+/// From TERM to KILL for a script that overruns (keepalived: two seconds).
+const KILL_DELAY: Duration = Duration::from_secs(2);
+
+/// What `global_defs` says about every script.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ScriptPolicy {
+    /// `script_user`.
+    pub default_user: Option<ScriptUser>,
+    /// `enable_script_security`: refuse what someone other than root could replace.
+    pub security: bool,
+}
+
+impl ScriptPolicy {
+    /// The policy of a configuration.
+    pub fn of(global: &Global) -> Self {
+        Self {
+            default_user: global.script_user.clone(),
+            security: global.script_security,
+        }
+    }
+}
+
+/// How a script ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It exited with this status.
+    Exited(u8),
+    /// A signal ended it.
+    Signalled(i32),
+    /// It ran past its limit and was ended.
+    TimedOut,
+    /// It could not be started; why.
+    NotStarted(String),
+}
+
+impl Outcome {
+    /// Exit status 0.
+    pub fn is_success(&self) -> bool {
+        *self == Self::Exited(0)
+    }
+}
+
+impl From<ExitStatus> for Outcome {
+    fn from(status: ExitStatus) -> Self {
+        match status.code() {
+            // Linux gives eight bits of status.
+            Some(code) => Self::Exited(u8::try_from(code & 0xff).unwrap_or(u8::MAX)),
+            None => Self::Signalled(status.signal().unwrap_or(0)),
+        }
+    }
+}
+
+/// The numbers that a script runs under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    uid: Uid,
+    gid: Gid,
+}
+
+/// Finds the account of `script`: its own, else the policy's, else `keepalived_script` when that
+/// exists, else the daemon's.
+pub fn account_of(script: &Script, policy: &ScriptPolicy) -> Result<Account, String> {
+    if let Some(user) = script.user.as_ref().or(policy.default_user.as_ref()) {
+        return resolve(user);
+    }
+    match User::from_name(DEFAULT_ACCOUNT) {
+        Ok(Some(user)) => Ok(Account {
+            uid: user.uid,
+            gid: user.gid,
+        }),
+        Ok(None) | Err(_) => Ok(Account {
+            uid: nix::unistd::geteuid(),
+            gid: nix::unistd::getegid(),
+        }),
+    }
+}
+
+fn resolve(wanted: &ScriptUser) -> Result<Account, String> {
+    let by_name = User::from_name(&wanted.user).ok().flatten();
+    let by_number = || {
+        let number = wanted.user.parse().ok()?;
+        User::from_uid(Uid::from_raw(number)).ok().flatten()
+    };
+    let user = by_name
+        .or_else(by_number)
+        .ok_or_else(|| format!("unknown user '{}'", wanted.user))?;
+    let gid = match &wanted.group {
+        None => user.gid,
+        Some(name) => Group::from_name(name)
+            .ok()
+            .flatten()
+            .map(|group| group.gid)
+            .or_else(|| name.parse().ok().map(Gid::from_raw))
+            .ok_or_else(|| format!("unknown group '{name}'"))?,
+    };
+    Ok(Account { uid: user.uid, gid })
+}
+
+/// A script that is running. Dropping it leaves the script alone.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    group: Option<Pid>,
+}
+
+/// Starts `script` with `arguments` appended.
+///
+/// It gets no descriptor of ours but `/dev/null`, a process group of its own, and TERM when this
+/// process dies. A file without an interpreter line is given to the shell, as `execvp(3)` does.
+pub fn start(
+    script: &Script,
+    arguments: &[String],
+    policy: &ScriptPolicy,
+) -> Result<Running, String> {
+    let (program, own_arguments) = script
+        .words
+        .split_first()
+        .ok_or_else(|| "empty command".to_owned())?;
+    let account = account_of(script, policy)?;
+    let mut command = Command::new(program);
+    command
+        .args(own_arguments)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .env_remove("IFS")
+        .env_remove("LD_PRELOAD")
+        .env_remove("LD_LIBRARY_PATH")
+        .env_remove("NOTIFY_SOCKET")
+        .process_group(0);
+    let root = nix::unistd::geteuid().is_root();
+    let name = CString::new("steadfast-script").unwrap_or_default();
+    // SAFETY: between fork and exec only system calls are made; nothing allocates or locks.
+    unsafe {
+        command.pre_exec(move || {
+            if root {
+                setgroups(&[account.gid])?;
+                setgid(account.gid)?;
+                setuid(account.uid)?;
+            }
+            // After setuid: changing credentials clears the parent-death signal.
+            prctl::set_pdeathsig(Signal::SIGTERM)?;
+            prctl::set_name(&name)?;
+            reset_signals()?;
+            Ok(())
+        });
+    }
+    let child = command.spawn().map_err(|error| describe(program, &error))?;
+    let group = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .map(Pid::from_raw);
+    Ok(Running { child, group })
+}
+
+/// The daemon ignores SIGPIPE and blocks nothing; a script starts with the default.
+fn reset_signals() -> io::Result<()> {
+    nix::sys::signal::SigSet::empty().thread_set_mask()?;
+    Ok(())
+}
+
+fn describe(program: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("{program}: no such file"),
+        io::ErrorKind::PermissionDenied => format!("{program}: not executable"),
+        _ => format!("{program}: {error}"),
+    }
+}
+
+impl Running {
+    /// Waits for the end, at most `limit`; then ends the whole process group: TERM, and KILL two
+    /// seconds later.
+    pub async fn finish(mut self, limit: Option<Interval>) -> Outcome {
+        let waited = match limit {
+            None => Some(self.child.wait().await),
+            Some(limit) => tokio::time::timeout(limit.to_duration(), self.child.wait())
+                .await
+                .ok(),
+        };
+        match waited {
+            Some(Ok(status)) => Outcome::from(status),
+            Some(Err(error)) => Outcome::NotStarted(error.to_string()),
+            None => {
+                self.end().await;
+                Outcome::TimedOut
+            }
+        }
+    }
+
+    async fn end(&mut self) {
+        self.signal(Signal::SIGTERM);
+        if tokio::time::timeout(KILL_DELAY, self.child.wait())
+            .await
+            .is_err()
+        {
+            self.signal(Signal::SIGKILL);
+            // After KILL the kernel reaps at once; a failure means it was reaped already.
+            let _ = self.child.wait().await;
+        } else {
+            // The leader is gone; what it left in its group goes too.
+            self.signal(Signal::SIGKILL);
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // ESRCH: the group has ended by itself.
+            let _ = killpg(group, signal);
+        }
+    }
+}
+
+/// Runs `script` with `arguments` appended, for at most `limit`.
+pub async fn run(
+    script: &Script,
+    arguments: &[String],
+    policy: &ScriptPolicy,
+    limit: Option<Interval>,
+) -> Outcome {
+    match start(script, arguments, policy) {
+        Ok(running) => running.finish(limit).await,
+        Err(reason) => Outcome::NotStarted(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(words: &[&str]) -> Script {
+        Script {
+            words: words.iter().map(|&word| word.to_owned()).collect(),
+            user: None,
+        }
+    }
+
+    fn policy() -> ScriptPolicy {
+        let me = nix::unistd::getuid().to_string();
+        ScriptPolicy {
+            default_user: Some(ScriptUser {
+                user: me,
+                group: None,
+            }),
+            security: false,
+        }
+    }
+
+    fn run_it(script: &Script, arguments: &[String], limit: Option<Interval>) -> Outcome {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(run(script, arguments, &policy(), limit))
+    }
+
+    #[test]
+    fn the_exit_status_is_the_outcome() {
+        assert_eq!(
+            run_it(&script(&["/bin/sh", "-c", "exit 7"]), &[], None),
+            Outcome::Exited(7)
+        );
+        assert!(run_it(&script(&["true"]), &[], None).is_success());
+    }
+
+    #[test]
+    fn arguments_are_appended_as_separate_words() {
+        let test = script(&["/bin/sh", "-c", "test \"$1\" = 'a b' && test $# = 2", "sh"]);
+        assert!(run_it(&test, &["a b".into(), "c".into()], None).is_success());
+    }
+
+    #[test]
+    fn a_script_that_overruns_is_ended_with_its_children() {
+        let slow = script(&["/bin/sh", "-c", "sleep 60 & wait"]);
+        let started = std::time::Instant::now();
+        assert_eq!(
+            run_it(&slow, &[], Some(Interval::from_millis(100))),
+            Outcome::TimedOut
+        );
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_missing_program_and_an_unknown_user_are_told() {
+        let missing = run_it(&script(&["/nonexistent/x"]), &[], None);
+        assert_eq!(
+            missing,
+            Outcome::NotStarted("/nonexistent/x: no such file".into())
+        );
+        let mut unknown = script(&["true"]);
+        unknown.user = Some(ScriptUser {
+            user: "no such user".into(),
+            group: None,
+        });
+        assert!(
+            matches!(run_it(&unknown, &[], None), Outcome::NotStarted(why) if why.contains("unknown user"))
+        );
+    }
+
+    #[test]
+    fn a_signal_is_not_an_exit_status() {
+        assert_eq!(
+            run_it(&script(&["/bin/sh", "-c", "kill -9 $$"]), &[], None),
+            Outcome::Signalled(9)
+        );
+    }
+}
