@@ -1,1 +1,53 @@
-fn main() {}
+//! Role dispatch: the daemon, one of its children, or the config test.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use steadfast::core::supervisor::command_line::{self, Command, HELP, Options, Personality, Role};
+use steadfast::core::supervisor::{child, config_test, parent};
+
+/// keepalived's exit status for a command line it does not understand.
+const EXIT_USAGE: u8 = 1;
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let program = words.next().unwrap_or_default();
+    let personality = Personality::of(&program.to_string_lossy());
+    let words: Vec<OsString> = words.collect();
+    let status = match command_line::parse(words.iter().cloned()) {
+        Ok(Command::Run(options)) => run(&options, personality, &words),
+        Ok(Command::Test(options, log)) => config_test::run(&options, log.as_deref()),
+        Ok(Command::Version) => {
+            // Scripts read it from standard error, where keepalived prints it.
+            eprintln!("{}", personality.banner());
+            0
+        }
+        Ok(Command::Help) => {
+            eprint!("{HELP}");
+            0
+        }
+        Ok(Command::SignalNumber(number)) => {
+            println!("{number}");
+            0
+        }
+        Err(mistake) => {
+            eprintln!("{mistake}\n{HELP}");
+            EXIT_USAGE
+        }
+    };
+    ExitCode::from(status)
+}
+
+fn run(options: &Options, personality: Personality, words: &[OsString]) -> u8 {
+    match options.role {
+        None => parent::run(options, personality, words),
+        Some(Role::Vrrp) => {
+            child::run(Role::Vrrp, options, Personality::of_child(), |start| {
+                steadfast::vrrp::daemon::run(start, options)
+            })
+        }
+        Some(Role::Check) => child::run(Role::Check, options, Personality::of_child(), |start| {
+            steadfast::check::daemon::run(start, options)
+        }),
+    }
+}

@@ -1,1 +1,13 @@
-//! (being built)
+//! How the processes live: command line, pid files, hand-over of the configuration to the children,
+//! their death and rebirth, signals.
+//!
+//! Start with [`parent`]; [`child`] is the other end of [`handover`].
+
+pub mod child;
+pub mod command_line;
+pub mod config_test;
+pub mod handover;
+pub mod parent;
+pub mod pid_file;
+pub mod respawn;
+pub mod systemd;

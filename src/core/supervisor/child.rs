@@ -1,0 +1,256 @@
+//! The life of a child process around its daemon: take over the configuration, take the pid file,
+//! turn messages and signals into commands, report back.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::command_line::{Options, Personality, Process, Role};
+use super::handover::{Channel, ToChild, ToParent, unseal};
+use super::pid_file::PidFile;
+use crate::core::config::compile::compile;
+use crate::core::config::model::Config;
+use crate::core::config::model::global::Global;
+use crate::core::config::source::SourceSet;
+use crate::core::log::{self, LogOptions};
+use crate::core::runtime::{DaemonCommand, DaemonReport, apply_scheduling, set_process_name};
+
+/// Commands that may wait for a daemon.
+const WAITING_COMMANDS: usize = 64;
+
+/// Ended as asked.
+const EXIT_OK: u8 = 0;
+/// Something that a restart may cure.
+const EXIT_SOFTWARE: u8 = 70;
+
+/// What a daemon is given.
+#[derive(Debug)]
+pub struct DaemonStart {
+    /// The configuration to begin with.
+    pub config: Config,
+    /// Commands; closed when the parent is gone, which means stop.
+    pub commands: mpsc::Receiver<DaemonCommand>,
+    /// Reports to the parent.
+    pub reports: mpsc::Sender<DaemonReport>,
+}
+
+/// Runs a child to its end; `daemon` is what it is for. Returns the exit status.
+pub fn run<F, D>(role: Role, options: &Options, personality: Personality, daemon: D) -> u8
+where
+    D: FnOnce(DaemonStart) -> F,
+    F: Future<Output = u8>,
+{
+    let process = Process::Child(role);
+    set_process_name(personality.process_name(process));
+    log::start(&LogOptions {
+        ident: personality.syslog_ident(process),
+        console: options.log_console,
+        syslog: options.syslog,
+        file: options.log_file.as_deref(),
+        detail: options.detail,
+    });
+    // The channel's end of file tells the same; this also covers a loop that is stuck.
+    if let Err(error) = prctl::set_pdeathsig(Signal::SIGTERM) {
+        tracing::warn!("cannot ask for a signal at the parent's death: {error}");
+    }
+    let socket = match take_channel() {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::error!("no channel to the parent: {error}");
+            return EXIT_SOFTWARE;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("cannot start: {error}");
+            return EXIT_SOFTWARE;
+        }
+    };
+    runtime.block_on(live(role, options, socket, daemon))
+}
+
+/// The channel comes as standard input, so that nothing else is inherited; scripts never see it.
+fn take_channel() -> io::Result<OwnedFd> {
+    let channel = io::stdin().as_fd().try_clone_to_owned()?;
+    let null = std::fs::File::open("/dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    Ok(channel)
+}
+
+async fn live<F, D>(role: Role, options: &Options, socket: OwnedFd, daemon: D) -> u8
+where
+    D: FnOnce(DaemonStart) -> F,
+    F: Future<Output = u8>,
+{
+    let channel = match Channel::new(socket) {
+        Ok(channel) => channel,
+        Err(error) => {
+            tracing::error!("no channel to the parent: {error}");
+            return EXIT_SOFTWARE;
+        }
+    };
+    let config = match channel.receive::<ToChild>().await {
+        Ok(Some((ToChild::Start, Some(descriptor)))) => match read_config(descriptor) {
+            Ok(config) => config,
+            Err(error) => {
+                tracing::error!("cannot read the configuration from the parent: {error}");
+                return EXIT_SOFTWARE;
+            }
+        },
+        Ok(Some(_)) => {
+            tracing::error!("the parent did not begin with a configuration");
+            return EXIT_SOFTWARE;
+        }
+        Ok(None) => return EXIT_OK,
+        Err(error) => {
+            tracing::error!("the channel to the parent failed: {error}");
+            return EXIT_SOFTWARE;
+        }
+    };
+    let _pid_file = match take_pid_file(role, options, &config.global) {
+        Ok(file) => file,
+        Err(error) => {
+            tracing::error!("{error}");
+            return EXIT_SOFTWARE;
+        }
+    };
+    let settings = match role {
+        Role::Vrrp => &config.global.vrrp_process,
+        Role::Check => &config.global.checker_process,
+    };
+    apply_scheduling(settings, role.name());
+
+    let (command_sender, commands) = mpsc::channel(WAITING_COMMANDS);
+    let (reports, report_receiver) = mpsc::channel(WAITING_COMMANDS);
+    let talker = tokio::spawn(talk(channel, command_sender, report_receiver));
+    let status = daemon(DaemonStart { config, commands, reports }).await;
+    talker.abort();
+    status
+}
+
+fn read_config(descriptor: OwnedFd) -> Result<Config, String> {
+    let bytes = unseal(descriptor).map_err(|error| error.to_string())?;
+    let sources = SourceSet::from_bytes(&bytes).map_err(|error| error.to_string())?;
+    // The parent has shown the diagnostics; the same bytes give the same ones here.
+    Ok(compile(&sources).config)
+}
+
+fn take_pid_file(role: Role, options: &Options, global: &Global) -> Result<PidFile, String> {
+    let (given, name) = match role {
+        Role::Vrrp => (&options.vrrp_pid_file, "vrrp"),
+        Role::Check => (&options.checkers_pid_file, "checkers"),
+    };
+    let path = given.clone().unwrap_or_else(|| pid_path(global, name));
+    PidFile::take(&path).map_err(|error| error.to_string())
+}
+
+/// `/run/NAME.pid`; with an instance, a namespace or `use_pid_dir`, `/run/keepalived/NAME[_X].pid`.
+pub fn pid_path(global: &Global, name: &str) -> std::path::PathBuf {
+    let run = Path::new("/run");
+    if global.use_pid_dir || global.instance.is_some() || global.net_namespace.is_some() {
+        let suffix = global.instance.as_ref().map_or(String::new(), |name| format!("_{name}"));
+        run.join("keepalived").join(format!("{name}{suffix}.pid"))
+    } else {
+        run.join(format!("{name}.pid"))
+    }
+}
+
+/// Turns the parent's messages and signals into commands, and reports into messages.
+async fn talk(
+    channel: Channel,
+    commands: mpsc::Sender<DaemonCommand>,
+    mut reports: mpsc::Receiver<DaemonReport>,
+) {
+    let streams = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+        signal(SignalKind::user_defined1()),
+        signal(SignalKind::user_defined2()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup), Ok(mut data), Ok(mut statistics)) =
+        streams
+    else {
+        tracing::error!("cannot listen to signals");
+        return;
+    };
+    loop {
+        let command = tokio::select! {
+            message = channel.receive::<ToChild>() => match message {
+                Ok(Some((message, attachment))) => match command_of(message, attachment, &channel) {
+                    Some(command) => command,
+                    None => continue,
+                },
+                Ok(None) => DaemonCommand::Stop,
+                Err(error) => {
+                    tracing::error!("the channel to the parent failed: {error}");
+                    DaemonCommand::Stop
+                }
+            },
+            Some(report) = reports.recv() => {
+                let message = match report {
+                    DaemonReport::Ready => ToParent::Ready,
+                    DaemonReport::Reloaded => ToParent::Reloaded,
+                };
+                tell(&channel, message);
+                continue;
+            }
+            _ = terminate.recv() => DaemonCommand::Stop,
+            // The terminal sends it to everybody; the parent decides.
+            _ = interrupt.recv() => continue,
+            _ = hangup.recv() => {
+                tracing::warn!("SIGHUP is for the parent process, not for this one");
+                continue;
+            }
+            _ = data.recv() => DaemonCommand::DumpData,
+            _ = statistics.recv() => DaemonCommand::DumpStatistics,
+        };
+        let last = matches!(command, DaemonCommand::Stop);
+        if commands.send(command).await.is_err() || last {
+            break;
+        }
+    }
+    // Asked to stop: what the daemon still reports goes nowhere, and it may see the end of commands.
+}
+
+fn command_of(
+    message: ToChild,
+    attachment: Option<OwnedFd>,
+    channel: &Channel,
+) -> Option<DaemonCommand> {
+    match message {
+        ToChild::Start | ToChild::Reload => {
+            let config = attachment
+                .ok_or_else(|| "nothing attached".to_owned())
+                .and_then(read_config);
+            match config {
+                Ok(config) => Some(DaemonCommand::Reload(Box::new(config))),
+                Err(error) => {
+                    tracing::error!("the new configuration cannot be read, the old one stays: {error}");
+                    tell(channel, ToParent::Reloaded);
+                    None
+                }
+            }
+        }
+        ToChild::DumpData => Some(DaemonCommand::DumpData),
+        ToChild::DumpStatistics => Some(DaemonCommand::DumpStatistics),
+        ToChild::ClearStatistics => Some(DaemonCommand::ClearStatistics),
+        ToChild::Ping => {
+            tell(channel, ToParent::Pong);
+            None
+        }
+    }
+}
+
+fn tell(channel: &Channel, message: ToParent) {
+    if let Err(error) = channel.send(message, None) {
+        tracing::debug!("the parent was not told {message:?}: {error}");
+    }
+}

@@ -1,0 +1,240 @@
+//! The channel between parent and child: a pair of sequenced-packet sockets. A message is one byte,
+//! with a sealed memfd beside it where a configuration travels. The parent's end closing means that
+//! the parent is gone.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, socketpair,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// The largest configuration that is handed over: far above any real one.
+const LARGEST: u64 = 256 << 20;
+
+/// What the parent says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToChild {
+    /// The first message; carries the configuration.
+    Start,
+    /// Carries a new configuration.
+    Reload,
+    /// Write the data file.
+    DumpData,
+    /// Write the statistics file.
+    DumpStatistics,
+    /// Write the statistics file and count from zero.
+    ClearStatistics,
+    /// Show that you are alive.
+    Ping,
+}
+
+/// What a child says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToParent {
+    /// It is up.
+    Ready,
+    /// It has carried out a reload.
+    Reloaded,
+    /// It is alive.
+    Pong,
+}
+
+/// A message as one byte.
+pub trait Message: Sized + Copy {
+    /// The byte.
+    fn byte(self) -> u8;
+    /// The message of a byte.
+    fn of(byte: u8) -> Option<Self>;
+}
+
+impl Message for ToChild {
+    fn byte(self) -> u8 {
+        match self {
+            Self::Start => b'S',
+            Self::Reload => b'R',
+            Self::DumpData => b'D',
+            Self::DumpStatistics => b'U',
+            Self::ClearStatistics => b'C',
+            Self::Ping => b'P',
+        }
+    }
+
+    fn of(byte: u8) -> Option<Self> {
+        [
+            Self::Start,
+            Self::Reload,
+            Self::DumpData,
+            Self::DumpStatistics,
+            Self::ClearStatistics,
+            Self::Ping,
+        ]
+        .into_iter()
+        .find(|message| message.byte() == byte)
+    }
+}
+
+impl Message for ToParent {
+    fn byte(self) -> u8 {
+        match self {
+            Self::Ready => b'r',
+            Self::Reloaded => b'l',
+            Self::Pong => b'p',
+        }
+    }
+
+    fn of(byte: u8) -> Option<Self> {
+        [Self::Ready, Self::Reloaded, Self::Pong]
+            .into_iter()
+            .find(|message| message.byte() == byte)
+    }
+}
+
+/// One end of the channel.
+#[derive(Debug)]
+pub struct Channel {
+    socket: AsyncFd<OwnedFd>,
+}
+
+/// Makes a pair: the parent's end, and the end to give to a child.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?)
+}
+
+impl Channel {
+    /// Needs a running tokio.
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+        Ok(Self { socket: AsyncFd::new(socket)? })
+    }
+
+    /// Sends a message without waiting: the queue is empty but for a peer that is stuck.
+    pub fn send<M: Message>(&self, message: M, attachment: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let byte = [message.byte()];
+        let descriptors = attachment.map(|descriptor| [descriptor.as_raw_fd()]);
+        let control: Vec<ControlMessage<'_>> =
+            descriptors.iter().map(|list| ControlMessage::ScmRights(list)).collect();
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        let socket = self.socket.get_ref().as_raw_fd();
+        sendmsg::<()>(socket, &[IoSlice::new(&byte)], &control, flags, None)?;
+        Ok(())
+    }
+
+    /// The next message with what is attached; `None` when the other end is gone. A byte that means
+    /// nothing is passed over.
+    pub async fn receive<M: Message>(&self) -> io::Result<Option<(M, Option<OwnedFd>)>> {
+        loop {
+            let received =
+                self.socket.async_io(Interest::READABLE, |socket| receive_one(socket)).await?;
+            let Some((byte, attachment)) = received else { return Ok(None) };
+            if let Some(message) = M::of(byte) {
+                return Ok(Some((message, attachment)));
+            }
+            tracing::error!("message {byte:#04x} between the processes is not known");
+        }
+    }
+}
+
+fn receive_one(socket: &OwnedFd) -> io::Result<Option<(u8, Option<OwnedFd>)>> {
+    let mut byte = [0u8];
+    let mut buffer = [IoSliceMut::new(&mut byte)];
+    let mut control = nix::cmsg_space!([i32; 1]);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+    let message =
+        recvmsg::<()>(socket.as_raw_fd(), &mut buffer, Some(&mut control), flags)?;
+    let mut attachment = None;
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(descriptors) = part {
+            for descriptor in descriptors {
+                // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
+                attachment = Some(unsafe { OwnedFd::from_raw_fd(descriptor) });
+            }
+        }
+    }
+    if message.bytes == 0 {
+        return Ok(None);
+    }
+    Ok(Some((byte[0], attachment)))
+}
+
+/// Puts `bytes` in a memfd that nobody can change any more.
+pub fn seal(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut file = File::from(memfd_create("configuration", flags)?);
+    file.write_all(bytes)?;
+    let seals = SealFlag::F_SEAL_SEAL
+        | SealFlag::F_SEAL_SHRINK
+        | SealFlag::F_SEAL_GROW
+        | SealFlag::F_SEAL_WRITE;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file.into())
+}
+
+/// Reads what [`seal`] wrote.
+pub fn unseal(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
+    let seals = SealFlag::from_bits_truncate(fcntl(descriptor.as_fd(), FcntlArg::F_GET_SEALS)?);
+    if !seals.contains(SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK) {
+        return Err(io::Error::other("the configuration that was handed over is not sealed"));
+    }
+    let mut file = File::from(descriptor);
+    let length = file.metadata()?.len();
+    if length > LARGEST {
+        return Err(io::Error::other(format!("a configuration of {length} bytes is too large")));
+    }
+    // The descriptor shares its position with the sender's.
+    file.rewind()?;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_configuration_travels_and_cannot_be_changed() {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (ours, theirs) = pair().unwrap();
+            let (ours, theirs) = (Channel::new(ours).unwrap(), Channel::new(theirs).unwrap());
+            let sealed = seal(b"vrrp_instance V { }\n").unwrap();
+            ours.send(ToChild::Start, Some(sealed.as_fd())).unwrap();
+            ours.send(ToChild::Ping, None).unwrap();
+            let (message, attachment) = theirs.receive::<ToChild>().await.unwrap().unwrap();
+            assert_eq!(message, ToChild::Start);
+            let received = attachment.unwrap();
+            let mut writer = File::from(received.try_clone().unwrap());
+            assert!(writer.write_all(b"x").is_err(), "sealed");
+            assert_eq!(unseal(received).unwrap(), b"vrrp_instance V { }\n");
+            assert!(matches!(theirs.receive().await, Ok(Some((ToChild::Ping, None)))));
+            drop(ours);
+            assert!(theirs.receive::<ToChild>().await.unwrap().is_none());
+        });
+    }
+
+    #[test]
+    fn an_ordinary_file_is_not_taken_for_a_configuration() {
+        let file = tempfile::tempfile().unwrap();
+        assert!(unseal(file.into()).is_err());
+    }
+
+    #[test]
+    fn each_message_has_a_byte_of_its_own() {
+        for byte in 0..=u8::MAX {
+            if let Some(message) = ToChild::of(byte) {
+                assert_eq!(message.byte(), byte);
+            }
+            if let Some(message) = ToParent::of(byte) {
+                assert_eq!(message.byte(), byte);
+            }
+        }
+    }
+}

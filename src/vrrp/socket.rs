@@ -1,0 +1,267 @@
+//! The sockets of the vrrp process: raw IPv4 for adverts, packet sockets for gratuitous ARP.
+//!
+//! Adverts have sockets of their own, one pair for each interface, so that they never queue behind
+//! anything else.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::num::NonZeroU32;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use pnet_packet::Packet as _;
+use pnet_packet::ip::IpNextHeaderProtocol;
+use pnet_packet::ipv4::{Ipv4Packet, MutableIpv4Packet};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// IP protocol number of VRRP (RFC 9568 section 5.1.1.4).
+const VRRP: u8 = 112;
+/// Internetwork control, 0xc0 as a whole byte.
+const DSCP: u8 = 0x30;
+const IPV4_HEADER: usize = 20;
+/// Larger than any advert: 8 + 255 addresses of 4 bytes + 8, and the largest IP header.
+const LARGEST: usize = 2048;
+/// Room for a burst of adverts of many virtual routers while the process is busy.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// An interface, by its number in the kernel and its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InterfaceId {
+    /// The kernel's number; another one after the interface is made anew.
+    pub index: u32,
+    /// The name.
+    pub name: String,
+}
+
+/// An advert as it came from the network, IP header taken off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Datagram {
+    /// Sender.
+    pub source: IpAddr,
+    /// Group or own address.
+    pub destination: IpAddr,
+    /// Remaining TTL.
+    pub ttl: u8,
+    /// The VRRP message and whatever follows it.
+    pub payload: Vec<u8>,
+}
+
+/// Receives and sends the adverts of one interface (or, without one, of unicast on any).
+#[derive(Debug)]
+pub struct AdvertSocket {
+    receiver: AsyncFd<Socket>,
+    sender: Socket,
+}
+
+impl AdvertSocket {
+    /// Opens both sockets. Needs CAP_NET_RAW and a running tokio.
+    pub fn open(interface: Option<&InterfaceId>) -> io::Result<Self> {
+        let receiver = raw_socket(interface)?;
+        receiver.set_multicast_all_v4(false)?;
+        // The kernel may allow less; then less it is.
+        let _ = receiver.set_recv_buffer_size(RECEIVE_BUFFER);
+        let sender = raw_socket(interface)?;
+        sender.set_header_included_v4(true)?;
+        sender.set_multicast_loop_v4(false)?;
+        // A socket that only sends must not collect what arrives.
+        sender.set_recv_buffer_size(0)?;
+        sender.shutdown_reading();
+        Ok(Self { receiver: AsyncFd::new(receiver)?, sender })
+    }
+
+    /// Joins a multicast group on the interface; joining again is not an error.
+    pub fn join(&self, group: Ipv4Addr, interface: &InterfaceId) -> io::Result<()> {
+        let index = InterfaceIndexOrAddress::Index(interface.index);
+        match self.receiver.get_ref().join_multicast_v4_n(&group, &index) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The next advert. Packets that are not IPv4 VRRP are passed over.
+    pub async fn receive(&self) -> io::Result<Datagram> {
+        loop {
+            let received = self.receiver.async_io(Interest::READABLE, receive_one).await?;
+            if let Some(datagram) = received {
+                return Ok(datagram);
+            }
+        }
+    }
+
+    /// What has already arrived, without waiting; `None` when there is nothing more.
+    pub fn try_receive(&self) -> Option<Datagram> {
+        loop {
+            match receive_one(self.receiver.get_ref()) {
+                Ok(Some(datagram)) => return Some(datagram),
+                Ok(None) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Sends one advert with its IP header.
+    pub fn send(
+        &self,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        ttl: u8,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        let packet = ipv4_packet(source, destination, ttl, payload)
+            .ok_or_else(|| io::Error::other("an advert of this size does not fit a packet"))?;
+        self.sender.send_to(&packet, &SocketAddrV4::new(destination, 0).into())?;
+        Ok(())
+    }
+}
+
+/// Nothing is read from a socket that only sends.
+trait ShutdownReading {
+    fn shutdown_reading(&self);
+}
+
+impl ShutdownReading for Socket {
+    fn shutdown_reading(&self) {
+        // Raw sockets may refuse; the tiny buffer is what matters.
+        let _ = self.shutdown(std::net::Shutdown::Read);
+    }
+}
+
+fn raw_socket(interface: Option<&InterfaceId>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(VRRP))))?;
+    socket.set_nonblocking(true)?;
+    if let Some(interface) = interface {
+        socket.bind_device(Some(interface.name.as_bytes()))?;
+    }
+    Ok(socket)
+}
+
+fn receive_one(socket: &Socket) -> io::Result<Option<Datagram>> {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); LARGEST];
+    let length = socket.recv(&mut buffer)?;
+    let bytes: Vec<u8> = buffer
+        .get(..length)
+        .unwrap_or_default()
+        .iter()
+        // SAFETY: the kernel has written the first `length` bytes.
+        .map(|byte| unsafe { byte.assume_init() })
+        .collect();
+    Ok(parse_ipv4(&bytes))
+}
+
+/// Takes an IPv4 header off; `None` for anything but a whole VRRP packet.
+fn parse_ipv4(bytes: &[u8]) -> Option<Datagram> {
+    let packet = Ipv4Packet::new(bytes)?;
+    if packet.get_version() != 4 || packet.get_next_level_protocol().0 != VRRP {
+        return None;
+    }
+    let header = usize::from(packet.get_header_length()) * 4;
+    let total = usize::from(packet.get_total_length());
+    if header < IPV4_HEADER {
+        return None;
+    }
+    Some(Datagram {
+        source: packet.get_source().into(),
+        destination: packet.get_destination().into(),
+        ttl: packet.get_ttl(),
+        // Ethernet padding is beyond the total length.
+        payload: bytes.get(header..total.min(bytes.len()))?.to_vec(),
+    })
+}
+
+fn ipv4_packet(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    ttl: u8,
+    payload: &[u8],
+) -> Option<Vec<u8>> {
+    let length = u16::try_from(IPV4_HEADER + payload.len()).ok()?;
+    let mut packet = MutableIpv4Packet::owned(vec![0; usize::from(length)])?;
+    packet.set_version(4);
+    packet.set_header_length(5);
+    packet.set_dscp(DSCP);
+    packet.set_total_length(length);
+    packet.set_ttl(ttl);
+    packet.set_next_level_protocol(IpNextHeaderProtocol(VRRP));
+    packet.set_source(source);
+    packet.set_destination(destination);
+    packet.set_payload(payload);
+    // The kernel fills in identification and checksum.
+    Some(packet.packet().to_vec())
+}
+
+/// Sends ready-made Ethernet frames.
+#[derive(Debug)]
+pub struct FrameSocket {
+    socket: OwnedFd,
+}
+
+impl FrameSocket {
+    /// Opens a packet socket that receives nothing.
+    pub fn open() -> io::Result<Self> {
+        let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket: socket.into() })
+    }
+
+    /// Sends `frame` out of the interface.
+    pub fn send(&self, interface: NonZeroU32, frame: &[u8]) -> io::Result<()> {
+        let mut address = libc::sockaddr_ll {
+            sll_family: u16::try_from(libc::AF_PACKET).unwrap_or_default(),
+            sll_protocol: 0,
+            sll_ifindex: i32::try_from(interface.get()).unwrap_or_default(),
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 6,
+            sll_addr: [0; 8],
+        };
+        for (to, from) in address.sll_addr.iter_mut().zip(frame.iter().take(6)) {
+            *to = *from;
+        }
+        let size = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or_default();
+        // SAFETY: `frame` and `address` are valid for the lengths given and outlive the call.
+        let sent = unsafe {
+            libc::sendto(
+                self.socket.as_raw_fd(),
+                frame.as_ptr().cast(),
+                frame.len(),
+                libc::MSG_DONTWAIT,
+                (&raw const address).cast(),
+                size,
+            )
+        };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_advert_gets_the_header_that_the_rfc_asks_for_and_comes_back_whole() {
+        let group = Ipv4Addr::new(224, 0, 0, 18);
+        let source = Ipv4Addr::new(10, 0, 0, 1);
+        let mut packet = ipv4_packet(source, group, 255, b"advert").unwrap();
+        assert_eq!(packet[..2], [0x45, 0xc0]);
+        assert_eq!((packet[8], packet[9]), (255, 112));
+        packet.extend_from_slice(&[0; 14]);
+        let datagram = parse_ipv4(&packet).unwrap();
+        assert_eq!(datagram.payload, b"advert", "padding is not part of the message");
+        assert_eq!((datagram.source, datagram.ttl), (IpAddr::V4(source), 255));
+    }
+
+    #[test]
+    fn no_header_of_any_bytes_is_trusted() {
+        for length in 0..64 {
+            for fill in [0x00, 0x45, 0x4f, 0x70, 0xff] {
+                let mut bytes = vec![fill; length];
+                if let Some(protocol) = bytes.get_mut(9) {
+                    *protocol = VRRP;
+                }
+                let _ = parse_ipv4(&bytes);
+            }
+        }
+    }
+}
