@@ -41,12 +41,10 @@ fn main() -> ExitCode {
 fn run(options: &Options, personality: Personality, words: &[OsString]) -> u8 {
     match options.role {
         None => parent::run(options, personality, words),
-        Some(Role::Vrrp) => {
-            child::run(Role::Vrrp, options, Personality::of_child(), |start| {
-                steadfast::vrrp::daemon::run(start, options)
-            })
-        }
-        Some(Role::Check) => child::run(Role::Check, options, Personality::of_child(), |start| {
+        Some(Role::Vrrp) => child::run(Role::Vrrp, options, personality, |start| {
+            steadfast::vrrp::daemon::run(start, options)
+        }),
+        Some(Role::Check) => child::run(Role::Check, options, personality, |start| {
             steadfast::check::daemon::run(start, options)
         }),
     }

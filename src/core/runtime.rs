@@ -1,10 +1,13 @@
 //! What every child process does around its engine: the clock, the commands from the parent, its
 //! scheduling and its name.
 
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::sys::prctl;
 use nix::time::{ClockId, clock_gettime};
+use tokio::io::unix::AsyncFd;
 
 use crate::core::config::model::Config;
 use crate::core::config::model::global::ProcessSettings;
@@ -47,6 +50,14 @@ pub fn now() -> Timestamp {
     )
 }
 
+/// Gives a descriptor to the event loop. Its owner stays the owner: only types that hold a
+/// descriptor for as long as they live can become an [`OwnedFd`].
+pub fn watch<T: AsRawFd + Into<OwnedFd>>(owner: T) -> io::Result<AsyncFd<T>> {
+    // SAFETY: `owner` owns its descriptor (the bound says so), keeps the same one, and is itself
+    // kept inside the AsyncFd until it is taken off the event loop.
+    Ok(unsafe { AsyncFd::register(owner) }?)
+}
+
 /// Waits until `at`; for ever when there is nothing to wait for.
 pub async fn sleep_until(at: Option<Timestamp>) {
     match at {
@@ -83,7 +94,7 @@ pub fn apply_scheduling(settings: &ProcessSettings, what: &str) {
     }
 }
 
-fn set_realtime(priority: u8) -> std::io::Result<()> {
+fn set_realtime(priority: u8) -> io::Result<()> {
     let parameter = libc::sched_param {
         sched_priority: i32::from(priority),
     };
@@ -94,17 +105,17 @@ fn set_realtime(priority: u8) -> std::io::Result<()> {
     if result == 0 {
         Ok(())
     } else {
-        Err(std::io::Error::last_os_error())
+        Err(io::Error::last_os_error())
     }
 }
 
-fn set_nice(nice: i8) -> std::io::Result<()> {
+fn set_nice(nice: i8) -> io::Result<()> {
     // SAFETY: plain numbers.
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, i32::from(nice)) };
     if result == 0 {
         Ok(())
     } else {
-        Err(std::io::Error::last_os_error())
+        Err(io::Error::last_os_error())
     }
 }
 
@@ -116,12 +127,12 @@ pub fn dump_path(name: &str) -> PathBuf {
 }
 
 /// Writes a dump in place of an old one. A symbolic link in its place is replaced, never followed.
-pub fn write_dump(name: &str, text: &str) -> std::io::Result<PathBuf> {
+pub fn write_dump(name: &str, text: &str) -> io::Result<PathBuf> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let path = dump_path(name);
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
     let mut file = std::fs::OpenOptions::new()

@@ -200,19 +200,18 @@ pub enum Command {
 
 /// Reads the words after the program's name. The error is a sentence for the user.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
-    use lexopt::prelude::{Long, Short, Value, ValueExt as _};
+    use Word::{Long, Short, Value};
     let mut parser = lexopt::Parser::from_args(words);
     let mut options = Options::default();
     let mut test = None;
     let mut no_syslog = false;
     let text = |value: OsString| value.into_string().map_err(|_| "not UTF-8 text".to_owned());
-    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+    while let Some(word) = next_word(&mut parser)? {
         let mut value = || parser.value().map_err(|error| error.to_string());
-        match argument {
+        match word.as_ref() {
             Short('f') | Long("use-file") => options.config = value()?.into(),
             Short('P') | Long("vrrp") => options.subsystems = Subsystems::OnlyVrrp,
             Short('C') | Long("check") => options.subsystems = Subsystems::OnlyCheck,
-            Short('B') | Long("no_bfd") => {}
             Long("all") => options.subsystems = Subsystems::All,
             Short('l') | Long("log-console") => options.log_console = true,
             Short('D') | Long("log-detail") => {
@@ -229,18 +228,24 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
             }
             Short('G') | Long("no-syslog") => no_syslog = true,
             Short('g') | Long("log-file") => {
-                let file = parser.optional_value().unwrap_or_else(|| "/tmp/keepalived.log".into());
+                let file = parser
+                    .optional_value()
+                    .unwrap_or_else(|| "/tmp/keepalived.log".into());
                 options.log_file = Some(file.into());
             }
-            // Every line is written at once.
-            Long("flush-log-file") | Long("no-mem-check") | Short('L' | 'O') => {}
+            // No BFD process yet; every log line is written at once; addresses are always released.
+            Long("no_bfd" | "flush-log-file" | "no-mem-check" | "release-vips")
+            | Short('B' | 'L' | 'O' | 'X') => {}
             Short('u') | Long("umask") => {
                 let mask = text(value()?)?;
-                options.umask = Some(parse_number(&mask).filter(|mask| *mask <= 0o777).ok_or_else(
-                    || format!("invalid umask '{mask}': a number up to 0777 is needed"),
-                )?);
+                options.umask = Some(
+                    parse_number(&mask)
+                        .filter(|mask| *mask <= 0o777)
+                        .ok_or_else(|| {
+                            format!("invalid umask '{mask}': a number up to 0777 is needed")
+                        })?,
+                );
             }
-            Short('X') | Long("release-vips") => {}
             Short('V') | Long("dont-release-vrrp") => options.keep_addresses = true,
             Short('I') | Long("dont-release-ipvs") => options.keep_ipvs = true,
             Short('R') | Long("dont-respawn") => options.dont_respawn = true,
@@ -294,10 +299,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
             }
             Short('v') | Long("version") => return Ok(Command::Version),
             Short('h') | Long("help") => return Ok(Command::Help),
-            Value(word) => {
-                return Err(format!("Unexpected argument(s): {}", word.string().unwrap_or_default()));
-            }
-            Short(_) | Long(_) => return Err(argument.unexpected().to_string()),
+            Value(word) => return Err(format!("Unexpected argument(s): {word}")),
+            Short(letter) => return Err(format!("Unknown option -{letter}")),
+            Long(name) => return Err(format!("Unknown option --{name}")),
         }
     }
     if no_syslog {
@@ -307,6 +311,32 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
         Some(log) => Ok(Command::Test(options, log)),
         None => Ok(Command::Run(options)),
     }
+}
+
+/// A word of the command line, free of the parser that it came from.
+enum Word<T> {
+    Short(char),
+    Long(T),
+    Value(T),
+}
+
+impl Word<String> {
+    fn as_ref(&self) -> Word<&str> {
+        match self {
+            Self::Short(letter) => Word::Short(*letter),
+            Self::Long(name) => Word::Long(name),
+            Self::Value(value) => Word::Value(value),
+        }
+    }
+}
+
+fn next_word(parser: &mut lexopt::Parser) -> Result<Option<Word<String>>, String> {
+    Ok(match parser.next().map_err(|error| error.to_string())? {
+        None => None,
+        Some(lexopt::Arg::Short(letter)) => Some(Word::Short(letter)),
+        Some(lexopt::Arg::Long(name)) => Some(Word::Long(name.to_owned())),
+        Some(lexopt::Arg::Value(value)) => Some(Word::Value(value.to_string_lossy().into_owned())),
+    })
 }
 
 /// Decimal, `0x` hexadecimal or `0` octal.
@@ -378,7 +408,13 @@ mod tests {
 
     #[test]
     fn short_options_cluster_and_take_values_as_getopt_does() {
-        let options = run(&["-nlGDD", "-f/etc/x.conf", "-r", "/run/v.pid", "--pid=/run/p.pid"]);
+        let options = run(&[
+            "-nlGDD",
+            "-f/etc/x.conf",
+            "-r",
+            "/run/v.pid",
+            "--pid=/run/p.pid",
+        ]);
         assert!(options.foreground && options.log_console);
         assert_eq!(options.syslog, None);
         assert_eq!(options.detail, Detail::Extra);
@@ -390,24 +426,36 @@ mod tests {
     #[test]
     fn the_config_test_takes_an_optional_attached_log_file() {
         let parsed = parse(["-t", "-f", "x"].map(OsString::from));
-        assert!(matches!(parsed, Ok(Command::Test(options, None)) if options.config == PathBuf::from("x")));
+        assert!(
+            matches!(parsed, Ok(Command::Test(options, None)) if options.config.as_os_str() == "x")
+        );
         let parsed = parse(["--config-test=/tmp/log"].map(OsString::from));
-        assert!(matches!(parsed, Ok(Command::Test(_, Some(log))) if log == PathBuf::from("/tmp/log")));
+        assert!(matches!(parsed, Ok(Command::Test(_, Some(log))) if log.as_os_str() == "/tmp/log"));
     }
 
     #[test]
     fn every_option_of_keepalived_is_understood() {
-        let words = "-f x -P -C -B --all -l -D -S local1 -G -u 022 -X -V -I -R -n -d -p a -r b -T".split(' ');
-        assert!(parse(words.map(OsString::from)).unwrap_err().contains("genhash"));
+        let words = "-f x -P -C -B --all -l -D -S local1 -G -u 022 -X -V -I -R -n -d -p a -r b -T"
+            .split(' ');
+        assert!(
+            parse(words.map(OsString::from))
+                .unwrap_err()
+                .contains("genhash")
+        );
         run(&"-c a -a -b x -x -A y -s ns -m -M --core-dump-pattern=c -e -i id -g --flush-log-file --debug=x --perf=all --ignore-sigint".split(' ').collect::<Vec<_>>());
     }
 
     #[test]
     fn signals_have_the_numbers_that_scripts_expect() {
         let number = |name: &str| parse([OsString::from(format!("--signum={name}"))]);
-        for (name, expected) in
-            [("STOP", 15), ("RELOAD", 1), ("DATA", 10), ("STATS", 12), ("STATS_CLEAR", 63), ("JSON", 36)]
-        {
+        for (name, expected) in [
+            ("STOP", 15),
+            ("RELOAD", 1),
+            ("DATA", 10),
+            ("STATS", 12),
+            ("STATS_CLEAR", 63),
+            ("JSON", 36),
+        ] {
             assert_eq!(number(name), Ok(Command::SignalNumber(expected)));
         }
         assert!(number("NONE").is_err());
@@ -415,15 +463,31 @@ mod tests {
 
     #[test]
     fn mistakes_are_told() {
-        for words in [&["--nonsense"][..], &["-S", "mail"], &["-u", "9999"], &["stray"], &["-f"]] {
-            assert!(parse(words.iter().map(OsString::from)).is_err(), "{words:?}");
+        for words in [
+            &["--nonsense"][..],
+            &["-S", "mail"],
+            &["-u", "9999"],
+            &["stray"],
+            &["-f"],
+        ] {
+            assert!(
+                parse(words.iter().map(OsString::from)).is_err(),
+                "{words:?}"
+            );
         }
     }
 
     #[test]
     fn the_name_of_the_program_decides_what_it_calls_itself() {
-        assert_eq!(Personality::of("/usr/sbin/keepalived"), Personality::Keepalived);
+        assert_eq!(
+            Personality::of("/usr/sbin/keepalived"),
+            Personality::Keepalived
+        );
         assert_eq!(Personality::of("steadfast"), Personality::Steadfast);
-        assert!(Personality::Keepalived.banner().starts_with("Keepalived v2.4.3"));
+        assert!(
+            Personality::Keepalived
+                .banner()
+                .starts_with("Keepalived v2.4.3")
+        );
     }
 }

@@ -15,6 +15,8 @@ use nix::sys::socket::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::core::runtime;
+
 /// The largest configuration that is handed over: far above any real one.
 const LARGEST: u64 = 256 << 20;
 
@@ -105,21 +107,34 @@ pub struct Channel {
 /// Makes a pair: the parent's end, and the end to give to a child.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?)
+    Ok(socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        flags,
+    )?)
 }
 
 impl Channel {
     /// Needs a running tokio.
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self { socket: AsyncFd::new(socket)? })
+        Ok(Self {
+            socket: runtime::watch(socket)?,
+        })
     }
 
     /// Sends a message without waiting: the queue is empty but for a peer that is stuck.
-    pub fn send<M: Message>(&self, message: M, attachment: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    pub fn send<M: Message>(
+        &self,
+        message: M,
+        attachment: Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
         let byte = [message.byte()];
         let descriptors = attachment.map(|descriptor| [descriptor.as_raw_fd()]);
-        let control: Vec<ControlMessage<'_>> =
-            descriptors.iter().map(|list| ControlMessage::ScmRights(list)).collect();
+        let control: Vec<ControlMessage<'_>> = descriptors
+            .iter()
+            .map(|list| ControlMessage::ScmRights(list))
+            .collect();
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         let socket = self.socket.get_ref().as_raw_fd();
         sendmsg::<()>(socket, &[IoSlice::new(&byte)], &control, flags, None)?;
@@ -130,9 +145,13 @@ impl Channel {
     /// nothing is passed over.
     pub async fn receive<M: Message>(&self) -> io::Result<Option<(M, Option<OwnedFd>)>> {
         loop {
-            let received =
-                self.socket.async_io(Interest::READABLE, |socket| receive_one(socket)).await?;
-            let Some((byte, attachment)) = received else { return Ok(None) };
+            let received = self
+                .socket
+                .async_io(Interest::READABLE, receive_one)
+                .await?;
+            let Some((byte, attachment)) = received else {
+                return Ok(None);
+            };
             if let Some(message) = M::of(byte) {
                 return Ok(Some((message, attachment)));
             }
@@ -146,8 +165,7 @@ fn receive_one(socket: &OwnedFd) -> io::Result<Option<(u8, Option<OwnedFd>)>> {
     let mut buffer = [IoSliceMut::new(&mut byte)];
     let mut control = nix::cmsg_space!([i32; 1]);
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-    let message =
-        recvmsg::<()>(socket.as_raw_fd(), &mut buffer, Some(&mut control), flags)?;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut buffer, Some(&mut control), flags)?;
     let mut attachment = None;
     for part in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(descriptors) = part {
@@ -180,12 +198,16 @@ pub fn seal(bytes: &[u8]) -> io::Result<OwnedFd> {
 pub fn unseal(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
     let seals = SealFlag::from_bits_truncate(fcntl(descriptor.as_fd(), FcntlArg::F_GET_SEALS)?);
     if !seals.contains(SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK) {
-        return Err(io::Error::other("the configuration that was handed over is not sealed"));
+        return Err(io::Error::other(
+            "the configuration that was handed over is not sealed",
+        ));
     }
     let mut file = File::from(descriptor);
     let length = file.metadata()?.len();
     if length > LARGEST {
-        return Err(io::Error::other(format!("a configuration of {length} bytes is too large")));
+        return Err(io::Error::other(format!(
+            "a configuration of {length} bytes is too large"
+        )));
     }
     // The descriptor shares its position with the sender's.
     file.rewind()?;
@@ -200,8 +222,10 @@ mod tests {
 
     #[test]
     fn a_sealed_configuration_travels_and_cannot_be_changed() {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let (ours, theirs) = pair().unwrap();
             let (ours, theirs) = (Channel::new(ours).unwrap(), Channel::new(theirs).unwrap());
@@ -214,7 +238,10 @@ mod tests {
             let mut writer = File::from(received.try_clone().unwrap());
             assert!(writer.write_all(b"x").is_err(), "sealed");
             assert_eq!(unseal(received).unwrap(), b"vrrp_instance V { }\n");
-            assert!(matches!(theirs.receive().await, Ok(Some((ToChild::Ping, None)))));
+            assert!(matches!(
+                theirs.receive().await,
+                Ok(Some((ToChild::Ping, None)))
+            ));
             drop(ours);
             assert!(theirs.receive::<ToChild>().await.unwrap().is_none());
         });

@@ -18,7 +18,7 @@ use super::command_line::{Options, Personality, Process, Role, Subsystems};
 use super::handover::{self, Channel, ToChild, ToParent};
 use super::pid_file::{PidFile, PidFileError};
 use super::respawn::{Exit, Respawn, Verdict};
-use super::systemd::Systemd;
+use super::systemd;
 use crate::core::config::compile::{Compiled, compile};
 use crate::core::config::model::Config;
 use crate::core::config::source::{LoadError, LoadOptions, SourceSet};
@@ -33,7 +33,6 @@ use crate::core::time::{Interval, Timestamp};
 const EXIT_OK: u8 = 0;
 const EXIT_FATAL: u8 = 1;
 const EXIT_CONFIG: u8 = 2;
-const EXIT_NO_PERMISSION: u8 = 4;
 const EXIT_NO_CONFIG: u8 = 6;
 const EXIT_SOFTWARE: u8 = 70;
 /// Events that may wait for the loop.
@@ -70,7 +69,10 @@ pub fn run(options: &Options, personality: Personality, arguments: &[OsString]) 
         return EXIT_FATAL;
     }
     let global = &loaded.compiled.config.global;
-    let path = options.pid_file.clone().unwrap_or_else(|| pid_path(global, "keepalived"));
+    let path = options
+        .pid_file
+        .clone()
+        .unwrap_or_else(|| pid_path(global, "keepalived"));
     if let Some(folder) = path.parent()
         && let Err(error) = std::fs::create_dir_all(folder)
     {
@@ -94,7 +96,10 @@ pub fn run(options: &Options, personality: Personality, arguments: &[OsString]) 
         tracing::error!("cannot enter network namespace {name}: {error}");
         return EXIT_FATAL;
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("cannot start: {error}");
@@ -177,8 +182,15 @@ fn log_diagnostic(diagnostic: &Diagnostic, line: &str) {
 /// Something that happened.
 enum Event {
     Signal(Wish),
-    Exited { role: Role, exit: Exit },
-    Report { role: Role, generation: u64, report: ToParent },
+    Exited {
+        role: Role,
+        exit: Exit,
+    },
+    Report {
+        role: Role,
+        generation: u64,
+        report: ToParent,
+    },
     Restart(Role),
     Watchdog,
 }
@@ -219,7 +231,6 @@ struct Parent<'a> {
     sealed: std::os::fd::OwnedFd,
     slots: [Slot; 2],
     generations: u64,
-    systemd: Systemd,
     events: mpsc::Sender<Event>,
     inbox: mpsc::Receiver<Event>,
     reloading: bool,
@@ -248,7 +259,6 @@ impl<'a> Parent<'a> {
                 restart_pending: false,
             }),
             generations: 0,
-            systemd: Systemd::new(),
             events,
             inbox,
             reloading: false,
@@ -273,7 +283,7 @@ impl<'a> Parent<'a> {
         }
         self.settle();
         let status = self.serve().await;
-        self.systemd.stopping();
+        systemd::stopping();
         self.stop_children().await;
         if let Some((script, limit)) = self.config.global.shutdown_script.clone() {
             self.run_script(&script, limit, "shutdown").await;
@@ -342,7 +352,9 @@ impl<'a> Parent<'a> {
     }
 
     fn start_watchdog(&self) {
-        let Some(interval) = self.systemd.watchdog_interval() else { return };
+        let Some(interval) = systemd::watchdog_interval() else {
+            return;
+        };
         let events = self.events.clone();
         tokio::spawn(async move {
             while events.send(Event::Watchdog).await.is_ok() {
@@ -421,7 +433,15 @@ impl<'a> Parent<'a> {
         let reader = Arc::clone(&channel);
         tokio::spawn(async move {
             while let Ok(Some((report, _))) = reader.receive::<ToParent>().await {
-                if events.send(Event::Report { role, generation, report }).await.is_err() {
+                if events
+                    .send(Event::Report {
+                        role,
+                        generation,
+                        report,
+                    })
+                    .await
+                    .is_err()
+                {
                     break;
                 }
             }
@@ -450,7 +470,11 @@ impl<'a> Parent<'a> {
                 Event::Signal(Wish::Json) => {
                     tracing::warn!("the JSON dump is not part of this version yet");
                 }
-                Event::Report { role, generation, report } => {
+                Event::Report {
+                    role,
+                    generation,
+                    report,
+                } => {
                     self.handle_report(role, generation, report);
                 }
                 Event::Exited { role, exit } => {
@@ -471,7 +495,9 @@ impl<'a> Parent<'a> {
     }
 
     fn handle_report(&mut self, role: Role, generation: u64, report: ToParent) {
-        let Some(child) = &mut self.slot(role).child else { return };
+        let Some(child) = &mut self.slot(role).child else {
+            return;
+        };
         if child.generation != generation {
             return;
         }
@@ -489,13 +515,13 @@ impl<'a> Parent<'a> {
         if !self.started_up && children().all(|child| child.ready) {
             self.started_up = true;
             tracing::info!("Startup complete");
-            self.systemd.ready(&self.status_line());
+            systemd::ready(&self.status_line());
         }
         let children = || self.slots.iter().filter_map(|slot| slot.child.as_ref());
         if self.reloading && children().all(|child| child.ready && !child.reloading) {
             self.reloading = false;
             tracing::info!("Reload complete");
-            self.systemd.ready(&self.status_line());
+            systemd::ready(&self.status_line());
             if std::mem::take(&mut self.reload_again) {
                 self.reload();
             }
@@ -587,7 +613,7 @@ impl<'a> Parent<'a> {
             return;
         }
         tracing::info!("Reloading ...");
-        self.systemd.reloading();
+        systemd::reloading();
         let loaded = match load(self.options) {
             Ok(loaded) => loaded,
             Err(refusal) => return self.refuse_reload(&refusal.to_string()),
@@ -608,8 +634,8 @@ impl<'a> Parent<'a> {
             let slot = self.slot(role);
             match (&mut slot.child, wanted) {
                 (Some(child), true) => {
-                    let sent =
-                        sealed.and_then(|file| child.channel.send(ToChild::Reload, Some(file.as_fd())));
+                    let sent = sealed
+                        .and_then(|file| child.channel.send(ToChild::Reload, Some(file.as_fd())));
                     match sent {
                         Ok(()) => child.reloading = true,
                         Err(error) => {
@@ -630,7 +656,7 @@ impl<'a> Parent<'a> {
 
     fn refuse_reload(&mut self, reason: &str) {
         tracing::error!("Reload refused, the old configuration stays: {reason}");
-        self.systemd.ready("Reload refused, the old configuration stays");
+        systemd::ready("Reload refused, the old configuration stays");
     }
 
     fn handle_watchdog(&mut self) {
@@ -645,7 +671,7 @@ impl<'a> Parent<'a> {
             }
         }
         if all_answered {
-            self.systemd.alive();
+            systemd::alive();
         }
     }
 
@@ -657,12 +683,18 @@ impl<'a> Parent<'a> {
             }
         }
         let grace = self.config.global.child_wait_time;
-        if tokio::time::timeout(grace.to_duration(), self.wait_for_children()).await.is_ok() {
+        if tokio::time::timeout(grace.to_duration(), self.wait_for_children())
+            .await
+            .is_ok()
+        {
             return;
         }
         for slot in &self.slots {
             if let Some(child) = &slot.child {
-                tracing::error!("the {} process did not stop in {grace} s, killing it", slot.role.name());
+                tracing::error!(
+                    "the {} process did not stop in {grace} s, killing it",
+                    slot.role.name()
+                );
                 let _ = child.orders.try_send(Signal::SIGKILL);
             }
         }
@@ -674,10 +706,7 @@ impl<'a> Parent<'a> {
             match self.inbox.recv().await {
                 Some(Event::Exited { role, .. }) => self.slot(role).child = None,
                 Some(
-                    Event::Signal(_)
-                    | Event::Report { .. }
-                    | Event::Restart(_)
-                    | Event::Watchdog,
+                    Event::Signal(_) | Event::Report { .. } | Event::Restart(_) | Event::Watchdog,
                 ) => {}
                 None => return,
             }

@@ -4,52 +4,39 @@ use sd_notify::NotifyState;
 
 use crate::core::time::Interval;
 
-/// The notification socket, when systemd gave one.
-#[derive(Debug, Default)]
-pub struct Systemd {
-    _private: (),
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!("systemd was not told: {error}");
+    }
 }
 
-impl Systemd {
-    /// Speaks to `$NOTIFY_SOCKET`; silent without it.
-    pub fn new() -> Self {
-        Self::default()
-    }
+/// Everything is up.
+pub fn ready(status: &str) {
+    send(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
 
-    fn send(&self, states: &[NotifyState<'_>]) {
-        if let Err(error) = sd_notify::notify(states) {
-            tracing::debug!("systemd was not told: {error}");
-        }
+/// A reload begins.
+pub fn reloading() {
+    let mut states = vec![NotifyState::Reloading];
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        states.push(now);
     }
+    states.push(NotifyState::Status("Reloading"));
+    send(&states);
+}
 
-    /// Everything is up.
-    pub fn ready(&self, status: &str) {
-        self.send(&[NotifyState::Ready, NotifyState::Status(status)]);
-    }
+/// The end begins.
+pub fn stopping() {
+    send(&[NotifyState::Stopping, NotifyState::Status("Stopping")]);
+}
 
-    /// A reload begins.
-    pub fn reloading(&self) {
-        let mut states = vec![NotifyState::Reloading];
-        if let Ok(now) = NotifyState::monotonic_usec_now() {
-            states.push(now);
-        }
-        states.push(NotifyState::Status("Reloading"));
-        self.send(&states);
-    }
+/// All processes are alive.
+pub fn alive() {
+    send(&[NotifyState::Watchdog]);
+}
 
-    /// The end begins.
-    pub fn stopping(&self) {
-        self.send(&[NotifyState::Stopping, NotifyState::Status("Stopping")]);
-    }
-
-    /// All processes are alive.
-    pub fn alive(&self) {
-        self.send(&[NotifyState::Watchdog]);
-    }
-
-    /// How often `alive` must be said: half of what systemd allows.
-    pub fn watchdog_interval(&self) -> Option<Interval> {
-        let limit = sd_notify::watchdog_enabled()?;
-        Some(Interval::from_duration(limit / 2))
-    }
+/// How often `alive` must be said: half of what systemd allows.
+pub fn watchdog_interval() -> Option<Interval> {
+    let limit = sd_notify::watchdog_enabled()?;
+    Some(Interval::from_duration(limit / 2))
 }
