@@ -511,15 +511,23 @@ impl<'a> Parent<'a> {
 
     /// Says so when everything that was under way has come to its end.
     fn settle(&mut self) {
-        let children = || self.slots.iter().filter_map(|slot| slot.child.as_ref());
-        if !self.started_up && children().all(|child| child.ready) {
-            self.started_up = true;
+        let settled = Role::ALL
+            .into_iter()
+            .filter(|role| self.wanted(*role))
+            .all(|role| {
+                self.slots.iter().any(|slot| {
+                    let done = |child: &Child| child.ready && !child.reloading;
+                    slot.role == role && slot.child.as_ref().is_some_and(done)
+                })
+            });
+        if !settled {
+            return;
+        }
+        if !std::mem::replace(&mut self.started_up, true) {
             tracing::info!("Startup complete");
             systemd::ready(&self.status_line());
         }
-        let children = || self.slots.iter().filter_map(|slot| slot.child.as_ref());
-        if self.reloading && children().all(|child| child.ready && !child.reloading) {
-            self.reloading = false;
+        if std::mem::replace(&mut self.reloading, false) {
             tracing::info!("Reload complete");
             systemd::ready(&self.status_line());
             if std::mem::take(&mut self.reload_again) {
