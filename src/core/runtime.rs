@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::sys::prctl;
+use nix::sys::timerfd::{self, TimerFd, TimerFlags};
 use nix::time::{ClockId, clock_gettime};
 use tokio::io::unix::AsyncFd;
 
@@ -56,6 +57,82 @@ pub fn watch<T: AsRawFd + Into<OwnedFd>>(owner: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: `owner` owns its descriptor (the bound says so), keeps the same one, and is itself
     // kept inside the AsyncFd until it is taken off the event loop.
     Ok(unsafe { AsyncFd::register(owner) }?)
+}
+
+/// A timer with the kernel's resolution: the event loop's own rounds up to a millisecond, which
+/// would be seen in every takeover.
+#[derive(Debug)]
+pub struct AlarmClock {
+    timer: AsyncFd<OwnedFd>,
+    set_for: Option<Timestamp>,
+}
+
+impl AlarmClock {
+    /// An alarm that is not set.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(timerfd::ClockId::CLOCK_MONOTONIC, flags)?;
+        Ok(Self {
+            timer: watch(timer.into())?,
+            set_for: None,
+        })
+    }
+
+    /// Waits until `at`; for ever when there is nothing to wait for. Can be dropped and called again.
+    pub async fn wait_until(&mut self, at: Option<Timestamp>) {
+        let Some(at) = at else {
+            return std::future::pending().await;
+        };
+        if at <= now() {
+            return;
+        }
+        if self.set_for != Some(at) && self.set(at).is_err() {
+            return sleep_until(Some(at)).await;
+        }
+        loop {
+            let Ok(mut ready) = self.timer.readable().await else {
+                return sleep_until(Some(at)).await;
+            };
+            let mut expirations = [0; 8];
+            // What is read does not matter: the clock decides.
+            let _ = nix::unistd::read(self.timer.get_ref(), &mut expirations);
+            ready.clear_ready();
+            if now() >= at {
+                self.set_for = None;
+                return;
+            }
+        }
+    }
+
+    fn set(&mut self, at: Timestamp) -> io::Result<()> {
+        let seconds = i64::try_from(at.as_nanos() / 1_000_000_000).unwrap_or(i64::MAX);
+        let nanoseconds = i64::try_from(at.as_nanos() % 1_000_000_000).unwrap_or(0);
+        let value = libc::itimerspec {
+            it_interval: libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
+            it_value: libc::timespec {
+                tv_sec: seconds,
+                tv_nsec: nanoseconds,
+            },
+        };
+        let descriptor = self.timer.get_ref().as_raw_fd();
+        // SAFETY: the descriptor is a timerfd that `self` owns; `value` outlives the call.
+        let result = unsafe {
+            libc::timerfd_settime(
+                descriptor,
+                libc::TFD_TIMER_ABSTIME,
+                &raw const value,
+                std::ptr::null_mut(),
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        self.set_for = Some(at);
+        Ok(())
+    }
 }
 
 /// Waits until `at`; for ever when there is nothing to wait for.
@@ -142,4 +219,46 @@ pub fn write_dump(name: &str, text: &str) -> io::Result<PathBuf> {
         .open(&path)?;
     file.write_all(text.as_bytes())?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::time::Interval;
+
+    #[test]
+    fn an_alarm_is_never_early_and_can_be_moved() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut alarm = AlarmClock::new().unwrap();
+            let far = now() + Interval::from_secs(3600);
+            let soon = tokio::time::timeout(
+                std::time::Duration::from_millis(20),
+                alarm.wait_until(Some(far)),
+            );
+            assert!(soon.await.is_err());
+            for _ in 0..5 {
+                let at = now() + Interval::from_millis(3);
+                alarm.wait_until(Some(at)).await;
+                assert!(now() >= at);
+            }
+        });
+    }
+
+    #[test]
+    fn a_dump_replaces_a_link_instead_of_following_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        let name = format!("steadfast-test-{}.data", std::process::id());
+        let path = dump_path(&name);
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert_eq!(write_dump(&name, "text").unwrap(), path);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        std::fs::remove_file(path).unwrap();
+    }
 }

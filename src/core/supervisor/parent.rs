@@ -624,15 +624,15 @@ impl<'a> Parent<'a> {
         systemd::reloading();
         let loaded = match load(self.options) {
             Ok(loaded) => loaded,
-            Err(refusal) => return self.refuse_reload(&refusal.to_string()),
+            Err(refusal) => return Self::refuse_reload(&refusal.to_string()),
         };
         if let Some(what) = unchangeable(&self.config, &loaded.compiled.config) {
             let reason = format!("{what} cannot be changed by a reload");
-            return self.refuse_reload(&reason);
+            return Self::refuse_reload(&reason);
         }
         self.sealed = match handover::seal(&loaded.sources.to_bytes()) {
             Ok(sealed) => sealed,
-            Err(error) => return self.refuse_reload(&error.to_string()),
+            Err(error) => return Self::refuse_reload(&error.to_string()),
         };
         self.config = loaded.compiled.config;
         self.reloading = true;
@@ -662,7 +662,7 @@ impl<'a> Parent<'a> {
         self.settle();
     }
 
-    fn refuse_reload(&mut self, reason: &str) {
+    fn refuse_reload(reason: &str) {
         tracing::error!("Reload refused, the old configuration stays: {reason}");
         systemd::ready("Reload refused, the old configuration stays");
     }
