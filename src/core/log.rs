@@ -79,7 +79,12 @@ pub fn start(options: &LogOptions<'_>) {
             lost: AtomicU64::new(0),
         }),
         file: options.file.and_then(|path| {
-            File::options().create(true).append(true).open(path).ok().map(Mutex::new)
+            File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .ok()
+                .map(Mutex::new)
         }),
         fields: options.detail == Detail::Extra,
     };
@@ -106,7 +111,10 @@ impl<S: Subscriber> Layer<S> for Sink {
         if !event.metadata().target().starts_with("steadfast") {
             return;
         }
-        let mut line = Line { message: String::new(), fields: String::new() };
+        let mut line = Line {
+            message: String::new(),
+            fields: String::new(),
+        };
         event.record(&mut line);
         if self.fields {
             line.message.push_str(&line.fields);
@@ -146,7 +154,9 @@ struct Syslog {
 
 impl Syslog {
     fn send(&self, level: Level, ident: &str, text: &str) {
-        let Ok(mut socket) = self.socket.lock() else { return };
+        let Ok(mut socket) = self.socket.lock() else {
+            return;
+        };
         if socket.is_none() {
             *socket = connect_syslog();
         }
@@ -171,7 +181,9 @@ impl Syslog {
     ) -> bool {
         let line = syslog_line(self.facility, level, ident, text);
         for _ in 0..2 {
-            let Some(connected) = socket else { return false };
+            let Some(connected) = socket else {
+                return false;
+            };
             match connected.send(line.as_bytes()) {
                 Ok(_) => return true,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
@@ -238,7 +250,9 @@ pub fn local_time(format: &str) -> String {
 
 /// The same for a given second since 1970.
 pub fn local_time_at(seconds: i64, format: &str) -> String {
-    let Ok(format) = std::ffi::CString::new(format) else { return String::new() };
+    let Ok(format) = std::ffi::CString::new(format) else {
+        return String::new();
+    };
     let mut buffer = [0u8; 64];
     // SAFETY: `tm` is plain data that localtime_r fills; `seconds`, `tm`, `format` and `buffer`
     // outlive the calls; strftime writes at most `buffer.len()` bytes.
@@ -247,7 +261,12 @@ pub fn local_time_at(seconds: i64, format: &str) -> String {
         if libc::localtime_r(&raw const seconds, &raw mut tm).is_null() {
             return String::new();
         }
-        libc::strftime(buffer.as_mut_ptr().cast(), buffer.len(), format.as_ptr(), &raw const tm)
+        libc::strftime(
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            format.as_ptr(),
+            &raw const tm,
+        )
     };
     String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned()
 }

@@ -1,1 +1,3 @@
 //! (being built)
+pub mod daemon;
+pub mod socket;

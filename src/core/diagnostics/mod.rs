@@ -3,6 +3,8 @@
 //! A [`Diagnostic`] is collected, never thrown. Renderers (`render`) turn a list of them into the
 //! form that people read on a terminal or that goes to the log, one line each.
 
+pub mod render;
+
 use std::sync::Arc;
 
 /// A file of the configuration, by its index in a [`SourceMap`].

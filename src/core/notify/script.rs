@@ -76,6 +76,13 @@ pub struct Account {
     gid: Gid,
 }
 
+impl Account {
+    /// Whether scripts under it can do anything.
+    pub fn is_root(self) -> bool {
+        self.uid.is_root()
+    }
+}
+
 /// Finds the account of `script`: its own, else the policy's, else `keepalived_script` when that
 /// exists, else the daemon's.
 pub fn account_of(script: &Script, policy: &ScriptPolicy) -> Result<Account, String> {

@@ -22,6 +22,9 @@ pub struct VrrpConfig {
 pub struct Vrid(u8);
 
 impl Vrid {
+    /// The smallest.
+    pub const MIN: Self = Self(1);
+
     /// `None` for 0 (RFC 9568 section 5.2.3).
     pub const fn new(number: u8) -> Option<Self> {
         if number == 0 {

@@ -1,0 +1,1134 @@
+//! `vrrp_instance`, `vrrp_sync_group` and `vrrp_script`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::Need;
+use super::context::Context;
+use super::global::{byte, set};
+use crate::core::config::model::global::VrrpDefaults;
+use crate::core::config::model::vrrp::{
+    Authentication, InitialState, Instance, NotifyScripts, Preemption, Priority, SyncGroup,
+    TrackEffect, TrackScript, TrackedInterface, TrackedScript, Transport, UnicastPeer,
+    VirtualAddress, Vrid, VrrpConfig, VrrpVersion,
+};
+use crate::core::config::model::{Config, Family};
+use crate::core::config::tree::{Statement, Token};
+use crate::core::config::values;
+use crate::core::diagnostics::Span;
+use crate::core::time::Interval;
+
+const INSTANCE: &str = "vrrp_instance";
+const GROUP: &str = "vrrp_sync_group";
+const SCRIPT: &str = "vrrp_script";
+/// The count byte of an advert.
+const MOST_ADDRESSES: usize = 255;
+const LONG: Interval = Interval::from_secs(4294);
+
+/// A `vrrp_script` block.
+pub fn script(context: &mut Context, block: &Statement, config: &mut VrrpConfig) {
+    let Some(name) = context.text(block) else {
+        return;
+    };
+    if config.scripts.iter().any(|script| script.name == name) {
+        let message = format!("vrrp_script {name} is defined twice, the first counts");
+        return context.error("duplicate", block.span, message);
+    }
+    let (mut command, mut user) = (None, None);
+    let (mut interval, mut timeout) = (Interval::from_secs(1), None);
+    let (mut rise, mut fall, mut weight, mut reverse, mut init_fail) = (1, 1, 0, false, false);
+    let range = Interval::from_millis(1)..=LONG;
+    for statement in block.children() {
+        match statement.keyword() {
+            "script" => context.script_once(statement, &mut command),
+            "interval" => set(&mut interval, context.seconds(statement, range.clone())),
+            "timeout" => timeout = context.seconds(statement, range.clone()),
+            "weight" => {
+                let found = context.required(statement).and_then(|token| {
+                    let grammar = |word: &str| values::signed(word, -254..=254);
+                    context.parse_token("weight", token, grammar)
+                });
+                set(&mut weight, found);
+                reverse = statement
+                    .arguments()
+                    .get(1)
+                    .is_some_and(|word| word.text == "reverse");
+            }
+            "rise" => set(&mut rise, context.number(statement, 1..=u32::MAX)),
+            "fall" => set(&mut fall, context.number(statement, 1..=u32::MAX)),
+            "user" => {
+                user = context.text(statement).map(|name| {
+                    let group = statement.arguments().get(1);
+                    let group = group.map(|token| token.text.trim_start_matches(':').to_owned());
+                    crate::core::config::model::ScriptUser { user: name, group }
+                });
+            }
+            "init_fail" => init_fail = true,
+            _ => context.unknown(SCRIPT, statement),
+        }
+    }
+    let Some(mut script) = command else {
+        let message = format!("vrrp_script {name} has no script, it is left out");
+        return context.error("no-script", block.span, message);
+    };
+    if user.is_some() {
+        script.user = user;
+    }
+    config.scripts.push(TrackScript {
+        name,
+        script,
+        interval,
+        timeout: timeout.unwrap_or(interval),
+        effect: effect(weight, reverse),
+        rise,
+        fall,
+        init_fail,
+    });
+}
+
+/// What a weight means; 254 counts as 253.
+fn effect(weight: i32, reverse: bool) -> TrackEffect {
+    let weight = i16::try_from(weight.clamp(-253, 253)).unwrap_or_default();
+    match (weight, reverse) {
+        (0, false) => TrackEffect::Fault,
+        (0, true) => TrackEffect::FaultWhenGood,
+        (weight, false) => TrackEffect::Weight(weight),
+        (weight, true) => TrackEffect::Weight(-weight),
+    }
+}
+
+/// What is said about an instance, before the defaults are worked in.
+#[derive(Default)]
+struct Draft {
+    interface: Option<(String, Span)>,
+    vrid: Option<Vrid>,
+    state: Option<InitialState>,
+    priority: Option<u8>,
+    version: Option<VrrpVersion>,
+    advert_interval: Option<Interval>,
+    auth_type: Option<AuthType>,
+    auth_pass: Option<[u8; 8]>,
+    peers: Option<Vec<UnicastPeer>>,
+    unicast_source: Option<IpAddr>,
+    multicast_source: Option<IpAddr>,
+    group: Option<IpAddr>,
+    ttl: Option<u8>,
+    check_source: bool,
+    addresses: Vec<(VirtualAddress, Span)>,
+    excluded: Vec<(VirtualAddress, Span)>,
+    no_addresses: bool,
+    native_ipv6: bool,
+    nopreempt: Option<Span>,
+    preempt_delay: Option<(Interval, Span)>,
+    strict: Option<bool>,
+    skip_check: Option<bool>,
+}
+
+#[derive(Clone, Copy)]
+enum AuthType {
+    Pass,
+    Ah,
+}
+
+/// A `vrrp_instance` block.
+pub fn instance(context: &mut Context, block: &Statement, config: &mut Config) {
+    let Some(name) = context.text(block) else {
+        return;
+    };
+    if config
+        .vrrp
+        .instances
+        .iter()
+        .any(|instance| instance.name == name)
+    {
+        let message = format!("vrrp_instance {name} is defined twice, the first counts");
+        return context.error("duplicate", block.span, message);
+    }
+    let defaults = &config.global.vrrp;
+    let mut draft = Draft::default();
+    let mut instance = blank(name, defaults);
+    for statement in block.children() {
+        one(context, statement, &mut draft, &mut instance, &config.vrrp);
+    }
+    if let Some(instance) = complete(context, block, draft, instance, defaults) {
+        config.vrrp.instances.push(instance);
+    }
+}
+
+fn blank(name: String, defaults: &VrrpDefaults) -> Instance {
+    Instance {
+        name,
+        interface: None,
+        vrid: Vrid::MIN,
+        family: Family::Inet,
+        version: defaults.version,
+        initial_state: InitialState::Backup,
+        priority: Priority::DEFAULT,
+        advert_interval: Interval::from_secs(1),
+        authentication: Authentication::None,
+        transport: Transport::Multicast {
+            group: defaults.multicast4.into(),
+        },
+        source: None,
+        addresses: Vec::new(),
+        excluded_addresses: Vec::new(),
+        preemption: Preemption::default(),
+        garp: defaults.garp,
+        track_interfaces: Vec::new(),
+        track_scripts: Vec::new(),
+        dont_track_primary: false,
+        notify: NotifyScripts::default(),
+        strict: defaults.strict,
+        skip_check_adv_addr: defaults.skip_check_adv_addr,
+        lower_priority_no_advert: defaults.lower_priority_no_advert,
+        higher_priority_send_advert: defaults.higher_priority_send_advert,
+        owner_ignores_adverts: defaults.owner_ignores_adverts,
+        v3_checksum_as_v2: false,
+        down_timer_adverts: defaults.down_timer_adverts,
+        notify_priority_changes: defaults.notify_priority_changes,
+    }
+}
+
+fn one(
+    context: &mut Context,
+    statement: &Statement,
+    draft: &mut Draft,
+    instance: &mut Instance,
+    config: &VrrpConfig,
+) {
+    let whole = Interval::ZERO..=LONG;
+    match statement.keyword() {
+        "state" => {
+            draft.state = context.parse(statement, |word| match word {
+                "MASTER" => Ok(InitialState::Master),
+                "BACKUP" => Ok(InitialState::Backup),
+                _ => Err("neither MASTER nor BACKUP; BACKUP is used".to_owned()),
+            });
+        }
+        "interface" => {
+            if let Some(token) = context.required(statement) {
+                if token.text.len() >= 16 {
+                    let message = format!("the interface name '{}' is too long", token.text);
+                    return context.error("bad-value", token.span, message);
+                }
+                draft.interface = Some((token.text.clone(), token.span));
+            }
+        }
+        "virtual_router_id" => draft.vrid = byte(context, statement, 1, 255).and_then(Vrid::new),
+        "priority" => draft.priority = byte(context, statement, 1, 255),
+        "version" => {
+            draft.version = context
+                .number(statement, 2..=3)
+                .map(|version| match version {
+                    2 => VrrpVersion::V2,
+                    _ => VrrpVersion::V3,
+                });
+        }
+        "advert_int" => {
+            let range = Interval::from_centis(1)..=Interval::from_secs(255);
+            draft.advert_interval = context.seconds(statement, range);
+        }
+        "authentication" => authentication(context, statement, draft),
+        "virtual_ipaddress" => addresses(context, statement, &mut draft.addresses),
+        "virtual_ipaddress_excluded" => addresses(context, statement, &mut draft.excluded),
+        "no_virtual_ipaddress" => draft.no_addresses = true,
+        "unicast_peer" => draft.peers = Some(peers(context, statement)),
+        "unicast_src_ip" => draft.unicast_source = context.parse(statement, values::address),
+        "mcast_src_ip" => draft.multicast_source = context.parse(statement, values::address),
+        "mcast_dst_ip" => match context.parse(statement, values::address) {
+            Some(group) if group.is_multicast() => draft.group = Some(group),
+            Some(_) => context.error("bad-value", statement.span, "not a multicast address"),
+            None => {}
+        },
+        "unicast_ttl" => draft.ttl = byte(context, statement, 0, 255),
+        "check_unicast_src" => draft.check_source = true,
+        "dont_track_primary" => {
+            context.flag(statement);
+            instance.dont_track_primary = true;
+        }
+        "track_interface" => {
+            track_interfaces(context, statement, &mut instance.track_interfaces);
+        }
+        "track_script" => {
+            track_scripts(context, statement, &mut instance.track_scripts, config);
+        }
+        "accept" | "debug" => {}
+        "preempt" => draft.nopreempt = None,
+        "nopreempt" => {
+            context.flag(statement);
+            draft.nopreempt = Some(statement.span);
+        }
+        "preempt_delay" => {
+            let range = Interval::ZERO..=Interval::from_secs(1000);
+            draft.preempt_delay = context
+                .seconds(statement, range)
+                .map(|delay| (delay, statement.span));
+        }
+        "skip_check_adv_addr" => draft.skip_check = context.boolean(statement),
+        "strict_mode" => draft.strict = context.boolean(statement),
+        "v3_checksum_as_v2" => set(&mut instance.v3_checksum_as_v2, context.boolean(statement)),
+        "native_ipv6" => draft.native_ipv6 = true,
+        "garp_master_delay" => set(&mut instance.garp.delay, context.seconds(statement, whole)),
+        "garp_master_repeat" => {
+            set(
+                &mut instance.garp.repeat,
+                context.number(statement, 1..=u32::MAX),
+            );
+        }
+        "garp_master_refresh" => set(
+            &mut instance.garp.refresh,
+            context.seconds(statement, whole),
+        ),
+        "garp_master_refresh_repeat" => {
+            set(
+                &mut instance.garp.refresh_repeat,
+                context.number(statement, 1..=u32::MAX),
+            );
+        }
+        "garp_lower_prio_delay" => {
+            set(
+                &mut instance.garp.lower_priority_delay,
+                context.seconds(statement, whole),
+            );
+        }
+        "garp_lower_prio_repeat" => {
+            let count = context.number(statement, 0..=u32::MAX);
+            set(&mut instance.garp.lower_priority_repeat, count);
+        }
+        "lower_prio_no_advert" => {
+            set(
+                &mut instance.lower_priority_no_advert,
+                context.boolean(statement),
+            );
+        }
+        "higher_prio_send_advert" => {
+            set(
+                &mut instance.higher_priority_send_advert,
+                context.boolean(statement),
+            );
+        }
+        "owner_ignore_adverts" => {
+            set(
+                &mut instance.owner_ignores_adverts,
+                context.boolean(statement),
+            );
+        }
+        "down_timer_adverts" => {
+            set(
+                &mut instance.down_timer_adverts,
+                byte(context, statement, 1, 100),
+            );
+        }
+        "notify_priority_changes" => {
+            set(
+                &mut instance.notify_priority_changes,
+                context.boolean(statement),
+            );
+        }
+        _ => notify(context, INSTANCE, statement, &mut instance.notify),
+    }
+}
+
+fn notify(context: &mut Context, block: &str, statement: &Statement, scripts: &mut NotifyScripts) {
+    let slot = match statement.keyword() {
+        "notify_master" => &mut scripts.master,
+        "notify_backup" => &mut scripts.backup,
+        "notify_fault" => &mut scripts.fault,
+        "notify_stop" => &mut scripts.stop,
+        "notify" => &mut scripts.any,
+        "notify_deleted" if block == INSTANCE && !statement.arguments().is_empty() => {
+            &mut scripts.deleted
+        }
+        "notify_master_rx_lower_pri" if block == INSTANCE => &mut scripts.master_rx_lower_priority,
+        _ => return context.unknown(block, statement),
+    };
+    context.script_once(statement, slot);
+}
+
+fn authentication(context: &mut Context, block: &Statement, draft: &mut Draft) {
+    for statement in block.children() {
+        match statement.keyword() {
+            "auth_type" => {
+                draft.auth_type = context.parse(statement, |word| match word {
+                    "PASS" => Ok(AuthType::Pass),
+                    "AH" => Ok(AuthType::Ah),
+                    _ => Err("neither PASS nor AH".to_owned()),
+                });
+            }
+            "auth_pass" => {
+                let Some(token) = context.required(statement) else {
+                    continue;
+                };
+                let bytes = token.text.as_bytes();
+                if bytes.len() > 8 {
+                    let message = "auth_pass is longer than 8 characters, the first 8 count";
+                    context.error("password-too-long", token.span, message);
+                }
+                let mut password = [0; 8];
+                for (to, from) in password.iter_mut().zip(bytes) {
+                    *to = *from;
+                }
+                draft.auth_pass = Some(password);
+            }
+            _ => context.unknown("vrrp_instance/authentication", statement),
+        }
+    }
+}
+
+fn peers(context: &mut Context, block: &Statement) -> Vec<UnicastPeer> {
+    let mut found: Vec<UnicastPeer> = Vec::new();
+    for statement in block.children() {
+        let Some(first) = statement.words.first() else {
+            continue;
+        };
+        let Some(address) = context.parse_token("unicast_peer", first, values::address) else {
+            continue;
+        };
+        if found.iter().any(|peer| peer.address == address) {
+            let message = format!("the peer {address} is there already");
+            context.warning("duplicate", first.span, message);
+            continue;
+        }
+        let mut peer = UnicastPeer {
+            address,
+            min_ttl: None,
+            max_ttl: None,
+        };
+        for option in statement.arguments().chunks(2) {
+            let slot = match option {
+                [name, _] if name.text == "min_ttl" => &mut peer.min_ttl,
+                [name, _] if name.text == "max_ttl" => &mut peer.max_ttl,
+                [name, ..] => {
+                    let message = format!("unknown option '{}' of a peer", name.text);
+                    context.error("bad-value", name.span, message);
+                    continue;
+                }
+                [] => continue,
+            };
+            if let [name, value] = option {
+                let grammar = |word: &str| values::number(word, 0..=255);
+                let number = context.parse_token(&name.text, value, grammar);
+                *slot = number.and_then(|number| u8::try_from(number).ok());
+            }
+        }
+        found.push(peer);
+    }
+    found
+}
+
+fn addresses(context: &mut Context, block: &Statement, into: &mut Vec<(VirtualAddress, Span)>) {
+    for statement in block.children() {
+        if let Some(address) = address_line(context, statement) {
+            if into.iter().any(|(known, _)| same_address(known, &address)) {
+                let message = format!("the address {} is there already", address.address);
+                context.error("duplicate", statement.span, message);
+                continue;
+            }
+            into.push((address, statement.span));
+        }
+    }
+}
+
+fn same_address(left: &VirtualAddress, right: &VirtualAddress) -> bool {
+    (left.address, left.prefix, &left.interface) == (right.address, right.prefix, &right.interface)
+}
+
+/// `ADDR[/LEN] [dev IF] [scope S] [label L] [brd B] [peer P] [no_track] …`
+fn address_line(context: &mut Context, statement: &Statement) -> Option<VirtualAddress> {
+    let (first, mut rest) = statement.words.split_first()?;
+    let (address, prefix) = context.parse_token("address", first, values::network)?;
+    let mut found = VirtualAddress {
+        address,
+        prefix,
+        interface: None,
+        label: None,
+        scope: 0,
+        broadcast: None,
+        peer: None,
+        no_track: false,
+    };
+    let v4 = address.is_ipv4();
+    while let Some((word, tail)) = rest.split_first() {
+        rest = tail;
+        let mut value = || {
+            let (value, tail) = rest.split_first()?;
+            rest = tail;
+            Some(value)
+        };
+        match word.text.as_str() {
+            "dev" => {
+                let name = needs_value(context, word, value())?;
+                context.needs_interface(&name.text, name.span, Need::Mentioned);
+                found.interface = Some(name.text.clone());
+            }
+            "scope" => {
+                let name = needs_value(context, word, value())?;
+                match scope(&name.text) {
+                    Some(scope) if v4 => found.scope = scope,
+                    Some(_) | None => {
+                        let message = format!("scope '{}' is not for this address", name.text);
+                        context.error("bad-value", name.span, message);
+                    }
+                }
+            }
+            "label" => {
+                let name = needs_value(context, word, value())?;
+                if name.text.len() >= 16 {
+                    let message = format!("the label '{}' is too long", name.text);
+                    context.error("bad-value", name.span, message);
+                    return None;
+                }
+                if v4 {
+                    found.label = Some(name.text.clone());
+                } else {
+                    context.error("bad-value", name.span, "an IPv6 address has no label");
+                }
+            }
+            "brd" | "broadcast" => {
+                let name = needs_value(context, word, value())?;
+                found.broadcast = Some(broadcast(context, name, address, prefix)?);
+            }
+            "peer" => {
+                let name = needs_value(context, word, value())?;
+                if let Some((peer, prefix)) = context.parse_token("peer", name, values::network) {
+                    (found.peer, found.prefix) = (Some(peer), prefix);
+                }
+            }
+            "no_track" => found.no_track = true,
+            "home" | "-nodad" | "mngtmpaddr" | "noprefixroute" | "autojoin" | "use_vmac" => {
+                context.unsupported.push(super::Unsupported {
+                    block: "address_line".to_owned(),
+                    keyword: word.text.clone(),
+                    span: word.span,
+                });
+            }
+            "preferred_lft" | "track_group" => {
+                value();
+                context.unsupported.push(super::Unsupported {
+                    block: "address_line".to_owned(),
+                    keyword: word.text.clone(),
+                    span: word.span,
+                });
+            }
+            other => {
+                let message = format!("unknown word '{other}' after an address");
+                context.error("unknown-keyword", word.span, message);
+            }
+        }
+    }
+    Some(found)
+}
+
+fn needs_value<'a>(
+    context: &mut Context,
+    word: &Token,
+    value: Option<&'a Token>,
+) -> Option<&'a Token> {
+    if value.is_none() {
+        let message = format!("`{}` lacks its value, the address is left out", word.text);
+        context.error("missing-value", word.span, message);
+    }
+    value
+}
+
+/// Names of rt_scopes(5), or a number.
+fn scope(name: &str) -> Option<u8> {
+    match name {
+        "global" | "universe" => Some(0),
+        "site" => Some(200),
+        "link" => Some(253),
+        "host" => Some(254),
+        "nowhere" => Some(255),
+        number => number.parse().ok(),
+    }
+}
+
+fn broadcast(context: &mut Context, token: &Token, address: IpAddr, prefix: u8) -> Option<IpAddr> {
+    let IpAddr::V4(own) = address else {
+        context.error(
+            "bad-value",
+            token.span,
+            "an IPv6 address has no broadcast address",
+        );
+        return None;
+    };
+    let hosts = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
+    match token.text.as_str() {
+        "+" if prefix <= 30 => Some(IpAddr::V4((own.to_bits() | hosts).into())),
+        "-" if prefix <= 30 => Some(IpAddr::V4((own.to_bits() & !hosts).into())),
+        _ => context.parse_token("broadcast", token, |word| match values::address(word)? {
+            IpAddr::V4(found) => Ok(IpAddr::V4(found)),
+            IpAddr::V6(_) => Err("not an IPv4 address".to_owned()),
+        }),
+    }
+}
+
+/// `weight N [reverse|noreverse]` after a name; `None` for the object's own.
+fn weight(context: &mut Context, words: &[Token]) -> Option<(i32, Option<bool>)> {
+    let [name, rest @ ..] = words else {
+        return None;
+    };
+    if name.text != "weight" {
+        let message = format!("unknown word '{}'", name.text);
+        context.error("unknown-keyword", name.span, message);
+        return None;
+    }
+    let [value, options @ ..] = rest else {
+        context.error("missing-value", name.span, "`weight` lacks its value");
+        return None;
+    };
+    let grammar = |word: &str| values::signed(word, -254..=254);
+    let weight = context.parse_token("weight", value, grammar)?;
+    let reverse = match options.first().map(|token| token.text.as_str()) {
+        Some("reverse") => Some(true),
+        Some("noreverse") => Some(false),
+        Some(_) | None => None,
+    };
+    Some((weight, reverse))
+}
+
+fn track_interfaces(context: &mut Context, block: &Statement, into: &mut Vec<TrackedInterface>) {
+    for statement in block.children() {
+        let Some(first) = statement.words.first() else {
+            continue;
+        };
+        if into.iter().any(|known| known.name == first.text) {
+            let message = format!("{} is tracked already", first.text);
+            context.error("duplicate", first.span, message);
+            continue;
+        }
+        let found = weight(context, statement.arguments());
+        let (weight, reverse) = found.unwrap_or((0, None));
+        context.needs_interface(&first.text, first.span, Need::Mentioned);
+        let effect = effect(weight, reverse == Some(true));
+        into.push(TrackedInterface {
+            name: first.text.clone(),
+            effect,
+        });
+    }
+}
+
+fn track_scripts(
+    context: &mut Context,
+    block: &Statement,
+    into: &mut Vec<TrackedScript>,
+    config: &VrrpConfig,
+) {
+    for statement in block.children() {
+        let Some(first) = statement.words.first() else {
+            continue;
+        };
+        let Some(script) = config
+            .scripts
+            .iter()
+            .find(|script| script.name == first.text)
+        else {
+            let message = format!(
+                "the script {} is not defined, it is not tracked",
+                first.text
+            );
+            context.error("unknown-script", first.span, message);
+            continue;
+        };
+        if into.iter().any(|known| known.name == first.text) {
+            let message = format!("{} is tracked already", first.text);
+            context.error("duplicate", first.span, message);
+            continue;
+        }
+        let found = weight(context, statement.arguments());
+        let effect = match found {
+            None => script.effect,
+            Some((weight, reverse)) => {
+                let own = matches!(script.effect, TrackEffect::FaultWhenGood);
+                effect(weight, reverse.unwrap_or(own))
+            }
+        };
+        into.push(TrackedScript {
+            name: first.text.clone(),
+            effect,
+        });
+    }
+}
+
+/// Works the defaults in and settles conflicts.
+fn complete(
+    context: &mut Context,
+    block: &Statement,
+    draft: Draft,
+    mut instance: Instance,
+    defaults: &VrrpDefaults,
+) -> Option<Instance> {
+    let name = instance.name.clone();
+    let Some(vrid) = draft.vrid else {
+        context.fatal(
+            "no-vrid",
+            block.span,
+            format!("({name}) has no virtual_router_id"),
+        );
+        return None;
+    };
+    instance.vrid = vrid;
+    set(&mut instance.strict, draft.strict);
+    set(&mut instance.skip_check_adv_addr, draft.skip_check);
+
+    let first = draft
+        .addresses
+        .first()
+        .map(|(address, _)| Family::of(address.address));
+    let source = draft.unicast_source.or(draft.multicast_source);
+    instance.family = first
+        .or(source.map(Family::of))
+        .unwrap_or(if draft.native_ipv6 {
+            Family::Inet6
+        } else {
+            Family::Inet
+        });
+    instance.version = match (draft.version, instance.family) {
+        (Some(version), _) => version,
+        (None, Family::Inet6) => VrrpVersion::V3,
+        (None, Family::Inet) => defaults.version,
+    };
+    instance.source = source.filter(|source| Family::of(*source) == instance.family);
+
+    transport(context, block, &draft, &mut instance, defaults)?;
+    instance.interface = match draft.interface {
+        Some((interface, span)) => {
+            context.needs_interface(&interface, span, Need::Instance);
+            Some(interface)
+        }
+        None => defaults.default_interface.clone(),
+    };
+    let unicast = matches!(instance.transport, Transport::Unicast { .. });
+    if instance.interface.is_none() && (!unicast || instance.source.is_none()) {
+        let message = format!("({name}) has no interface");
+        context.fatal("no-interface", block.span, message);
+        return None;
+    }
+    let source = Source {
+        auth_type: draft.auth_type,
+        auth_pass: draft.auth_pass,
+    };
+    settle_authentication(context, block, source, &mut instance);
+    settle_interval(context, block, draft.advert_interval, &mut instance);
+    settle_priority(context, block, draft.state, draft.priority, &mut instance);
+    settle_preemption(context, draft.nopreempt, draft.preempt_delay, &mut instance);
+    settle_addresses(
+        context,
+        block,
+        draft.addresses,
+        draft.excluded,
+        &mut instance,
+    );
+    if instance.addresses.is_empty() && !draft.no_addresses {
+        let nothing = instance.excluded_addresses.is_empty();
+        if instance.version == VrrpVersion::V3 || instance.strict {
+            let message = format!("({name}) version 3 needs at least one virtual address");
+            context.fatal("no-address", block.span, message);
+            return None;
+        }
+        if nothing {
+            let message = format!("({name}) has no virtual address");
+            context.warning("no-address", block.span, message);
+        }
+    }
+    if instance.strict {
+        settle_strict(context, block, &mut instance);
+    }
+    if instance.owner_ignores_adverts && !instance.priority.is_owner() {
+        instance.owner_ignores_adverts = false;
+    }
+    if instance.family == Family::Inet6 {
+        context.unsupported.push(super::Unsupported {
+            block: INSTANCE.to_owned(),
+            keyword: format!("vrrp_instance {name} over IPv6"),
+            span: block.span,
+        });
+    }
+    Some(instance)
+}
+
+fn transport(
+    context: &mut Context,
+    block: &Statement,
+    draft: &Draft,
+    instance: &mut Instance,
+    defaults: &VrrpDefaults,
+) -> Option<()> {
+    let multicast = Transport::Multicast {
+        group: draft
+            .group
+            .filter(|group| Family::of(*group) == instance.family)
+            .unwrap_or(match instance.family {
+                Family::Inet => defaults.multicast4.into(),
+                Family::Inet6 => defaults.multicast6.into(),
+            }),
+    };
+    let mut peers = draft.peers.clone();
+    if let Some(peers) = &mut peers {
+        let family = instance.family;
+        peers.retain(|peer| Family::of(peer.address) == family);
+    }
+    instance.transport = match peers {
+        Some(peers) if !peers.is_empty() => {
+            let limited = peers
+                .iter()
+                .any(|peer| peer.min_ttl.is_some() || peer.max_ttl.is_some());
+            Transport::Unicast {
+                peers,
+                ttl: draft.ttl.unwrap_or(255),
+                check_source: draft.check_source || defaults.check_unicast_source || limited,
+            }
+        }
+        Some(_) => {
+            let message = format!(
+                "({}) unicast_peer names no peer, multicast is used",
+                instance.name
+            );
+            context.error("no-peer", block.span, message);
+            multicast
+        }
+        None => {
+            if draft.ttl.is_some() || draft.check_source {
+                let message = format!(
+                    "({}) has unicast options but no unicast_peer",
+                    instance.name
+                );
+                context.error("no-peer", block.span, message);
+            }
+            multicast
+        }
+    };
+    if instance.strict && matches!(instance.transport, Transport::Unicast { .. }) {
+        let message = format!(
+            "({}) strict mode does not allow unicast peers",
+            instance.name
+        );
+        context.fatal("strict", block.span, message);
+        return None;
+    }
+    Some(())
+}
+
+#[derive(Clone, Copy)]
+struct Source {
+    auth_type: Option<AuthType>,
+    auth_pass: Option<[u8; 8]>,
+}
+
+fn settle_authentication(
+    context: &mut Context,
+    block: &Statement,
+    source: Source,
+    instance: &mut Instance,
+) {
+    let name = &instance.name;
+    let Some(kind) = source.auth_type else { return };
+    let Some(password) = source.auth_pass else {
+        let message = format!("({name}) authentication without a password, it is ignored");
+        return context.error("authentication", block.span, message);
+    };
+    if instance.version == VrrpVersion::V3 {
+        let message = format!("({name}) version 3 has no authentication, it is ignored");
+        return context.error("authentication", block.span, message);
+    }
+    if instance.strict {
+        let message = format!("({name}) Strict mode does not support authentication. Ignoring.");
+        return context.error("authentication", block.span, message);
+    }
+    instance.authentication = match kind {
+        AuthType::Pass => Authentication::Password(password),
+        AuthType::Ah => {
+            context.unsupported.push(super::Unsupported {
+                block: "vrrp_instance/authentication".to_owned(),
+                keyword: "auth_type AH".to_owned(),
+                span: block.span,
+            });
+            Authentication::Header(password)
+        }
+    };
+}
+
+fn settle_interval(
+    context: &mut Context,
+    block: &Statement,
+    interval: Option<Interval>,
+    instance: &mut Instance,
+) {
+    let Some(interval) = interval else { return };
+    let (rounded, limit) = match instance.version {
+        VrrpVersion::V2 => {
+            let whole = (interval + Interval::from_millis(500)).as_secs().max(1);
+            (Interval::from_secs(whole), Interval::from_secs(255))
+        }
+        VrrpVersion::V3 => {
+            let centis = (interval + Interval::from_millis(5)).as_centis().max(1);
+            (Interval::from_centis(centis), Interval::from_centis(4095))
+        }
+    };
+    instance.advert_interval = rounded.min(limit);
+    if instance.advert_interval != interval {
+        let message = format!(
+            "({}) advert_int {interval} does not fit version {}, {} is used",
+            instance.name,
+            instance.version.number(),
+            instance.advert_interval
+        );
+        context.error("advert-int", block.span, message);
+    }
+}
+
+fn settle_priority(
+    context: &mut Context,
+    block: &Statement,
+    state: Option<InitialState>,
+    priority: Option<u8>,
+    instance: &mut Instance,
+) {
+    instance.priority = match (priority, state) {
+        (Some(priority), _) => Priority::new(priority),
+        (None, Some(InitialState::Master)) => Priority::OWNER,
+        (None, Some(InitialState::Backup) | None) => Priority::DEFAULT,
+    };
+    instance.initial_state = match state {
+        Some(state) => state,
+        None if instance.priority.is_owner() => InitialState::Master,
+        None => InitialState::Backup,
+    };
+    if priority.is_none() && state == Some(InitialState::Master) {
+        let message = format!(
+            "({}) state MASTER without priority makes it the address owner (255)",
+            instance.name
+        );
+        context.warning("implied-owner", block.span, message);
+    }
+}
+
+fn settle_preemption(
+    context: &mut Context,
+    nopreempt: Option<Span>,
+    delay: Option<(Interval, Span)>,
+    instance: &mut Instance,
+) {
+    let name = instance.name.clone();
+    let mut never = false;
+    if let Some(span) = nopreempt {
+        if instance.priority.is_owner() {
+            let message =
+                format!("({name}) nopreempt is incompatible with priority 255, it is ignored");
+            context.error("nopreempt", span, message);
+        } else if instance.initial_state == InitialState::Master {
+            let message =
+                format!("({name}) nopreempt will not work with initial state MASTER - clearing");
+            context.error("nopreempt", span, message);
+        } else {
+            never = true;
+        }
+    }
+    let mut wait = Interval::ZERO;
+    if let Some((delay, span)) = delay {
+        if never {
+            let message =
+                format!("({name}) preempt_delay is incompatible with nopreempt, it is ignored");
+            context.error("preempt-delay", span, message);
+        } else if instance.initial_state == InitialState::Master {
+            let message = format!(
+                "({name}) preempt_delay will not work with initial state MASTER - clearing"
+            );
+            context.error("preempt-delay", span, message);
+        } else if instance.strict {
+            let message =
+                format!("({name}) preempt_delay is incompatible with strict mode, it is ignored");
+            context.error("preempt-delay", span, message);
+        } else {
+            wait = delay;
+        }
+    }
+    instance.preemption = if never {
+        Preemption::Never
+    } else {
+        Preemption::After(wait)
+    };
+}
+
+fn settle_addresses(
+    context: &mut Context,
+    block: &Statement,
+    addresses: Vec<(VirtualAddress, Span)>,
+    excluded: Vec<(VirtualAddress, Span)>,
+    instance: &mut Instance,
+) {
+    let interface = instance.interface.clone();
+    let located = |mut address: VirtualAddress| {
+        address.interface = address.interface.or_else(|| interface.clone());
+        address
+    };
+    for (address, span) in addresses {
+        if Family::of(address.address) != instance.family {
+            let message = format!(
+                "({}) address family must match VRRP instance [{}/{}] - ignoring",
+                instance.name, address.address, address.prefix
+            );
+            context.error("mixed-family", span, message);
+        } else if instance.addresses.len() < MOST_ADDRESSES {
+            instance.addresses.push(located(address));
+        } else {
+            instance.excluded_addresses.push(located(address));
+        }
+    }
+    if !instance.excluded_addresses.is_empty() {
+        let message = format!(
+            "({}) more than {MOST_ADDRESSES} addresses do not fit an advert, the rest is excluded",
+            instance.name
+        );
+        context.error("too-many-addresses", block.span, message);
+    }
+    instance
+        .excluded_addresses
+        .extend(excluded.into_iter().map(|(address, _)| located(address)));
+}
+
+fn settle_strict(context: &mut Context, block: &Statement, instance: &mut Instance) {
+    let owner = instance.priority.is_owner();
+    let wanted = if owner {
+        InitialState::Master
+    } else {
+        InitialState::Backup
+    };
+    if instance.initial_state != wanted {
+        let message = format!(
+            "({}) strict mode: the state must agree with the priority",
+            instance.name
+        );
+        context.error("strict", block.span, message);
+        instance.initial_state = wanted;
+    }
+    instance.down_timer_adverts = 3;
+    instance.garp.lower_priority_repeat = 0;
+    instance.garp.lower_priority_delay = Interval::ZERO;
+    instance.lower_priority_no_advert = true;
+    instance.higher_priority_send_advert = false;
+    instance.owner_ignores_adverts = owner;
+    if !owner {
+        let message = format!(
+            "({}) vrrp_strict: keepalived would block traffic to the virtual addresses; this version does not",
+            instance.name
+        );
+        context.warning("strict-accept", block.span, message);
+    }
+}
+
+/// A `vrrp_sync_group` block; instances are known by now.
+pub fn sync_group(context: &mut Context, block: &Statement, config: &mut VrrpConfig) {
+    let Some(name) = context.text(block) else {
+        return;
+    };
+    if config.sync_groups.iter().any(|group| group.name == name) {
+        let message = format!("vrrp_sync_group {name} is defined twice, the first counts");
+        return context.error("duplicate", block.span, message);
+    }
+    let mut group = SyncGroup {
+        name: name.clone(),
+        members: Vec::new(),
+        track_interfaces: Vec::new(),
+        track_scripts: Vec::new(),
+        tracking_weight: false,
+        notify: NotifyScripts::default(),
+    };
+    for statement in block.children() {
+        match statement.keyword() {
+            "group" => members(context, statement, &mut group, config),
+            "track_interface" => {
+                track_interfaces(context, statement, &mut group.track_interfaces);
+            }
+            "track_script" => {
+                track_scripts(context, statement, &mut group.track_scripts, config);
+            }
+            "sync_group_tracking_weight" => group.tracking_weight = true,
+            "global_tracking" => {
+                let message = "global_tracking is deprecated, use sync_group_tracking_weight";
+                context.error("deprecated", statement.span, message);
+                group.tracking_weight = true;
+            }
+            _ => notify(context, GROUP, statement, &mut group.notify),
+        }
+    }
+    match group.members.len() {
+        0 => {
+            let message = format!("vrrp_sync_group {name} has no members, it is left out");
+            context.error("empty-group", block.span, message);
+        }
+        1 => {
+            let message = format!("vrrp_sync_group {name} has only one member");
+            context.warning("lone-member", block.span, message);
+            config.sync_groups.push(group);
+        }
+        _ => config.sync_groups.push(group),
+    }
+}
+
+fn members(context: &mut Context, block: &Statement, group: &mut SyncGroup, config: &VrrpConfig) {
+    let grouped: BTreeSet<&String> = config
+        .sync_groups
+        .iter()
+        .flat_map(|group| &group.members)
+        .collect();
+    for token in block
+        .children()
+        .iter()
+        .flat_map(|statement| &statement.words)
+    {
+        let known = config
+            .instances
+            .iter()
+            .any(|instance| instance.name == token.text);
+        let fault = if !known {
+            Some("is not defined")
+        } else if grouped.contains(&token.text) || group.members.contains(&token.text) {
+            Some("is in a group already")
+        } else {
+            None
+        };
+        match fault {
+            Some(fault) => {
+                let message = format!(
+                    "vrrp_sync_group {}: {} {fault}, it is skipped",
+                    group.name, token.text
+                );
+                context.error("sync-group-member", token.span, message);
+            }
+            None => group.members.push(token.text.clone()),
+        }
+    }
+}
+
+/// What can be seen only with all instances at hand.
+pub fn finish(context: &mut Context, config: &mut Config) {
+    let mut seen = BTreeMap::new();
+    for instance in &config.vrrp.instances {
+        let key = (
+            instance.interface.clone(),
+            instance.family,
+            instance.vrid,
+            group_of(instance),
+        );
+        if let Some(first) = seen.insert(key, instance.name.clone()) {
+            let message = format!(
+                "({}) and ({first}) have the same virtual_router_id {} on one interface",
+                instance.name, instance.vrid
+            );
+            let span = context
+                .places
+                .interfaces
+                .first()
+                .map_or(Span::default(), |place| place.1);
+            context.fatal("duplicate-vrid", span, message);
+        }
+    }
+}
+
+fn group_of(instance: &Instance) -> Option<IpAddr> {
+    match &instance.transport {
+        Transport::Multicast { group } => Some(*group),
+        Transport::Unicast { .. } => None,
+    }
+}

@@ -1,0 +1,180 @@
+//! THE table of the dialect: every keyword, where it may stand, what it takes.
+//!
+//! It tells an unknown word from one that is known but not acted on, makes the suggestions, and
+//! knows which words open blocks.
+
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+
+/// How common a keyword is in real files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Ordinary.
+    A,
+    /// Occasional.
+    B,
+    /// Rare.
+    C,
+}
+
+/// One row.
+#[derive(Debug, Clone, Copy)]
+pub struct Keyword {
+    /// Where it stands: `(root)`, `vrrp_instance`, `virtual_server/real_server/HTTP_GET/url`, …
+    pub block: &'static str,
+    /// The word.
+    pub name: &'static str,
+    /// What follows it.
+    pub arguments: &'static str,
+    /// Type and range of the arguments.
+    pub range: &'static str,
+    /// When absent.
+    pub default: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// How common.
+    pub tier: Tier,
+}
+
+/// The name of the outermost level in [`Keyword::block`].
+pub const ROOT: &str = "(root)";
+
+/// Every row, in the order of the manual.
+pub fn all() -> &'static [Keyword] {
+    table::TABLE
+}
+
+struct Index {
+    by_block: BTreeMap<&'static str, BTreeMap<&'static str, &'static Keyword>>,
+    opens_block: BTreeSet<(&'static str, &'static str)>,
+}
+
+fn index() -> &'static Index {
+    static INDEX: OnceLock<Index> = OnceLock::new();
+    INDEX.get_or_init(|| {
+        let mut by_block: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        let mut opens_block = BTreeSet::new();
+        for keyword in all() {
+            by_block
+                .entry(keyword.block)
+                .or_default()
+                .insert(keyword.name, keyword);
+            if keyword.arguments.contains('{') || keyword.range.contains("block") {
+                opens_block.insert((keyword.block, keyword.name));
+            }
+        }
+        Index {
+            by_block,
+            opens_block,
+        }
+    })
+}
+
+/// The row of `name` in `block`.
+pub fn lookup(block: &str, name: &str) -> Option<&'static Keyword> {
+    index().by_block.get(block)?.get(name).copied()
+}
+
+/// Whether `name` opens a block where it stands.
+pub fn opens_block(block: &str, name: &str) -> bool {
+    index().opens_block.contains(&(block, name))
+}
+
+/// Whether the lines of `block` begin with a keyword (and not with a name or an address).
+pub fn has_keywords(block: &str) -> bool {
+    index().by_block.get(block).is_some_and(|rows| {
+        rows.keys()
+            .any(|name| name.chars().next().is_some_and(char::is_alphanumeric))
+            && !rows
+                .keys()
+                .any(|name| name.ends_with("_ENTRY") || *name == "ADDRESS")
+    })
+}
+
+/// The block that `name` opens within `block`.
+pub fn child_block(block: &str, name: &str) -> String {
+    match (block, name) {
+        (ROOT, "vrrp_track_file") => "track_file".to_owned(),
+        (ROOT, name) => name.to_owned(),
+        (block, name) => format!("{block}/{name}"),
+    }
+}
+
+/// The word of `block` that is most like `name`, if any is like it at all.
+pub fn suggest(block: &str, name: &str) -> Option<&'static str> {
+    let limit = name.chars().count().div_ceil(4).clamp(1, 3);
+    index()
+        .by_block
+        .get(block)?
+        .keys()
+        .map(|candidate| (distance(name, candidate), *candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edits between two words: insert, delete, replace, or swap two neighbours.
+fn distance(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().take(64).collect();
+    let right: Vec<char> = right.chars().take(64).collect();
+    let width = right.len() + 1;
+    let mut rows = vec![vec![0; width]; left.len() + 1];
+    for i in 0..=left.len() {
+        for j in 0..width {
+            let cost = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let differs = usize::from(left[i - 1] != right[j - 1]);
+                let mut best = (rows[i - 1][j] + 1)
+                    .min(rows[i][j - 1] + 1)
+                    .min(rows[i - 1][j - 1] + differs);
+                if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
+                    best = best.min(rows[i - 2][j - 2] + 1);
+                }
+                best
+            };
+            rows[i][j] = cost;
+        }
+    }
+    rows[left.len()][right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_row_once() {
+        let mut seen = BTreeSet::new();
+        for keyword in all() {
+            assert!(
+                seen.insert((keyword.block, keyword.name)),
+                "{keyword:?} twice"
+            );
+        }
+        assert_eq!(all().len(), 690);
+    }
+
+    #[test]
+    fn words_are_found_where_they_stand_only() {
+        assert!(lookup("vrrp_instance", "virtual_router_id").is_some());
+        assert!(lookup("virtual_server", "virtual_router_id").is_none());
+        assert!(opens_block(ROOT, "vrrp_instance"));
+        assert!(opens_block("virtual_server/real_server/HTTP_GET", "url"));
+        assert!(!opens_block("vrrp_instance", "priority"));
+        assert!(has_keywords("vrrp_instance") && !has_keywords("vrrp_instance/track_script"));
+    }
+
+    #[test]
+    fn misspelt_words_get_a_suggestion_and_strange_ones_none() {
+        assert_eq!(
+            suggest("vrrp_instance", "virtual_router_di"),
+            Some("virtual_router_id")
+        );
+        assert_eq!(suggest("virtual_server", "lb_alg"), Some("lb_algo"));
+        assert_eq!(suggest("vrrp_instance", "prioritty"), Some("priority"));
+        assert_eq!(suggest("vrrp_instance", "xyzzy"), None);
+    }
+}

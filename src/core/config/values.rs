@@ -1,0 +1,290 @@
+//! Grammars of the leaf values: numbers, times, addresses, ranges.
+//!
+//! Each takes one whole word; the error is a short sentence without the word itself.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_while1};
+use nom::character::complete::{char, digit1};
+use nom::combinator::{all_consuming, map_opt, map_res, opt, recognize, rest};
+use nom::sequence::{pair, preceded, separated_pair};
+use nom::{IResult, Parser};
+
+use super::model::Family;
+use super::model::check::GroupEntry;
+use crate::core::time::Interval;
+
+/// What a word is when it is not what it should be.
+pub type Fault = String;
+
+fn whole<'a, O>(
+    parser: impl Parser<&'a str, Output = O, Error = nom::error::Error<&'a str>>,
+    word: &'a str,
+    what: &str,
+) -> Result<O, Fault> {
+    let result: IResult<&str, O> = all_consuming(parser).parse(word);
+    result.map(|(_, value)| value).map_err(|_| what.to_owned())
+}
+
+/// A decimal number within a range.
+pub fn number(word: &str, range: RangeInclusive<u32>) -> Result<u32, Fault> {
+    let value: u32 = whole(map_res(digit1, str::parse), word, "not a number")?;
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("outside of {}..{}", range.start(), range.end()))
+    }
+}
+
+/// A number with an optional sign within a range.
+pub fn signed(word: &str, range: RangeInclusive<i32>) -> Result<i32, Fault> {
+    let digits = recognize(pair(opt(alt((char('-'), char('+')))), digit1));
+    let value: i32 = whole(map_res(digits, str::parse), word, "not a number")?;
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("outside of {}..{}", range.start(), range.end()))
+    }
+}
+
+/// Seconds with a fraction, to the microsecond, within a range.
+pub fn seconds(word: &str, range: RangeInclusive<Interval>) -> Result<Interval, Fault> {
+    let decimal = map_opt(
+        (digit1, opt(preceded(char('.'), opt(digit1)))),
+        |(integer, fraction)| {
+            let seconds: u64 = str::parse(integer).ok().filter(|s| *s <= 1 << 32)?;
+            let mut micros: u64 = 0;
+            let fraction: &str = fraction.flatten().unwrap_or("");
+            for place in 0..6 {
+                let digit = fraction
+                    .as_bytes()
+                    .get(place)
+                    .map_or(0, |byte| u64::from(byte - b'0'));
+                micros = micros * 10 + digit;
+            }
+            Some(Interval::from_micros(seconds * 1_000_000 + micros))
+        },
+    );
+    let value = whole(decimal, word, "not a number of seconds")?;
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!(
+            "outside of {}..{} seconds",
+            range.start(),
+            range.end()
+        ))
+    }
+}
+
+/// `on`, `true`, `yes`, `off`, `false`, `no`.
+pub fn boolean(word: &str) -> Result<bool, Fault> {
+    match word {
+        "on" | "true" | "yes" => Ok(true),
+        "off" | "false" | "no" => Ok(false),
+        _ => Err("neither on nor off (true, false, yes, no)".to_owned()),
+    }
+}
+
+/// An IPv4 or IPv6 address.
+pub fn address(word: &str) -> Result<IpAddr, Fault> {
+    whole(map_res(rest, str::parse), word, "not an IP address")
+}
+
+/// An address with a prefix length; a host address without one.
+pub fn network(word: &str) -> Result<(IpAddr, u8), Fault> {
+    let length = opt(preceded(char('/'), map_res(digit1, str::parse::<u8>)));
+    let parser = (
+        map_res(take_while1(|c| c != '/'), str::parse::<IpAddr>),
+        length,
+    );
+    let (address, length) = whole(
+        parser,
+        word,
+        "not an address with an optional prefix length",
+    )?;
+    let bits = Family::of(address).bits();
+    match length {
+        None => Ok((address, bits)),
+        Some(length) if length <= bits => Ok((address, length)),
+        Some(_) => Err(format!("the prefix length is above {bits}")),
+    }
+}
+
+/// A TCP or UDP port.
+pub fn port(word: &str) -> Result<u16, Fault> {
+    number(word, 1..=65535).map(|value| u16::try_from(value).unwrap_or(u16::MAX))
+}
+
+/// `N` or `N-M`, HTTP status codes.
+pub fn status_range(word: &str) -> Result<(u16, u16), Fault> {
+    let code = || map_res(digit1, str::parse::<u16>);
+    let parser = alt((
+        separated_pair(code(), tag("-"), code()),
+        code().map(|code| (code, code)),
+    ));
+    let (low, high) = whole(parser, word, "not a status code or a range of them")?;
+    if (100..=599).contains(&low) && (low..=599).contains(&high) {
+        Ok((low, high))
+    } else {
+        Err("outside of 100..599, or the wrong way round".to_owned())
+    }
+}
+
+/// 32 hexadecimal digits.
+pub fn digest(word: &str) -> Result<[u8; 16], Fault> {
+    let fault = || "not 32 hexadecimal digits".to_owned();
+    if word.len() != 32 || !word.is_ascii() {
+        return Err(fault());
+    }
+    let mut digest = [0; 16];
+    for (byte, place) in digest.iter_mut().zip((0..32).step_by(2)) {
+        let digits = word.get(place..place + 2).ok_or_else(fault)?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| fault())?;
+    }
+    Ok(digest)
+}
+
+/// `A.B.C.D`, `A.B.C.D-E`, `A.B.C.D-A.B.C.E`, `A.B.C.D/LEN` and the same of IPv6, with a port.
+pub fn group_addresses(word: &str, port: u16) -> Result<GroupEntry, Fault> {
+    if let Some((first, end)) = word.split_once('-') {
+        let first = address(first)?;
+        let last = range_end(first, end)?;
+        let count = last
+            .checked_sub(to_number(first))
+            .ok_or("the range ends before it begins")?
+            + 1;
+        return entry(first, count, port);
+    }
+    let (first, length) = network(word)?;
+    let host_bits = u32::from(Family::of(first).bits() - length);
+    if host_bits > 16 {
+        return Err("a range of more than 65536 addresses".to_owned());
+    }
+    entry(first, 1 << host_bits, port)
+}
+
+fn entry(first: IpAddr, count: u128, port: u16) -> Result<GroupEntry, Fault> {
+    match u32::try_from(count) {
+        Ok(count) if count <= 65536 => Ok(GroupEntry::Addresses {
+            first: SocketAddr::new(first, port),
+            count,
+        }),
+        Ok(_) | Err(_) => Err("a range of more than 65536 addresses".to_owned()),
+    }
+}
+
+fn range_end(first: IpAddr, end: &str) -> Result<u128, Fault> {
+    if let Ok(last) = address(end) {
+        return if Family::of(last) == Family::of(first) {
+            Ok(to_number(last))
+        } else {
+            Err("the range ends in another family".to_owned())
+        };
+    }
+    let fault = || "not the end of a range of addresses".to_owned();
+    match first {
+        IpAddr::V4(_) => {
+            let octet: u8 = end.parse().map_err(|_| fault())?;
+            Ok(to_number(first) & !0xff | u128::from(octet))
+        }
+        IpAddr::V6(_) => {
+            let group = u16::from_str_radix(end, 16).map_err(|_| fault())?;
+            Ok(to_number(first) & !0xffff | u128::from(group))
+        }
+    }
+}
+
+fn to_number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// `persistence_granularity`: an IPv4 mask, or a prefix length.
+pub fn granularity(word: &str) -> Result<u8, Fault> {
+    if let Ok(IpAddr::V4(mask)) = address(word) {
+        let bits = mask.to_bits();
+        return if bits.leading_ones() + bits.trailing_zeros() == 32 {
+            Ok(u8::try_from(bits.leading_ones()).unwrap_or(32))
+        } else {
+            Err("not a network mask".to_owned())
+        };
+    }
+    number(word, 1..=128).map(|length| u8::try_from(length).unwrap_or(128))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_whole_words_within_their_range() {
+        assert_eq!(number("255", 1..=255), Ok(255));
+        assert!(number("256", 1..=255).unwrap_err().contains("1..255"));
+        for word in ["", "5x", "-1", "0x5", "99999999999"] {
+            assert!(number(word, 0..=255).is_err(), "{word}");
+        }
+        assert_eq!(signed("-253", -253..=253), Ok(-253));
+        assert_eq!(signed("+2", -253..=253), Ok(2));
+    }
+
+    #[test]
+    fn seconds_keep_six_decimals() {
+        let any = Interval::ZERO..=Interval::from_secs(255);
+        assert_eq!(seconds("1", any.clone()), Ok(Interval::from_secs(1)));
+        assert_eq!(seconds("0.25", any.clone()), Ok(Interval::from_millis(250)));
+        assert_eq!(
+            seconds("1.0000019", any.clone()),
+            Ok(Interval::from_micros(1_000_001))
+        );
+        assert_eq!(seconds("3.", any.clone()), Ok(Interval::from_secs(3)));
+        assert!(seconds("256", any.clone()).is_err());
+        assert!(seconds(".5s", any).is_err());
+    }
+
+    #[test]
+    fn networks_default_to_host_addresses() {
+        assert_eq!(network("10.0.0.1"), Ok(("10.0.0.1".parse().unwrap(), 32)));
+        assert_eq!(
+            network("10.0.0.1/24"),
+            Ok(("10.0.0.1".parse().unwrap(), 24))
+        );
+        assert_eq!(network("fd00::1/64"), Ok(("fd00::1".parse().unwrap(), 64)));
+        for word in ["10.0.0.1/33", "10.0.0", "10.0.0.1/", "x", "10.0.0.1/24x"] {
+            assert!(network(word).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn address_ranges_count_their_addresses() {
+        let count = |word| match group_addresses(word, 80) {
+            Ok(GroupEntry::Addresses { count, .. }) => Some(count),
+            Ok(GroupEntry::Fwmark(_)) | Err(_) => None,
+        };
+        assert_eq!(count("10.0.0.1"), Some(1));
+        assert_eq!(count("10.0.0.1-9"), Some(9));
+        assert_eq!(count("10.0.0.1-10.0.1.1"), Some(257));
+        assert_eq!(count("10.0.0.0/24"), Some(256));
+        assert_eq!(count("fd00::1-ff"), Some(255));
+        assert_eq!(count("10.0.0.9-1"), None);
+        assert_eq!(count("10.0.0.0/8"), None);
+    }
+
+    #[test]
+    fn codes_digests_and_masks() {
+        assert_eq!(status_range("200"), Ok((200, 200)));
+        assert_eq!(status_range("200-299"), Ok((200, 299)));
+        assert!(status_range("299-200").is_err() && status_range("99").is_err());
+        assert_eq!(
+            digest("000102030405060708090a0b0c0d0e0f").map(|d| d[15]),
+            Ok(15)
+        );
+        assert!(digest("zz0102030405060708090a0b0c0d0e0f").is_err());
+        assert_eq!(granularity("255.255.255.0"), Ok(24));
+        assert!(granularity("255.0.255.0").is_err());
+    }
+}
