@@ -59,22 +59,9 @@ const IMPURE: &[&str] = &[
 
 /// A path must not name any of these modules of the crate.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    (
-        "src/vrrp/",
-        &[
-            "crate::check",
-            "crate::ipvs",
-            "crate::core::supervisor::parent",
-        ],
-    ),
-    (
-        "src/check/",
-        &["crate::vrrp", "crate::core::supervisor::parent"],
-    ),
-    (
-        "src/ipvs/",
-        &["crate::vrrp", "crate::check", "crate::core::supervisor"],
-    ),
+    ("src/vrrp/", &["crate::check", "crate::ipvs", "crate::core::supervisor::parent"]),
+    ("src/check/", &["crate::vrrp", "crate::core::supervisor::parent"]),
+    ("src/ipvs/", &["crate::vrrp", "crate::check", "crate::core::supervisor"]),
     ("src/core/", &["crate::vrrp", "crate::check", "crate::ipvs"]),
 ];
 
@@ -113,9 +100,7 @@ fn code() -> Vec<(String, String)> {
             let name = path.strip_prefix(root).unwrap().display().to_string();
             let text = fs::read_to_string(&path).unwrap();
             let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-            let lines = text
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"));
+            let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             (name, lines.collect::<Vec<_>>().join("\n"))
         })
         .collect();
@@ -170,10 +155,7 @@ fn unsafe_stands_only_where_it_is_listed_and_says_why() {
         if !UNSAFE.contains(&name.as_str()) {
             faults.push(format!("{name} holds `unsafe` and is not listed"));
         }
-        let reasons = fs::read_to_string(root.join(&name))
-            .unwrap()
-            .matches("// SAFETY:")
-            .count();
+        let reasons = fs::read_to_string(root.join(&name)).unwrap().matches("// SAFETY:").count();
         if reasons < blocks {
             faults.push(format!("{name}: {blocks} unsafe blocks, {reasons} reasons"));
         }
@@ -190,23 +172,12 @@ fn a_file_is_one_concept() {
         if name.contains("keywords/table") {
             continue;
         }
-        let lines = fs::read_to_string(root.join(&name))
-            .unwrap()
-            .lines()
-            .count();
+        let lines = fs::read_to_string(root.join(&name)).unwrap().lines().count();
         if lines > LONGEST {
             faults.push(format!("{name} has {lines} lines"));
         }
         let file = name.rsplit('/').next().unwrap_or_default();
-        if [
-            "utils.rs",
-            "util.rs",
-            "helpers.rs",
-            "common.rs",
-            "misc_utils.rs",
-        ]
-        .contains(&file)
-        {
+        if ["utils.rs", "util.rs", "helpers.rs", "common.rs", "misc_utils.rs"].contains(&file) {
             faults.push(format!("{name}: a drawer for everything"));
         }
     }

@@ -79,12 +79,7 @@ pub fn start(options: &LogOptions<'_>) {
             lost: AtomicU64::new(0),
         }),
         file: options.file.and_then(|path| {
-            File::options()
-                .create(true)
-                .append(true)
-                .open(path)
-                .ok()
-                .map(Mutex::new)
+            File::options().create(true).append(true).open(path).ok().map(Mutex::new)
         }),
         fields: options.detail == Detail::Extra,
     };
@@ -111,10 +106,7 @@ impl<S: Subscriber> Layer<S> for Sink {
         if !event.metadata().target().starts_with("steadfast") {
             return;
         }
-        let mut line = Line {
-            message: String::new(),
-            fields: String::new(),
-        };
+        let mut line = Line { message: String::new(), fields: String::new() };
         event.record(&mut line);
         if self.fields {
             line.message.push_str(&line.fields);
@@ -261,12 +253,7 @@ pub fn local_time_at(seconds: i64, format: &str) -> String {
         if libc::localtime_r(&raw const seconds, &raw mut tm).is_null() {
             return String::new();
         }
-        libc::strftime(
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            format.as_ptr(),
-            &raw const tm,
-        )
+        libc::strftime(buffer.as_mut_ptr().cast(), buffer.len(), format.as_ptr(), &raw const tm)
     };
     String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned()
 }

@@ -44,11 +44,7 @@ pub fn now() -> Timestamp {
         clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
     let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
     let nanoseconds = u64::try_from(time.tv_nsec()).unwrap_or(0);
-    Timestamp::from_nanos(
-        seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(nanoseconds),
-    )
+    Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
 }
 
 /// Gives a descriptor to the event loop. Its owner stays the owner: only types that hold a
@@ -72,10 +68,7 @@ impl AlarmClock {
     pub fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         let timer = TimerFd::new(timerfd::ClockId::CLOCK_MONOTONIC, flags)?;
-        Ok(Self {
-            timer: watch(timer.into())?,
-            set_for: None,
-        })
+        Ok(Self { timer: watch(timer.into())?, set_for: None })
     }
 
     /// Waits until `at`; for ever when there is nothing to wait for. Can be dropped and called again.
@@ -108,14 +101,8 @@ impl AlarmClock {
         let seconds = i64::try_from(at.as_nanos() / 1_000_000_000).unwrap_or(i64::MAX);
         let nanoseconds = i64::try_from(at.as_nanos() % 1_000_000_000).unwrap_or(0);
         let value = libc::itimerspec {
-            it_interval: libc::timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            },
-            it_value: libc::timespec {
-                tv_sec: seconds,
-                tv_nsec: nanoseconds,
-            },
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec { tv_sec: seconds, tv_nsec: nanoseconds },
         };
         let descriptor = self.timer.get_ref().as_raw_fd();
         // SAFETY: the descriptor is a timerfd that `self` owns; `value` outlives the call.
@@ -172,35 +159,23 @@ pub fn apply_scheduling(settings: &ProcessSettings, what: &str) {
 }
 
 fn set_realtime(priority: u8) -> io::Result<()> {
-    let parameter = libc::sched_param {
-        sched_priority: i32::from(priority),
-    };
+    let parameter = libc::sched_param { sched_priority: i32::from(priority) };
     // Scripts must not inherit real-time scheduling.
     let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
     // SAFETY: `parameter` is a valid structure that outlives the call.
     let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn set_nice(nice: i8) -> io::Result<()> {
     // SAFETY: plain numbers.
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, i32::from(nice)) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Where a dump goes: `$TMPDIR`, else `/tmp`.
 pub fn dump_path(name: &str) -> PathBuf {
-    std::env::var_os("TMPDIR")
-        .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
-        .join(name)
+    std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from).join(name)
 }
 
 /// Writes a dump in place of an old one. A symbolic link in its place is replaced, never followed.
@@ -212,11 +187,8 @@ pub fn write_dump(name: &str, text: &str) -> io::Result<PathBuf> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     file.write_all(text.as_bytes())?;
     Ok(path)
 }
@@ -228,10 +200,7 @@ mod tests {
 
     #[test]
     fn an_alarm_is_never_early_and_can_be_moved() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut alarm = AlarmClock::new().unwrap();
             let far = now() + Interval::from_secs(3600);

@@ -178,10 +178,7 @@ pub struct TimerTable<K: Ord + Clone> {
 impl<K: Ord + Clone> TimerTable<K> {
     /// An empty table.
     pub fn new() -> Self {
-        Self {
-            by_key: BTreeMap::new(),
-            by_time: BTreeSet::new(),
-        }
+        Self { by_key: BTreeMap::new(), by_time: BTreeSet::new() }
     }
 
     /// Arms the timer of `key` for `at`, replacing an earlier setting.
@@ -254,14 +251,8 @@ mod tests {
         // RFC 9568 section 6.1: skew of priority 100 at 100 centiseconds is 60.9375 centiseconds.
         let skew = Interval::from_centis(100).fraction(256 - 100, 256);
         assert_eq!(skew.as_nanos(), 609_375_000);
-        assert_eq!(
-            Interval::from_nanos(u64::MAX).fraction(2, 1).as_nanos(),
-            u64::MAX
-        );
-        assert_eq!(
-            Interval::from_secs(1).fraction(1, 0),
-            Interval::from_secs(1)
-        );
+        assert_eq!(Interval::from_nanos(u64::MAX).fraction(2, 1).as_nanos(), u64::MAX);
+        assert_eq!(Interval::from_secs(1).fraction(1, 0), Interval::from_secs(1));
     }
 
     #[test]
@@ -273,11 +264,7 @@ mod tests {
         timers.set("b", at(3));
         assert_eq!(timers.next(), Some((at(1), &"a")));
         assert_eq!(timers.pop_due(at(2)), Some((at(1), "a")));
-        assert_eq!(
-            timers.pop_due(at(2)),
-            None,
-            "setting a timer again moves it"
-        );
+        assert_eq!(timers.pop_due(at(2)), None, "setting a timer again moves it");
         timers.cancel(&"b");
         assert!(timers.is_empty());
     }

@@ -1,3 +1,16 @@
-//! (being built)
+//! VRRP: electing a master, holding its addresses.
+//!
+//! Start with [`engine`], the pure election; [`router`] is one virtual router with the checks of an
+//! advert, [`packet`] the bytes, [`event`] the words. [`daemon`] and [`socket`] are the rim.
+
+pub mod announce;
 pub mod daemon;
+pub mod desired;
+pub mod engine;
+pub mod event;
+pub mod packet;
+pub mod priority;
+pub mod router;
 pub mod socket;
+pub mod statistics;
+pub mod status;

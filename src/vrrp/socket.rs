@@ -70,10 +70,7 @@ impl AdvertSocket {
         // A socket that only sends must not collect what arrives.
         sender.set_recv_buffer_size(0)?;
         sender.shutdown_reading();
-        Ok(Self {
-            receiver: runtime::watch(receiver)?,
-            sender,
-        })
+        Ok(Self { receiver: runtime::watch(receiver)?, sender })
     }
 
     /// Joins a multicast group on the interface; joining again is not an error.
@@ -88,10 +85,7 @@ impl AdvertSocket {
     /// The next advert. Packets that are not IPv4 VRRP are passed over.
     pub async fn receive(&self) -> io::Result<Datagram> {
         loop {
-            let received = self
-                .receiver
-                .async_io(Interest::READABLE, receive_one)
-                .await?;
+            let received = self.receiver.async_io(Interest::READABLE, receive_one).await?;
             if let Some(datagram) = received {
                 return Ok(datagram);
             }
@@ -119,8 +113,7 @@ impl AdvertSocket {
     ) -> io::Result<()> {
         let packet = ipv4_packet(source, destination, ttl, payload)
             .ok_or_else(|| io::Error::other("an advert of this size does not fit a packet"))?;
-        self.sender
-            .send_to(&packet, &SocketAddrV4::new(destination, 0).into())?;
+        self.sender.send_to(&packet, &SocketAddrV4::new(destination, 0).into())?;
         Ok(())
     }
 }
@@ -138,11 +131,7 @@ impl ShutdownReading for Socket {
 }
 
 fn raw_socket(interface: Option<&InterfaceId>) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::IPV4,
-        Type::RAW,
-        Some(Protocol::from(i32::from(VRRP))),
-    )?;
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(VRRP))))?;
     socket.set_nonblocking(true)?;
     if let Some(interface) = interface {
         socket.bind_device(Some(interface.name.as_bytes()))?;
@@ -215,9 +204,7 @@ impl FrameSocket {
     pub fn open() -> io::Result<Self> {
         let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
         socket.set_nonblocking(true)?;
-        Ok(Self {
-            socket: socket.into(),
-        })
+        Ok(Self { socket: socket.into() })
     }
 
     /// Sends `frame` out of the interface.
@@ -246,11 +233,7 @@ impl FrameSocket {
                 size,
             )
         };
-        if sent < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(())
-        }
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }
 
@@ -267,10 +250,7 @@ mod tests {
         assert_eq!((packet[8], packet[9]), (255, 112));
         packet.extend_from_slice(&[0; 14]);
         let datagram = parse_ipv4(&packet).unwrap();
-        assert_eq!(
-            datagram.payload, b"advert",
-            "padding is not part of the message"
-        );
+        assert_eq!(datagram.payload, b"advert", "padding is not part of the message");
         assert_eq!((datagram.source, datagram.ttl), (IpAddr::V4(source), 255));
     }
 

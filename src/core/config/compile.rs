@@ -38,9 +38,7 @@ pub fn compile(sources: &SourceSet) -> Compiled {
 
 impl Compiled {
     fn has(&self, severity: Severity) -> bool {
-        self.diagnostics
-            .iter()
-            .any(|found| found.severity == severity)
+        self.diagnostics.iter().any(|found| found.severity == severity)
     }
 
     /// keepalived's exit status of a config test: 2 a mandatory word is missing, 4 cannot run,
@@ -61,8 +59,6 @@ impl Compiled {
 
     /// Why a daemon must not run with this, if it must not.
     pub fn refusal(&self) -> Option<Severity> {
-        [Severity::Missing, Severity::Fatal]
-            .into_iter()
-            .find(|severity| self.has(*severity))
+        [Severity::Missing, Severity::Fatal].into_iter().find(|severity| self.has(*severity))
     }
 }

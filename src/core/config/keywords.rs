@@ -57,18 +57,12 @@ fn index() -> &'static Index {
         let mut by_block: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         let mut opens_block = BTreeSet::new();
         for keyword in all() {
-            by_block
-                .entry(keyword.block)
-                .or_default()
-                .insert(keyword.name, keyword);
+            by_block.entry(keyword.block).or_default().insert(keyword.name, keyword);
             if keyword.arguments.contains('{') || keyword.range.contains("block") {
                 opens_block.insert((keyword.block, keyword.name));
             }
         }
-        Index {
-            by_block,
-            opens_block,
-        }
+        Index { by_block, opens_block }
     })
 }
 
@@ -85,11 +79,8 @@ pub fn opens_block(block: &str, name: &str) -> bool {
 /// Whether the lines of `block` begin with a keyword (and not with a name or an address).
 pub fn has_keywords(block: &str) -> bool {
     index().by_block.get(block).is_some_and(|rows| {
-        rows.keys()
-            .any(|name| name.chars().next().is_some_and(char::is_alphanumeric))
-            && !rows
-                .keys()
-                .any(|name| name.ends_with("_ENTRY") || *name == "ADDRESS")
+        rows.keys().any(|name| name.chars().next().is_some_and(char::is_alphanumeric))
+            && !rows.keys().any(|name| name.ends_with("_ENTRY") || *name == "ADDRESS")
     })
 }
 
@@ -127,9 +118,8 @@ fn distance(left: &str, right: &str) -> usize {
                 i + j
             } else {
                 let differs = usize::from(left[i - 1] != right[j - 1]);
-                let mut best = (rows[i - 1][j] + 1)
-                    .min(rows[i][j - 1] + 1)
-                    .min(rows[i - 1][j - 1] + differs);
+                let mut best =
+                    (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + differs);
                 if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
                     best = best.min(rows[i - 2][j - 2] + 1);
                 }
@@ -149,10 +139,7 @@ mod tests {
     fn the_table_has_every_row_once() {
         let mut seen = BTreeSet::new();
         for keyword in all() {
-            assert!(
-                seen.insert((keyword.block, keyword.name)),
-                "{keyword:?} twice"
-            );
+            assert!(seen.insert((keyword.block, keyword.name)), "{keyword:?} twice");
         }
         assert_eq!(all().len(), 690);
     }
@@ -169,10 +156,7 @@ mod tests {
 
     #[test]
     fn misspelt_words_get_a_suggestion_and_strange_ones_none() {
-        assert_eq!(
-            suggest("vrrp_instance", "virtual_router_di"),
-            Some("virtual_router_id")
-        );
+        assert_eq!(suggest("vrrp_instance", "virtual_router_di"), Some("virtual_router_id"));
         assert_eq!(suggest("virtual_server", "lb_alg"), Some("lb_algo"));
         assert_eq!(suggest("vrrp_instance", "prioritty"), Some("priority"));
         assert_eq!(suggest("vrrp_instance", "xyzzy"), None);

@@ -25,27 +25,15 @@ pub fn lex(line: &LogicalLine) -> Result<Vec<Lexeme>, Diagnostic> {
         match character {
             character if is_blank(character) => {}
             '"' => {
-                let end = characters
-                    .by_ref()
-                    .find(|(_, c)| *c == '"')
-                    .map(|(at, _)| at);
+                let end = characters.by_ref().find(|(_, c)| *c == '"').map(|(at, _)| at);
                 let Some(end) = end else {
                     let span = line.span(start, text.len());
                     let message = "Unmatched quote; the line is dropped";
-                    return Err(Diagnostic::new(
-                        Severity::Error,
-                        "unmatched-quote",
-                        span,
-                        message,
-                    ));
+                    return Err(Diagnostic::new(Severity::Error, "unmatched-quote", span, message));
                 };
                 let word = text.get(start + 1..end).unwrap_or_default();
                 let span = line.span(start, end + 1);
-                let token = Token {
-                    text: word.to_owned(),
-                    span,
-                    quoted: true,
-                };
+                let token = Token { text: word.to_owned(), span, quoted: true };
                 lexemes.push(Lexeme::Word(token, start));
             }
             '{' => lexemes.push(Lexeme::Open(line.span(start, start + 1), start)),
@@ -66,11 +54,8 @@ pub fn lex(line: &LogicalLine) -> Result<Vec<Lexeme>, Diagnostic> {
                     characters.next();
                 }
                 let word = text.get(start..end).unwrap_or_default();
-                let token = Token {
-                    text: word.to_owned(),
-                    span: line.span(start, end),
-                    quoted: false,
-                };
+                let token =
+                    Token { text: word.to_owned(), span: line.span(start, end), quoted: false };
                 lexemes.push(Lexeme::Word(token, start));
             }
         }

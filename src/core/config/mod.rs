@@ -35,9 +35,5 @@ pub fn parse(set: &source::SourceSet) -> Parsed {
     let (tree, found) = tree::build_tree(&preprocessed.lines);
     let mut diagnostics = preprocessed.diagnostics;
     diagnostics.extend(found);
-    Parsed {
-        tree,
-        sources: set.source_map(),
-        diagnostics,
-    }
+    Parsed { tree, sources: set.source_map(), diagnostics }
 }

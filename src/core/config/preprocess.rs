@@ -69,26 +69,14 @@ impl LogicalLine {
     /// The place in the file of a range of bytes of the text.
     pub fn span(&self, start: usize, end: usize) -> Span {
         let from = self.offset(start);
-        let to = self
-            .offset(end.saturating_sub(1).max(start))
-            .saturating_add(1);
-        Span {
-            file: self.file,
-            start: from,
-            end: to.max(from),
-        }
+        let to = self.offset(end.saturating_sub(1).max(start)).saturating_add(1);
+        Span { file: self.file, start: from, end: to.max(from) }
     }
 
     fn offset(&self, index: usize) -> u32 {
         match &self.origin {
-            None => self
-                .start
-                .saturating_add(u32::try_from(index).unwrap_or(u32::MAX)),
-            Some(origin) => origin
-                .get(index)
-                .or(origin.last())
-                .copied()
-                .unwrap_or(self.start),
+            None => self.start.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)),
+            Some(origin) => origin.get(index).or(origin.last()).copied().unwrap_or(self.start),
         }
     }
 
@@ -101,12 +89,10 @@ impl LogicalLine {
             text: text.to_owned(),
             file: self.file,
             start: self.offset(from),
-            origin: self.origin.as_ref().map(|origin| {
-                origin
-                    .get(from..from + text.len())
-                    .unwrap_or_default()
-                    .to_vec()
-            }),
+            origin: self
+                .origin
+                .as_ref()
+                .map(|origin| origin.get(from..from + text.len()).unwrap_or_default().to_vec()),
         }
     }
 }
@@ -155,9 +141,7 @@ impl State<'_> {
         if self.out.diagnostics.len() >= MOST_PROBLEMS {
             return;
         }
-        self.out
-            .diagnostics
-            .push(Diagnostic::new(Severity::Error, code, span, message));
+        self.out.diagnostics.push(Diagnostic::new(Severity::Error, code, span, message));
     }
 
     fn read(&mut self, file: FileId, depth: usize) {
@@ -166,11 +150,7 @@ impl State<'_> {
         if bytes.starts_with(b"\xef\xbb\xbf") {
             offset = 3;
             // keepalived takes the mark for a part of the first word and loses that whole block.
-            let span = Span {
-                file,
-                start: 0,
-                end: 3,
-            };
+            let span = Span { file, start: 0, end: 3 };
             self.out.diagnostics.push(
                 Diagnostic::new(
                     Severity::Error,
@@ -194,28 +174,17 @@ impl State<'_> {
 
     fn physical_line(&mut self, file: FileId, start: u32, raw: &[u8], depth: usize) {
         let length = u32::try_from(raw.len()).unwrap_or(u32::MAX);
-        let whole = Span {
-            file,
-            start,
-            end: start.saturating_add(length),
-        };
+        let whole = Span { file, start, end: start.saturating_add(length) };
         if raw.contains(&0) {
             return self.problem("nul-byte", whole, "A NUL byte; the line is dropped");
         }
         if raw.len() > LONGEST_LINE {
-            let message = format!(
-                "A line of {} bytes, at most 1023 are read; it is dropped",
-                raw.len()
-            );
+            let message =
+                format!("A line of {} bytes, at most 1023 are read; it is dropped", raw.len());
             return self.problem("line-too-long", whole, message);
         }
         let text = String::from_utf8_lossy(raw);
-        let mut line = LogicalLine {
-            text: text.into_owned(),
-            file,
-            start,
-            origin: None,
-        };
+        let mut line = LogicalLine { text: text.into_owned(), file, start, origin: None };
         strip_comment(&mut line);
         let line = line.part(0, line.text.len());
         if let Some((name, mut lines)) = self.open_definition.take() {
@@ -273,8 +242,7 @@ impl State<'_> {
         if more {
             self.open_definition = Some((name.to_owned(), lines));
         } else {
-            self.definitions
-                .insert(name.to_owned(), Definition { lines });
+            self.definitions.insert(name.to_owned(), Definition { lines });
         }
         true
     }
@@ -319,12 +287,7 @@ impl State<'_> {
         }
         for text in lines {
             let origin = Some(vec![reference; text.len()]);
-            let next = LogicalLine {
-                text,
-                file: line.file,
-                start: reference,
-                origin,
-            };
+            let next = LogicalLine { text, file: line.file, start: reference, origin };
             if let Some(next) = self.apply_condition(next)
                 && !self.define(&next)
                 && !next.text.is_empty()
@@ -388,10 +351,7 @@ impl State<'_> {
     /// The lines that a reference stands for; several only where it ends its line.
     fn value(&mut self, name: &str, line: &LogicalLine, end: usize) -> Option<Vec<String>> {
         if let Some(definition) = self.definitions.get(name) {
-            let at_end = line
-                .text
-                .get(end..)
-                .is_none_or(|rest| rest.trim().is_empty());
+            let at_end = line.text.get(end..).is_none_or(|rest| rest.trim().is_empty());
             return (definition.lines.len() == 1 || at_end).then(|| definition.lines.clone());
         }
         let mut words = name.split_whitespace();
@@ -408,10 +368,7 @@ impl State<'_> {
                 let mut bound =
                     |default| words.next().and_then(|w| w.parse().ok()).unwrap_or(default);
                 let (low, high): (u64, u64) = (bound(0), bound(32_767));
-                self.random = self
-                    .random
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
+                self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let width = high.saturating_sub(low).saturating_add(1);
                 (low + (self.random >> 33) % width).to_string()
             }
@@ -482,11 +439,7 @@ impl State<'_> {
                 }
             }
             Err(error) => {
-                let severity = if error.fatal {
-                    Severity::Fatal
-                } else {
-                    Severity::Note
-                };
+                let severity = if error.fatal { Severity::Fatal } else { Severity::Note };
                 let found = Diagnostic::new(severity, "include", span, error.message);
                 self.out.diagnostics.push(found);
             }
@@ -612,11 +565,7 @@ fn sequence(inside: &str, hexadecimal: bool) -> Option<Vec<Assignment>> {
     let mut values = Vec::new();
     let mut value = start;
     while (step > 0 && value <= end) || (step < 0 && value >= end) {
-        let text = if hexadecimal {
-            format!("{value:x}")
-        } else {
-            value.to_string()
-        };
+        let text = if hexadecimal { format!("{value:x}") } else { value.to_string() };
         values.push(vec![((*name).to_owned(), text)]);
         value = value.checked_add(step)?;
         if values.len() > LONGEST_SEQUENCE {
@@ -630,14 +579,9 @@ fn list(inside: &str) -> Option<Vec<Assignment>> {
     let parts = split_list(inside)?;
     let (names, values) = parts.split_first()?;
     let members = |text: &str| -> Vec<String> {
-        let inner = text
-            .strip_prefix('{')
-            .and_then(|text| text.strip_suffix('}'));
+        let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
         match inner {
-            Some(inner) => inner
-                .split(',')
-                .map(|word| word.trim().to_owned())
-                .collect(),
+            Some(inner) => inner.split(',').map(|word| word.trim().to_owned()).collect(),
             None => vec![text.to_owned()],
         }
     };
@@ -648,10 +592,7 @@ fn list(inside: &str) -> Option<Vec<Assignment>> {
             let values = members(value);
             (values.len() <= names.len()).then(|| {
                 let mut values = values.into_iter();
-                names
-                    .iter()
-                    .map(|name| (name.clone(), values.next().unwrap_or_default()))
-                    .collect()
+                names.iter().map(|name| (name.clone(), values.next().unwrap_or_default())).collect()
             })
         })
         .collect()
@@ -718,10 +659,7 @@ mod tests {
 
     #[test]
     fn conditions_select_lines_by_config_id() {
-        assert_eq!(
-            lines("@node1 a\n@node2 b\n@^node1 c\n@^node2 d\n@node1\n"),
-            ["a", "d"]
-        );
+        assert_eq!(lines("@node1 a\n@node2 b\n@^node1 c\n@^node2 d\n@node1\n"), ["a", "d"]);
     }
 
     #[test]
@@ -747,10 +685,7 @@ mod tests {
         assert_eq!(lines("~SEQx(X, 10, 11) ${X}"), ["a", "b"]);
         assert_eq!(lines("~LST(X, p, q) $X"), ["p", "q"]);
         assert_eq!(lines("~LST({A,B}, {1,2}, {3}) $A-${B}"), ["$A-2", "$A-"]);
-        assert_eq!(
-            lines("~SEQ(X, 2) ~SEQ(Y, 2) ${X}${Y}"),
-            ["11", "12", "21", "22"]
-        );
+        assert_eq!(lines("~SEQ(X, 2) ~SEQ(Y, 2) ${X}${Y}"), ["11", "12", "21", "22"]);
         assert_eq!(run("~SEQ(X, 1, 0, 5) a").diagnostics.len(), 1);
     }
 
@@ -786,14 +721,9 @@ mod tests {
         text.push_str("$A29\n");
         assert!(!run(&text).diagnostics.is_empty());
         assert!(!run("$A=${A}\n$A\n").diagnostics.is_empty());
+        assert!(!run("include x\n").diagnostics.is_empty(), "a file that includes itself");
         assert!(
-            !run("include x\n").diagnostics.is_empty(),
-            "a file that includes itself"
-        );
-        assert!(
-            !run("~SEQ(A, 60000) ~SEQ(B, 60000) xxxxxxxxxxxxxxxxxxxxxx\n")
-                .diagnostics
-                .is_empty()
+            !run("~SEQ(A, 60000) ~SEQ(B, 60000) xxxxxxxxxxxxxxxxxxxxxx\n").diagnostics.is_empty()
         );
     }
 }

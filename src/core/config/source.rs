@@ -84,9 +84,7 @@ impl SourceSet {
                 let error = io::Error::from(io::ErrorKind::IsADirectory);
                 return Err(LoadError::Unreadable(path, error));
             }
-            let id = reader
-                .read(&path)
-                .map_err(|error| LoadError::Unreadable(path, error))?;
+            let id = reader.read(&path).map_err(|error| LoadError::Unreadable(path, error))?;
             reader.set.main.push(id);
         }
         let main = reader.set.main.clone();
@@ -118,13 +116,11 @@ impl SourceSet {
 
     /// The texts, for diagnostics.
     pub fn source_map(&self) -> SourceMap {
-        let texts = self.files.iter().map(|(name, bytes)| SourceText {
-            name: name.clone(),
-            bytes: Arc::clone(bytes),
-        });
-        SourceMap {
-            files: texts.collect(),
-        }
+        let texts = self
+            .files
+            .iter()
+            .map(|(name, bytes)| SourceText { name: name.clone(), bytes: Arc::clone(bytes) });
+        SourceMap { files: texts.collect() }
     }
 
     /// For another process.
@@ -165,9 +161,7 @@ impl SourceSet {
 
     /// What [`Self::to_bytes`] made.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LoadError> {
-        let rest = bytes
-            .strip_prefix(MAGIC)
-            .ok_or(LoadError::Damaged("it begins wrongly"))?;
+        let rest = bytes.strip_prefix(MAGIC).ok_or(LoadError::Damaged("it begins wrongly"))?;
         let set =
             parse(&mut Bytes(rest)).ok_or(LoadError::Damaged("it is cut off or inconsistent"))?;
         let known = |id: &FileId| (id.0 as usize) < set.files.len();
@@ -175,11 +169,7 @@ impl SourceSet {
             && set.includes.iter().all(|((from, ..), found)| {
                 known(from) && found.as_ref().map_or(true, |ids| ids.iter().all(known))
             });
-        if sound {
-            Ok(set)
-        } else {
-            Err(LoadError::Damaged("it names a file that is not there"))
-        }
+        if sound { Ok(set) } else { Err(LoadError::Damaged("it names a file that is not there")) }
     }
 }
 
@@ -196,15 +186,8 @@ impl Files for Frozen<'_> {
     }
 
     fn folder(&self, file: FileId) -> String {
-        let name = self
-            .0
-            .files
-            .get(file.0 as usize)
-            .map_or("", |(name, _)| name.as_str());
-        Path::new(name)
-            .parent()
-            .map(|path| path.display().to_string())
-            .unwrap_or_default()
+        let name = self.0.files.get(file.0 as usize).map_or("", |(name, _)| name.as_str());
+        Path::new(name).parent().map(|path| path.display().to_string()).unwrap_or_default()
     }
 
     fn include(
@@ -216,10 +199,7 @@ impl Files for Frozen<'_> {
         let key = (from, keyword.to_owned(), pattern.to_owned());
         self.0.includes.get(&key).cloned().unwrap_or_else(|| {
             let message = format!("Include '{pattern}' was not read");
-            Err(IncludeError {
-                message,
-                fatal: false,
-            })
+            Err(IncludeError { message, fatal: false })
         })
     }
 
@@ -252,9 +232,7 @@ impl Reader {
         }
         let bytes = std::fs::read(path)?;
         self.set.files.push((name, bytes.into()));
-        Ok(FileId(
-            u32::try_from(self.set.files.len() - 1).unwrap_or(u32::MAX),
-        ))
+        Ok(FileId(u32::try_from(self.set.files.len() - 1).unwrap_or(u32::MAX)))
     }
 }
 
@@ -311,10 +289,7 @@ impl Reader {
             if let Some(fault) = unsuitable(&path) {
                 if strict || keyword == "includer" {
                     let message = format!("Include '{}' {fault}", path.display());
-                    return Err(IncludeError {
-                        message,
-                        fatal: true,
-                    });
+                    return Err(IncludeError { message, fatal: true });
                 }
                 continue;
             }
@@ -322,19 +297,13 @@ impl Reader {
                 Ok(id) => ids.push(id),
                 Err(error) => {
                     let message = format!("Include '{}' cannot be read: {error}", path.display());
-                    return Err(IncludeError {
-                        message,
-                        fatal: strict || keyword == "includer",
-                    });
+                    return Err(IncludeError { message, fatal: strict || keyword == "includer" });
                 }
             }
         }
         if ids.is_empty() {
             let message = format!("Include '{pattern}' matches no file");
-            return Err(IncludeError {
-                message,
-                fatal: strict,
-            });
+            return Err(IncludeError { message, fatal: strict });
         }
         Ok(ids)
     }
@@ -357,11 +326,7 @@ fn glob(pattern: &str) -> Vec<PathBuf> {
     for alternative in alternatives(pattern, 0) {
         let mut paths = vec![PathBuf::from("/")];
         for part in alternative.split('/').filter(|part| !part.is_empty()) {
-            paths = paths
-                .iter()
-                .flat_map(|base| children(base, part))
-                .take(MOST_FILES)
-                .collect();
+            paths = paths.iter().flat_map(|base| children(base, part)).take(MOST_FILES).collect();
         }
         found.extend(paths.into_iter().filter(|path| path.exists()));
     }
@@ -446,11 +411,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
             (None, None) => return false,
         }
     }
-    pattern
-        .get(p..)
-        .unwrap_or_default()
-        .iter()
-        .all(|byte| *byte == b'*')
+    pattern.get(p..).unwrap_or_default().iter().all(|byte| *byte == b'*')
 }
 
 /// `[abc]`, `[a-c]`, `[!a]`: the length of the class when the byte is in it.
@@ -480,8 +441,7 @@ struct Writer(Vec<u8>);
 
 impl Writer {
     fn count(&mut self, count: usize) {
-        self.0
-            .extend(u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+        self.0.extend(u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
@@ -522,18 +482,13 @@ impl<'a> Bytes<'a> {
     }
 
     fn ids(&mut self) -> Option<Vec<FileId>> {
-        (0..self.count()?)
-            .map(|_| self.count().map(FileId))
-            .collect()
+        (0..self.count()?).map(|_| self.count().map(FileId)).collect()
     }
 }
 
 fn parse(bytes: &mut Bytes<'_>) -> Option<SourceSet> {
-    let mut set = SourceSet {
-        config_id: bytes.text()?,
-        host_name: bytes.text()?,
-        ..SourceSet::default()
-    };
+    let mut set =
+        SourceSet { config_id: bytes.text()?, host_name: bytes.text()?, ..SourceSet::default() };
     for _ in 0..bytes.count()? {
         set.files.push((bytes.text()?, bytes.bytes()?.into()));
     }
@@ -542,17 +497,13 @@ fn parse(bytes: &mut Bytes<'_>) -> Option<SourceSet> {
         let key = (FileId(bytes.count()?), bytes.text()?, bytes.text()?);
         let found = match bytes.count()? {
             0 => Ok(bytes.ids()?),
-            kind => Err(IncludeError {
-                message: bytes.text()?,
-                fatal: kind == 2,
-            }),
+            kind => Err(IncludeError { message: bytes.text()?, fatal: kind == 2 }),
         };
         set.includes.insert(key, found);
     }
     for _ in 0..bytes.count()? {
         let (name, present, value) = (bytes.text()?, bytes.count()?, bytes.text()?);
-        set.environment
-            .insert(name, (present == 1).then_some(value));
+        set.environment.insert(name, (present == 1).then_some(value));
     }
     bytes.0.is_empty().then_some(set)
 }
@@ -566,11 +517,7 @@ mod tests {
     }
 
     fn lines(set: &SourceSet) -> Vec<String> {
-        preprocess(set.main(), &mut Frozen(set))
-            .lines
-            .into_iter()
-            .map(|line| line.text)
-            .collect()
+        preprocess(set.main(), &mut Frozen(set)).lines.into_iter().map(|line| line.text).collect()
     }
 
     #[test]
@@ -597,10 +544,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("main.conf"), "include nothing*\n").unwrap();
         for all_config in [false, true] {
-            let options = LoadOptions {
-                all_config,
-                ..LoadOptions::default()
-            };
+            let options = LoadOptions { all_config, ..LoadOptions::default() };
             let set = load(folder.path(), &options);
             let found = preprocess(set.main(), &mut Frozen(&set)).diagnostics;
             assert_eq!(found.len(), 1);
@@ -621,11 +565,7 @@ mod tests {
             ("[!a-c]?", "bz", false),
             ("*", "", true),
         ] {
-            assert_eq!(
-                matches(pattern.as_bytes(), name.as_bytes()),
-                expected,
-                "{pattern} {name}"
-            );
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
         }
         assert_eq!(alternatives("a{b,c{d,e}}f", 0), ["abf", "acdf", "acef"]);
     }

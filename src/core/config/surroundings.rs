@@ -27,10 +27,8 @@ pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
             Ok(None) => {}
             Ok(Some(why)) => {
                 insecure.get_or_insert(*span);
-                let message = format!(
-                    "Unsafe permissions found for script '{}': {why}",
-                    script.path()
-                );
+                let message =
+                    format!("Unsafe permissions found for script '{}': {why}", script.path());
                 let help = if policy.security {
                     "enable_script_security is set: it is not run"
                 } else {
@@ -78,12 +76,8 @@ fn interface(name: &str, span: Span, need: Need) -> Option<Diagnostic> {
 pub fn examine_script(script: &Script, policy: &ScriptPolicy) -> Result<Option<String>, String> {
     let account = account_of(script, policy)
         .map_err(|why| format!("script '{}': {why}, it is not run", script.path()))?;
-    let path = find(script.path()).ok_or_else(|| {
-        format!(
-            "script '{}' does not exist or is not executable",
-            script.path()
-        )
-    })?;
+    let path = find(script.path())
+        .ok_or_else(|| format!("script '{}' does not exist or is not executable", script.path()))?;
     if !account.is_root() {
         return Ok(None);
     }
@@ -100,9 +94,7 @@ fn find(name: &str) -> Option<PathBuf> {
         return Some(PathBuf::from(name)).filter(|path| executable(path));
     }
     let search = std::env::var_os("PATH")?;
-    std::env::split_paths(&search)
-        .map(|folder| folder.join(name))
-        .find(|path| executable(path))
+    std::env::split_paths(&search).map(|folder| folder.join(name)).find(|path| executable(path))
 }
 
 /// The first part of the path that someone other than root can change, and why.
@@ -122,10 +114,7 @@ fn weak_component(path: &Path) -> Option<String> {
             return Some(format!("{} is not owned by root", so_far.display()));
         }
         if mode & 0o022 != 0 && !sticky {
-            return Some(format!(
-                "{} can be written by others than root",
-                so_far.display()
-            ));
+            return Some(format!("{} can be written by others than root", so_far.display()));
         }
     }
     None
@@ -136,10 +125,7 @@ mod tests {
     use super::*;
 
     fn script(path: &str) -> Script {
-        Script {
-            words: vec![path.to_owned()],
-            user: None,
-        }
+        Script { words: vec![path.to_owned()], user: None }
     }
 
     #[test]
@@ -162,11 +148,6 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(examined(), Ok(None));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o775)).unwrap();
-        assert!(
-            examined()
-                .unwrap()
-                .unwrap()
-                .contains("check.sh can be written")
-        );
+        assert!(examined().unwrap().unwrap().contains("check.sh can be written"));
     }
 }

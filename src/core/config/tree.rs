@@ -59,22 +59,13 @@ pub struct Tree {
 /// Makes a tree of logical lines. Faults of braces are told where they are seen, and a keyword that
 /// can only stand further out ends the blocks that somebody forgot to close.
 pub fn build_tree(lines: &[LogicalLine]) -> (Tree, Vec<Diagnostic>) {
-    let mut builder = Builder {
-        open: Vec::new(),
-        root: Vec::new(),
-        diagnostics: Vec::new(),
-        just_opened: false,
-    };
+    let mut builder =
+        Builder { open: Vec::new(), root: Vec::new(), diagnostics: Vec::new(), just_opened: false };
     for line in lines {
         builder.line(line);
     }
     builder.finish();
-    (
-        Tree {
-            statements: builder.root,
-        },
-        builder.diagnostics,
-    )
+    (Tree { statements: builder.root }, builder.diagnostics)
 }
 
 /// A block that has not been closed yet.
@@ -148,26 +139,14 @@ impl Builder {
         let span = first.span.to(last.span);
         let (keyword, keyword_span) = (first.text.clone(), first.span);
         self.close_forgotten(&keyword, keyword_span, brace.is_some());
-        let statement = Statement {
-            words,
-            raw: raw.trim().to_owned(),
-            block: None,
-            span,
-        };
+        let statement = Statement { words, raw: raw.trim().to_owned(), block: None, span };
         if let Some(brace) = brace {
             let path = self.path().and_then(|path| {
                 let child = keywords::child_block(path, &keyword);
                 keywords::lookup(path, &keyword).map(|_| child)
             });
-            let statement = Statement {
-                block: Some(Vec::new()),
-                ..statement
-            };
-            self.open.push(Open {
-                statement,
-                path,
-                brace,
-            });
+            let statement = Statement { block: Some(Vec::new()), ..statement };
+            self.open.push(Open { statement, path, brace });
             self.just_opened = false;
         } else {
             self.level().push(statement);
@@ -178,8 +157,7 @@ impl Builder {
     fn opening(&mut self, words: Vec<Token>, raw: &str, brace: Span) {
         if self.open.len() >= DEEPEST {
             let message = "Blocks nest too deeply";
-            self.diagnostics
-                .push(Diagnostic::new(Severity::Error, "too-deep", brace, message));
+            self.diagnostics.push(Diagnostic::new(Severity::Error, "too-deep", brace, message));
             self.just_opened = false;
             return;
         }
@@ -201,22 +179,10 @@ impl Builder {
                     "Unexpected '{' - ignoring",
                 ));
                 // What is inside belongs to nothing: it is read as a block without a name.
-                let words = vec![Token {
-                    text: "{".to_owned(),
-                    span: brace,
-                    quoted: false,
-                }];
-                let statement = Statement {
-                    words,
-                    raw: "{".to_owned(),
-                    block: Some(Vec::new()),
-                    span: brace,
-                };
-                self.open.push(Open {
-                    statement,
-                    path: None,
-                    brace,
-                });
+                let words = vec![Token { text: "{".to_owned(), span: brace, quoted: false }];
+                let statement =
+                    Statement { words, raw: "{".to_owned(), block: Some(Vec::new()), span: brace };
+                self.open.push(Open { statement, path: None, brace });
             }
         }
     }
@@ -277,10 +243,7 @@ impl Builder {
     fn close_down_to(&mut self, depth: usize, keyword: &str, span: Span) {
         while self.open.len() > depth {
             let Some(open) = self.open.pop() else { return };
-            let message = format!(
-                "The block `{}` has no closing brace",
-                open.statement.keyword()
-            );
+            let message = format!("The block `{}` has no closing brace", open.statement.keyword());
             self.diagnostics.push(
                 Diagnostic::new(Severity::Error, "missing-brace", open.brace, message)
                     .with_related(span, format!("`{keyword}` cannot stand inside of it"))
@@ -295,10 +258,7 @@ impl Builder {
 
     fn finish(&mut self) {
         while let Some(open) = self.open.pop() {
-            let message = format!(
-                "The block `{}` has no closing brace",
-                open.statement.keyword()
-            );
+            let message = format!("The block `{}` has no closing brace", open.statement.keyword());
             self.diagnostics.push(
                 Diagnostic::new(Severity::Error, "missing-brace", open.brace, message)
                     .with_help("a `}` is missing before the end of the file"),
@@ -327,11 +287,7 @@ mod tests {
     fn shape(statements: &[Statement]) -> String {
         let mut text = String::new();
         for statement in statements {
-            let words: Vec<_> = statement
-                .words
-                .iter()
-                .map(|word| word.text.as_str())
-                .collect();
+            let words: Vec<_> = statement.words.iter().map(|word| word.text.as_str()).collect();
             text.push_str(&words.join(" "));
             if let Some(block) = &statement.block {
                 text.push('{');
@@ -387,10 +343,7 @@ mod tests {
     fn stray_braces_are_told_and_passed_over() {
         let (tree, diagnostics) =
             build("}\nglobal_defs {\n router_id x\n}\n}\n{\n a\n}\nvrrp_instance V {\n}\n");
-        assert_eq!(
-            shape(&tree.statements),
-            "global_defs{router_id x;};vrrp_instance V{};"
-        );
+        assert_eq!(shape(&tree.statements), "global_defs{router_id x;};vrrp_instance V{};");
         assert_eq!(diagnostics.len(), 3);
     }
 

@@ -51,31 +51,22 @@ pub fn signed(word: &str, range: RangeInclusive<i32>) -> Result<i32, Fault> {
 
 /// Seconds with a fraction, to the microsecond, within a range.
 pub fn seconds(word: &str, range: RangeInclusive<Interval>) -> Result<Interval, Fault> {
-    let decimal = map_opt(
-        (digit1, opt(preceded(char('.'), opt(digit1)))),
-        |(integer, fraction)| {
+    let decimal =
+        map_opt((digit1, opt(preceded(char('.'), opt(digit1)))), |(integer, fraction)| {
             let seconds: u64 = str::parse(integer).ok().filter(|s| *s <= 1 << 32)?;
             let mut micros: u64 = 0;
             let fraction: &str = fraction.flatten().unwrap_or("");
             for place in 0..6 {
-                let digit = fraction
-                    .as_bytes()
-                    .get(place)
-                    .map_or(0, |byte| u64::from(byte - b'0'));
+                let digit = fraction.as_bytes().get(place).map_or(0, |byte| u64::from(byte - b'0'));
                 micros = micros * 10 + digit;
             }
             Some(Interval::from_micros(seconds * 1_000_000 + micros))
-        },
-    );
+        });
     let value = whole(decimal, word, "not a number of seconds")?;
     if range.contains(&value) {
         Ok(value)
     } else {
-        Err(format!(
-            "outside of {}..{} seconds",
-            range.start(),
-            range.end()
-        ))
+        Err(format!("outside of {}..{} seconds", range.start(), range.end()))
     }
 }
 
@@ -96,15 +87,8 @@ pub fn address(word: &str) -> Result<IpAddr, Fault> {
 /// An address with a prefix length; a host address without one.
 pub fn network(word: &str) -> Result<(IpAddr, u8), Fault> {
     let length = opt(preceded(char('/'), map_res(digit1, str::parse::<u8>)));
-    let parser = (
-        map_res(take_while1(|c| c != '/'), str::parse::<IpAddr>),
-        length,
-    );
-    let (address, length) = whole(
-        parser,
-        word,
-        "not an address with an optional prefix length",
-    )?;
+    let parser = (map_res(take_while1(|c| c != '/'), str::parse::<IpAddr>), length);
+    let (address, length) = whole(parser, word, "not an address with an optional prefix length")?;
     let bits = Family::of(address).bits();
     match length {
         None => Ok((address, bits)),
@@ -121,10 +105,7 @@ pub fn port(word: &str) -> Result<u16, Fault> {
 /// `N` or `N-M`, HTTP status codes.
 pub fn status_range(word: &str) -> Result<(u16, u16), Fault> {
     let code = || map_res(digit1, str::parse::<u16>);
-    let parser = alt((
-        separated_pair(code(), tag("-"), code()),
-        code().map(|code| (code, code)),
-    ));
+    let parser = alt((separated_pair(code(), tag("-"), code()), code().map(|code| (code, code))));
     let (low, high) = whole(parser, word, "not a status code or a range of them")?;
     if (100..=599).contains(&low) && (low..=599).contains(&high) {
         Ok((low, high))
@@ -152,10 +133,8 @@ pub fn group_addresses(word: &str, port: u16) -> Result<GroupEntry, Fault> {
     if let Some((first, end)) = word.split_once('-') {
         let first = address(first)?;
         let last = range_end(first, end)?;
-        let count = last
-            .checked_sub(to_number(first))
-            .ok_or("the range ends before it begins")?
-            + 1;
+        let count =
+            last.checked_sub(to_number(first)).ok_or("the range ends before it begins")? + 1;
         return entry(first, count, port);
     }
     let (first, length) = network(word)?;
@@ -168,10 +147,9 @@ pub fn group_addresses(word: &str, port: u16) -> Result<GroupEntry, Fault> {
 
 fn entry(first: IpAddr, count: u128, port: u16) -> Result<GroupEntry, Fault> {
     match u32::try_from(count) {
-        Ok(count) if count <= 65536 => Ok(GroupEntry::Addresses {
-            first: SocketAddr::new(first, port),
-            count,
-        }),
+        Ok(count) if count <= 65536 => {
+            Ok(GroupEntry::Addresses { first: SocketAddr::new(first, port), count })
+        }
         Ok(_) | Err(_) => Err("a range of more than 65536 addresses".to_owned()),
     }
 }
@@ -237,10 +215,7 @@ mod tests {
         let any = Interval::ZERO..=Interval::from_secs(255);
         assert_eq!(seconds("1", any.clone()), Ok(Interval::from_secs(1)));
         assert_eq!(seconds("0.25", any.clone()), Ok(Interval::from_millis(250)));
-        assert_eq!(
-            seconds("1.0000019", any.clone()),
-            Ok(Interval::from_micros(1_000_001))
-        );
+        assert_eq!(seconds("1.0000019", any.clone()), Ok(Interval::from_micros(1_000_001)));
         assert_eq!(seconds("3.", any.clone()), Ok(Interval::from_secs(3)));
         assert!(seconds("256", any.clone()).is_err());
         assert!(seconds(".5s", any).is_err());
@@ -249,10 +224,7 @@ mod tests {
     #[test]
     fn networks_default_to_host_addresses() {
         assert_eq!(network("10.0.0.1"), Ok(("10.0.0.1".parse().unwrap(), 32)));
-        assert_eq!(
-            network("10.0.0.1/24"),
-            Ok(("10.0.0.1".parse().unwrap(), 24))
-        );
+        assert_eq!(network("10.0.0.1/24"), Ok(("10.0.0.1".parse().unwrap(), 24)));
         assert_eq!(network("fd00::1/64"), Ok(("fd00::1".parse().unwrap(), 64)));
         for word in ["10.0.0.1/33", "10.0.0", "10.0.0.1/", "x", "10.0.0.1/24x"] {
             assert!(network(word).is_err(), "{word}");
@@ -279,10 +251,7 @@ mod tests {
         assert_eq!(status_range("200"), Ok((200, 200)));
         assert_eq!(status_range("200-299"), Ok((200, 299)));
         assert!(status_range("299-200").is_err() && status_range("99").is_err());
-        assert_eq!(
-            digest("000102030405060708090a0b0c0d0e0f").map(|d| d[15]),
-            Ok(15)
-        );
+        assert_eq!(digest("000102030405060708090a0b0c0d0e0f").map(|d| d[15]), Ok(15));
         assert!(digest("zz0102030405060708090a0b0c0d0e0f").is_err());
         assert_eq!(granularity("255.255.255.0"), Ok(24));
         assert!(granularity("255.0.255.0").is_err());

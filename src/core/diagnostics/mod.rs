@@ -27,10 +27,7 @@ impl Span {
     #[must_use]
     pub fn to(self, other: Self) -> Self {
         if self.file == other.file && other.end >= self.start {
-            Self {
-                end: other.end,
-                ..self
-            }
+            Self { end: other.end, ..self }
         } else {
             self
         }

@@ -27,15 +27,9 @@ fn place(span: Span, sources: &SourceMap) -> Option<Place<'_>> {
     let source = sources.files.get(span.file.0 as usize)?;
     let start = (span.start as usize).min(source.bytes.len());
     let before = source.bytes.get(..start)?;
-    let line_start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
+    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let rest = source.bytes.get(line_start..)?;
-    let line_end = rest
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .unwrap_or(rest.len());
+    let line_end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
     let line = String::from_utf8_lossy(rest.get(..line_end)?).replace('\r', "");
     let column_text = String::from_utf8_lossy(source.bytes.get(line_start..start)?).into_owned();
     let end = (span.end as usize).clamp(start, line_start + line_end);
@@ -97,33 +91,20 @@ pub fn full(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> Strin
 fn excerpt(text: &mut String, found: &Place<'_>, remark: Option<&str>) {
     let number = found.line.to_string();
     let margin = " ".repeat(number.len());
-    let _ = writeln!(
-        text,
-        "{margin}--> {}:{}:{}",
-        found.file, found.line, found.column
-    );
+    let _ = writeln!(text, "{margin}--> {}:{}:{}", found.file, found.line, found.column);
     let _ = writeln!(text, "{number} | {}", found.text.replace('\t', " "));
     let indent = " ".repeat(found.column - 1);
     let marks = "^".repeat(found.width);
-    let remark = remark
-        .map(|remark| format!(" {remark}"))
-        .unwrap_or_default();
+    let remark = remark.map(|remark| format!(" {remark}")).unwrap_or_default();
     let _ = writeln!(text, "{margin} | {indent}{marks}{remark}");
 }
 
 /// One line, in keepalived's manner: `(/etc/keepalived/keepalived.conf: Line 12) message`.
 pub fn concise(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
-    let help = diagnostic
-        .help
-        .as_ref()
-        .map(|help| format!(" ({help})"))
-        .unwrap_or_default();
+    let help = diagnostic.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
     match diagnostic.span.and_then(|span| place(span, sources)) {
         Some(found) => {
-            format!(
-                "({}: Line {}) {}{help}",
-                found.file, found.line, diagnostic.message
-            )
+            format!("({}: Line {}) {}{help}", found.file, found.line, diagnostic.message)
         }
         None => format!("{}{help}", diagnostic.message),
     }
@@ -142,10 +123,7 @@ pub fn summary(diagnostics: &[Diagnostic]) -> String {
     let parts: Vec<String> = kinds
         .into_iter()
         .filter_map(|(severity, name)| {
-            let count = diagnostics
-                .iter()
-                .filter(|found| found.severity == severity)
-                .count();
+            let count = diagnostics.iter().filter(|found| found.severity == severity).count();
             match count {
                 0 => None,
                 1 => Some(format!("1 {name}")),
@@ -164,21 +142,10 @@ mod tests {
     #[test]
     fn the_place_is_shown_with_its_line_and_marked() {
         let text = "vrrp_instance V {\n    prioritty 100\n}\n";
-        let file = SourceText {
-            name: "a.conf".into(),
-            bytes: text.as_bytes().into(),
-        };
+        let file = SourceText { name: "a.conf".into(), bytes: text.as_bytes().into() };
         let sources = SourceMap { files: vec![file] };
-        let span = Span {
-            file: FileId(0),
-            start: 22,
-            end: 31,
-        };
-        let other = Span {
-            file: FileId(0),
-            start: 0,
-            end: 13,
-        };
+        let span = Span { file: FileId(0), start: 22, end: 31 };
+        let other = Span { file: FileId(0), start: 0, end: 13 };
         let found = Diagnostic::new(
             Severity::Error,
             "unknown-keyword",
@@ -207,28 +174,14 @@ mod tests {
 
     #[test]
     fn a_span_outside_of_the_text_is_harmless() {
-        let file = SourceText {
-            name: "a".into(),
-            bytes: b"x".as_slice().into(),
-        };
+        let file = SourceText { name: "a".into(), bytes: b"x".as_slice().into() };
         let sources = SourceMap { files: vec![file] };
         for (start, end) in [(0, 99), (5, 9), (9, 5)] {
-            let span = Span {
-                file: FileId(0),
-                start,
-                end,
-            };
+            let span = Span { file: FileId(0), start, end };
             let found = Diagnostic::new(Severity::Note, "x", span, "m");
             assert!(full(&found, &sources, Style::Colour).contains('m'));
         }
-        let gone = Span {
-            file: FileId(7),
-            start: 0,
-            end: 1,
-        };
-        assert_eq!(
-            concise(&Diagnostic::new(Severity::Note, "x", gone, "m"), &sources),
-            "m"
-        );
+        let gone = Span { file: FileId(7), start: 0, end: 1 };
+        assert_eq!(concise(&Diagnostic::new(Severity::Note, "x", gone, "m"), &sources), "m");
     }
 }

@@ -37,10 +37,7 @@ pub struct NotifyQueues {
 impl NotifyQueues {
     /// No queue yet.
     pub fn new(policy: ScriptPolicy) -> Self {
-        Self {
-            policy,
-            queues: BTreeMap::new(),
-        }
+        Self { policy, queues: BTreeMap::new() }
     }
 
     /// Applies to objects that are not in the middle of something from now on.
@@ -85,13 +82,7 @@ impl NotifyQueues {
 async fn work(mut receiver: mpsc::Receiver<Notification>, policy: ScriptPolicy) {
     while let Some(notification) = receiver.recv().await {
         let path = notification.script.path().to_owned();
-        match script::run(
-            &notification.script,
-            &notification.arguments,
-            &policy,
-            Some(LIMIT),
-        )
-        .await
+        match script::run(&notification.script, &notification.arguments, &policy, Some(LIMIT)).await
         {
             Outcome::Exited(0) => {}
             Outcome::Exited(status) => {
@@ -117,29 +108,17 @@ mod tests {
         let log = folder.path().join("log");
         let me = nix::unistd::getuid().to_string();
         let policy = ScriptPolicy {
-            default_user: Some(ScriptUser {
-                user: me,
-                group: None,
-            }),
+            default_user: Some(ScriptUser { user: me, group: None }),
             security: false,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut queues = NotifyQueues::new(policy);
             for (number, pause) in [("1", "0.2"), ("2", "0")] {
                 let command = format!("sleep {pause}; echo {number} >>{}", log.display());
                 let words = ["/bin/sh", "-c", &command].map(str::to_owned).to_vec();
                 let script = Script { words, user: None };
-                queues.push(
-                    "VI_1",
-                    Notification {
-                        script,
-                        arguments: Vec::new(),
-                    },
-                );
+                queues.push("VI_1", Notification { script, arguments: Vec::new() });
             }
             assert!(queues.drain(Interval::from_secs(30)).await);
         });

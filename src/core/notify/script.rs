@@ -32,10 +32,7 @@ pub struct ScriptPolicy {
 impl ScriptPolicy {
     /// The policy of a configuration.
     pub fn of(global: &Global) -> Self {
-        Self {
-            default_user: global.script_user.clone(),
-            security: global.script_security,
-        }
+        Self { default_user: global.script_user.clone(), security: global.script_security }
     }
 }
 
@@ -90,14 +87,10 @@ pub fn account_of(script: &Script, policy: &ScriptPolicy) -> Result<Account, Str
         return resolve(user);
     }
     match User::from_name(DEFAULT_ACCOUNT) {
-        Ok(Some(user)) => Ok(Account {
-            uid: user.uid,
-            gid: user.gid,
-        }),
-        Ok(None) | Err(_) => Ok(Account {
-            uid: nix::unistd::geteuid(),
-            gid: nix::unistd::getegid(),
-        }),
+        Ok(Some(user)) => Ok(Account { uid: user.uid, gid: user.gid }),
+        Ok(None) | Err(_) => {
+            Ok(Account { uid: nix::unistd::geteuid(), gid: nix::unistd::getegid() })
+        }
     }
 }
 
@@ -107,9 +100,8 @@ fn resolve(wanted: &ScriptUser) -> Result<Account, String> {
         let number = wanted.user.parse().ok()?;
         User::from_uid(Uid::from_raw(number)).ok().flatten()
     };
-    let user = by_name
-        .or_else(by_number)
-        .ok_or_else(|| format!("unknown user '{}'", wanted.user))?;
+    let user =
+        by_name.or_else(by_number).ok_or_else(|| format!("unknown user '{}'", wanted.user))?;
     let gid = match &wanted.group {
         None => user.gid,
         Some(name) => Group::from_name(name)
@@ -138,10 +130,8 @@ pub fn start(
     arguments: &[String],
     policy: &ScriptPolicy,
 ) -> Result<Running, String> {
-    let (program, own_arguments) = script
-        .words
-        .split_first()
-        .ok_or_else(|| "empty command".to_owned())?;
+    let (program, own_arguments) =
+        script.words.split_first().ok_or_else(|| "empty command".to_owned())?;
     let account = account_of(script, policy)?;
     let mut command = Command::new(program);
     command
@@ -173,10 +163,7 @@ pub fn start(
         });
     }
     let child = command.spawn().map_err(|error| describe(program, &error))?;
-    let group = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .map(Pid::from_raw);
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     Ok(Running { child, group })
 }
 
@@ -200,9 +187,7 @@ impl Running {
     pub async fn finish(mut self, limit: Option<Interval>) -> Outcome {
         let waited = match limit {
             None => Some(self.child.wait().await),
-            Some(limit) => tokio::time::timeout(limit.to_duration(), self.child.wait())
-                .await
-                .ok(),
+            Some(limit) => tokio::time::timeout(limit.to_duration(), self.child.wait()).await.ok(),
         };
         match waited {
             Some(Ok(status)) => Outcome::from(status),
@@ -216,10 +201,7 @@ impl Running {
 
     async fn end(&mut self) {
         self.signal(Signal::SIGTERM);
-        if tokio::time::timeout(KILL_DELAY, self.child.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(KILL_DELAY, self.child.wait()).await.is_err() {
             self.signal(Signal::SIGKILL);
             // After KILL the kernel reaps at once; a failure means it was reaped already.
             let _ = self.child.wait().await;
@@ -255,37 +237,26 @@ mod tests {
     use super::*;
 
     fn script(words: &[&str]) -> Script {
-        Script {
-            words: words.iter().map(|&word| word.to_owned()).collect(),
-            user: None,
-        }
+        Script { words: words.iter().map(|&word| word.to_owned()).collect(), user: None }
     }
 
     fn policy() -> ScriptPolicy {
         let me = nix::unistd::getuid().to_string();
-        ScriptPolicy {
-            default_user: Some(ScriptUser {
-                user: me,
-                group: None,
-            }),
-            security: false,
-        }
+        ScriptPolicy { default_user: Some(ScriptUser { user: me, group: None }), security: false }
     }
 
     fn run_it(script: &Script, arguments: &[String], limit: Option<Interval>) -> Outcome {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(run(script, arguments, &policy(), limit))
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run(
+            script,
+            arguments,
+            &policy(),
+            limit,
+        ))
     }
 
     #[test]
     fn the_exit_status_is_the_outcome() {
-        assert_eq!(
-            run_it(&script(&["/bin/sh", "-c", "exit 7"]), &[], None),
-            Outcome::Exited(7)
-        );
+        assert_eq!(run_it(&script(&["/bin/sh", "-c", "exit 7"]), &[], None), Outcome::Exited(7));
         assert!(run_it(&script(&["true"]), &[], None).is_success());
     }
 
@@ -299,25 +270,16 @@ mod tests {
     fn a_script_that_overruns_is_ended_with_its_children() {
         let slow = script(&["/bin/sh", "-c", "sleep 60 & wait"]);
         let started = std::time::Instant::now();
-        assert_eq!(
-            run_it(&slow, &[], Some(Interval::from_millis(100))),
-            Outcome::TimedOut
-        );
+        assert_eq!(run_it(&slow, &[], Some(Interval::from_millis(100))), Outcome::TimedOut);
         assert!(started.elapsed() < Duration::from_secs(20));
     }
 
     #[test]
     fn a_missing_program_and_an_unknown_user_are_told() {
         let missing = run_it(&script(&["/nonexistent/x"]), &[], None);
-        assert_eq!(
-            missing,
-            Outcome::NotStarted("/nonexistent/x: no such file".into())
-        );
+        assert_eq!(missing, Outcome::NotStarted("/nonexistent/x: no such file".into()));
         let mut unknown = script(&["true"]);
-        unknown.user = Some(ScriptUser {
-            user: "no such user".into(),
-            group: None,
-        });
+        unknown.user = Some(ScriptUser { user: "no such user".into(), group: None });
         assert!(
             matches!(run_it(&unknown, &[], None), Outcome::NotStarted(why) if why.contains("unknown user"))
         );

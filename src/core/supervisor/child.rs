@@ -66,10 +66,7 @@ where
             return EXIT_SOFTWARE;
         }
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("cannot start: {error}");
@@ -133,12 +130,7 @@ where
     let (command_sender, commands) = mpsc::channel(WAITING_COMMANDS);
     let (reports, report_receiver) = mpsc::channel(WAITING_COMMANDS);
     let talker = tokio::spawn(talk(channel, command_sender, report_receiver));
-    let status = daemon(DaemonStart {
-        config,
-        commands,
-        reports,
-    })
-    .await;
+    let status = daemon(DaemonStart { config, commands, reports }).await;
     talker.abort();
     status
 }
@@ -163,10 +155,7 @@ fn take_pid_file(role: Role, options: &Options, global: &Global) -> Result<PidFi
 pub fn pid_path(global: &Global, name: &str) -> std::path::PathBuf {
     let run = Path::new("/run");
     if global.use_pid_dir || global.instance.is_some() || global.net_namespace.is_some() {
-        let suffix = global
-            .instance
-            .as_ref()
-            .map_or(String::new(), |name| format!("_{name}"));
+        let suffix = global.instance.as_ref().map_or(String::new(), |name| format!("_{name}"));
         run.join("keepalived").join(format!("{name}{suffix}.pid"))
     } else {
         run.join(format!("{name}.pid"))
@@ -238,9 +227,8 @@ fn command_of(
 ) -> Option<DaemonCommand> {
     match message {
         ToChild::Start | ToChild::Reload => {
-            let config = attachment
-                .ok_or_else(|| "nothing attached".to_owned())
-                .and_then(read_config);
+            let config =
+                attachment.ok_or_else(|| "nothing attached".to_owned()).and_then(read_config);
             match config {
                 Ok(config) => Some(DaemonCommand::Reload(Box::new(config))),
                 Err(error) => {

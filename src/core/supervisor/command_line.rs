@@ -228,9 +228,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
             }
             Short('G') | Long("no-syslog") => no_syslog = true,
             Short('g') | Long("log-file") => {
-                let file = parser
-                    .optional_value()
-                    .unwrap_or_else(|| "/tmp/keepalived.log".into());
+                let file = parser.optional_value().unwrap_or_else(|| "/tmp/keepalived.log".into());
                 options.log_file = Some(file.into());
             }
             // No BFD process yet; every log line is written at once; addresses are always released.
@@ -238,13 +236,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
             | Short('B' | 'L' | 'O' | 'X') => {}
             Short('u') | Long("umask") => {
                 let mask = text(value()?)?;
-                options.umask = Some(
-                    parse_number(&mask)
-                        .filter(|mask| *mask <= 0o777)
-                        .ok_or_else(|| {
-                            format!("invalid umask '{mask}': a number up to 0777 is needed")
-                        })?,
-                );
+                options.umask =
+                    Some(parse_number(&mask).filter(|mask| *mask <= 0o777).ok_or_else(|| {
+                        format!("invalid umask '{mask}': a number up to 0777 is needed")
+                    })?);
             }
             Short('V') | Long("dont-release-vrrp") => options.keep_addresses = true,
             Short('I') | Long("dont-release-ipvs") => options.keep_ipvs = true,
@@ -408,13 +403,7 @@ mod tests {
 
     #[test]
     fn short_options_cluster_and_take_values_as_getopt_does() {
-        let options = run(&[
-            "-nlGDD",
-            "-f/etc/x.conf",
-            "-r",
-            "/run/v.pid",
-            "--pid=/run/p.pid",
-        ]);
+        let options = run(&["-nlGDD", "-f/etc/x.conf", "-r", "/run/v.pid", "--pid=/run/p.pid"]);
         assert!(options.foreground && options.log_console);
         assert_eq!(options.syslog, None);
         assert_eq!(options.detail, Detail::Extra);
@@ -437,11 +426,7 @@ mod tests {
     fn every_option_of_keepalived_is_understood() {
         let words = "-f x -P -C -B --all -l -D -S local1 -G -u 022 -X -V -I -R -n -d -p a -r b -T"
             .split(' ');
-        assert!(
-            parse(words.map(OsString::from))
-                .unwrap_err()
-                .contains("genhash")
-        );
+        assert!(parse(words.map(OsString::from)).unwrap_err().contains("genhash"));
         run(&"-c a -a -b x -x -A y -s ns -m -M --core-dump-pattern=c -e -i id -g --flush-log-file --debug=x --perf=all --ignore-sigint".split(' ').collect::<Vec<_>>());
     }
 
@@ -463,31 +448,15 @@ mod tests {
 
     #[test]
     fn mistakes_are_told() {
-        for words in [
-            &["--nonsense"][..],
-            &["-S", "mail"],
-            &["-u", "9999"],
-            &["stray"],
-            &["-f"],
-        ] {
-            assert!(
-                parse(words.iter().map(OsString::from)).is_err(),
-                "{words:?}"
-            );
+        for words in [&["--nonsense"][..], &["-S", "mail"], &["-u", "9999"], &["stray"], &["-f"]] {
+            assert!(parse(words.iter().map(OsString::from)).is_err(), "{words:?}");
         }
     }
 
     #[test]
     fn the_name_of_the_program_decides_what_it_calls_itself() {
-        assert_eq!(
-            Personality::of("/usr/sbin/keepalived"),
-            Personality::Keepalived
-        );
+        assert_eq!(Personality::of("/usr/sbin/keepalived"), Personality::Keepalived);
         assert_eq!(Personality::of("steadfast"), Personality::Steadfast);
-        assert!(
-            Personality::Keepalived
-                .banner()
-                .starts_with("Keepalived v2.4.3")
-        );
+        assert!(Personality::Keepalived.banner().starts_with("Keepalived v2.4.3"));
     }
 }

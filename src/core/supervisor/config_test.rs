@@ -30,10 +30,8 @@ pub fn run(options: &Options, log: Option<&Path>) -> u8 {
 }
 
 fn check(options: &Options, terminal: bool) -> (String, u8) {
-    let load_options = LoadOptions {
-        config_id: options.config_id.clone(),
-        all_config: options.all_config,
-    };
+    let load_options =
+        LoadOptions { config_id: options.config_id.clone(), all_config: options.all_config };
     let sources = match SourceSet::load(&options.config, &load_options) {
         Ok(sources) => sources,
         // Without -e a missing file is an empty configuration to keepalived's test.
@@ -45,11 +43,7 @@ fn check(options: &Options, terminal: bool) -> (String, u8) {
     let mut compiled = compile(&sources);
     let around = surroundings::examine(&compiled);
     compiled.diagnostics.extend(around);
-    let style = if terminal {
-        Style::Colour
-    } else {
-        Style::Plain
-    };
+    let style = if terminal { Style::Colour } else { Style::Plain };
     let mut text = String::new();
     for diagnostic in &compiled.diagnostics {
         text.push_str(&render::full(diagnostic, &compiled.sources, style));

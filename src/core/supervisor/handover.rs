@@ -92,9 +92,7 @@ impl Message for ToParent {
     }
 
     fn of(byte: u8) -> Option<Self> {
-        [Self::Ready, Self::Reloaded, Self::Pong]
-            .into_iter()
-            .find(|message| message.byte() == byte)
+        [Self::Ready, Self::Reloaded, Self::Pong].into_iter().find(|message| message.byte() == byte)
     }
 }
 
@@ -107,20 +105,13 @@ pub struct Channel {
 /// Makes a pair: the parent's end, and the end to give to a child.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    Ok(socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        flags,
-    )?)
+    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?)
 }
 
 impl Channel {
     /// Needs a running tokio.
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            socket: runtime::watch(socket)?,
-        })
+        Ok(Self { socket: runtime::watch(socket)? })
     }
 
     /// Sends a message without waiting: the queue is empty but for a peer that is stuck.
@@ -131,10 +122,8 @@ impl Channel {
     ) -> io::Result<()> {
         let byte = [message.byte()];
         let descriptors = attachment.map(|descriptor| [descriptor.as_raw_fd()]);
-        let control: Vec<ControlMessage<'_>> = descriptors
-            .iter()
-            .map(|list| ControlMessage::ScmRights(list))
-            .collect();
+        let control: Vec<ControlMessage<'_>> =
+            descriptors.iter().map(|list| ControlMessage::ScmRights(list)).collect();
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         let socket = self.socket.get_ref().as_raw_fd();
         sendmsg::<()>(socket, &[IoSlice::new(&byte)], &control, flags, None)?;
@@ -145,10 +134,7 @@ impl Channel {
     /// nothing is passed over.
     pub async fn receive<M: Message>(&self) -> io::Result<Option<(M, Option<OwnedFd>)>> {
         loop {
-            let received = self
-                .socket
-                .async_io(Interest::READABLE, receive_one)
-                .await?;
+            let received = self.socket.async_io(Interest::READABLE, receive_one).await?;
             let Some((byte, attachment)) = received else {
                 return Ok(None);
             };
@@ -198,16 +184,12 @@ pub fn seal(bytes: &[u8]) -> io::Result<OwnedFd> {
 pub fn unseal(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
     let seals = SealFlag::from_bits_truncate(fcntl(descriptor.as_fd(), FcntlArg::F_GET_SEALS)?);
     if !seals.contains(SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK) {
-        return Err(io::Error::other(
-            "the configuration that was handed over is not sealed",
-        ));
+        return Err(io::Error::other("the configuration that was handed over is not sealed"));
     }
     let mut file = File::from(descriptor);
     let length = file.metadata()?.len();
     if length > LARGEST {
-        return Err(io::Error::other(format!(
-            "a configuration of {length} bytes is too large"
-        )));
+        return Err(io::Error::other(format!("a configuration of {length} bytes is too large")));
     }
     // The descriptor shares its position with the sender's.
     file.rewind()?;
@@ -222,10 +204,7 @@ mod tests {
 
     #[test]
     fn a_sealed_configuration_travels_and_cannot_be_changed() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (ours, theirs) = pair().unwrap();
             let (ours, theirs) = (Channel::new(ours).unwrap(), Channel::new(theirs).unwrap());
@@ -238,10 +217,7 @@ mod tests {
             let mut writer = File::from(received.try_clone().unwrap());
             assert!(writer.write_all(b"x").is_err(), "sealed");
             assert_eq!(unseal(received).unwrap(), b"vrrp_instance V { }\n");
-            assert!(matches!(
-                theirs.receive().await,
-                Ok(Some((ToChild::Ping, None)))
-            ));
+            assert!(matches!(theirs.receive().await, Ok(Some((ToChild::Ping, None)))));
             drop(ours);
             assert!(theirs.receive::<ToChild>().await.unwrap().is_none());
         });

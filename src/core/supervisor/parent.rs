@@ -69,10 +69,7 @@ pub fn run(options: &Options, personality: Personality, arguments: &[OsString]) 
         return EXIT_FATAL;
     }
     let global = &loaded.compiled.config.global;
-    let path = options
-        .pid_file
-        .clone()
-        .unwrap_or_else(|| pid_path(global, "keepalived"));
+    let path = options.pid_file.clone().unwrap_or_else(|| pid_path(global, "keepalived"));
     if let Some(folder) = path.parent()
         && let Err(error) = std::fs::create_dir_all(folder)
     {
@@ -96,10 +93,7 @@ pub fn run(options: &Options, personality: Personality, arguments: &[OsString]) 
         tracing::error!("cannot enter network namespace {name}: {error}");
         return EXIT_FATAL;
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("cannot start: {error}");
@@ -152,10 +146,8 @@ impl Refusal {
 
 fn load(options: &Options) -> Result<Loaded, Refusal> {
     tracing::info!("Opening file '{}'.", options.config.display());
-    let load_options = LoadOptions {
-        config_id: options.config_id.clone(),
-        all_config: options.all_config,
-    };
+    let load_options =
+        LoadOptions { config_id: options.config_id.clone(), all_config: options.all_config };
     let sources = SourceSet::load(&options.config, &load_options)?;
     let mut compiled = compile(&sources);
     tracing::info!("Configuration file {}", options.config.display());
@@ -182,15 +174,8 @@ fn log_diagnostic(diagnostic: &Diagnostic, line: &str) {
 /// Something that happened.
 enum Event {
     Signal(Wish),
-    Exited {
-        role: Role,
-        exit: Exit,
-    },
-    Report {
-        role: Role,
-        generation: u64,
-        report: ToParent,
-    },
+    Exited { role: Role, exit: Exit },
+    Report { role: Role, generation: u64, report: ToParent },
     Restart(Role),
     Watchdog,
 }
@@ -433,15 +418,7 @@ impl<'a> Parent<'a> {
         let reader = Arc::clone(&channel);
         tokio::spawn(async move {
             while let Ok(Some((report, _))) = reader.receive::<ToParent>().await {
-                if events
-                    .send(Event::Report {
-                        role,
-                        generation,
-                        report,
-                    })
-                    .await
-                    .is_err()
-                {
+                if events.send(Event::Report { role, generation, report }).await.is_err() {
                     break;
                 }
             }
@@ -470,11 +447,7 @@ impl<'a> Parent<'a> {
                 Event::Signal(Wish::Json) => {
                     tracing::warn!("the JSON dump is not part of this version yet");
                 }
-                Event::Report {
-                    role,
-                    generation,
-                    report,
-                } => {
+                Event::Report { role, generation, report } => {
                     self.handle_report(role, generation, report);
                 }
                 Event::Exited { role, exit } => {
@@ -511,15 +484,12 @@ impl<'a> Parent<'a> {
 
     /// Says so when everything that was under way has come to its end.
     fn settle(&mut self) {
-        let settled = Role::ALL
-            .into_iter()
-            .filter(|role| self.wanted(*role))
-            .all(|role| {
-                self.slots.iter().any(|slot| {
-                    let done = |child: &Child| child.ready && !child.reloading;
-                    slot.role == role && slot.child.as_ref().is_some_and(done)
-                })
-            });
+        let settled = Role::ALL.into_iter().filter(|role| self.wanted(*role)).all(|role| {
+            self.slots.iter().any(|slot| {
+                let done = |child: &Child| child.ready && !child.reloading;
+                slot.role == role && slot.child.as_ref().is_some_and(done)
+            })
+        });
         if !settled {
             return;
         }
@@ -691,10 +661,7 @@ impl<'a> Parent<'a> {
             }
         }
         let grace = self.config.global.child_wait_time;
-        if tokio::time::timeout(grace.to_duration(), self.wait_for_children())
-            .await
-            .is_ok()
-        {
+        if tokio::time::timeout(grace.to_duration(), self.wait_for_children()).await.is_ok() {
             return;
         }
         for slot in &self.slots {

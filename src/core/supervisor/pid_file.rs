@@ -56,10 +56,7 @@ impl PidFile {
                     file.set_len(0).map_err(failed)?;
                     file.write_all(format!("{}\n", std::process::id()).as_bytes())
                         .map_err(failed)?;
-                    return Ok(Self {
-                        path: path.to_owned(),
-                        file,
-                    });
+                    return Ok(Self { path: path.to_owned(), file });
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -86,14 +83,8 @@ mod tests {
         let path = folder.path().join("x.pid");
         std::fs::write(&path, "99999999 left by a crash\n").unwrap();
         let first = PidFile::take(&path).unwrap();
-        assert_eq!(
-            std::fs::read_to_string(&path).unwrap(),
-            format!("{}\n", std::process::id())
-        );
-        assert!(matches!(
-            PidFile::take(&path),
-            Err(PidFileError::Running(_))
-        ));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        assert!(matches!(PidFile::take(&path), Err(PidFileError::Running(_))));
         drop(first);
         assert!(!path.exists());
         drop(PidFile::take(&path).unwrap());

@@ -43,11 +43,8 @@ impl Respawn {
             self.next_wait = Interval::ZERO;
         }
         let wait = self.next_wait;
-        self.next_wait = if wait.is_zero() {
-            Interval::from_secs(1)
-        } else {
-            (wait * 2).min(LONGEST)
-        };
+        self.next_wait =
+            if wait.is_zero() { Interval::from_secs(1) } else { (wait * 2).min(LONGEST) };
         Verdict::Restart(wait)
     }
 }

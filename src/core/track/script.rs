@@ -33,11 +33,7 @@ pub enum Health {
 impl Health {
     /// Before the first result; `init_fail` scripts start bad.
     pub fn initial(script: &TrackScript) -> Self {
-        if script.init_fail {
-            Self::Bad { successes: 0 }
-        } else {
-            Self::Unknown
-        }
+        if script.init_fail { Self::Bad { successes: 0 } } else { Self::Unknown }
     }
 
     /// After one more result. The very first result decides at once, whatever `rise` and `fall` say
@@ -50,15 +46,11 @@ impl Health {
             (Self::Good { failures }, false) if failures.saturating_add(1) >= fall => {
                 Self::Bad { successes: 0 }
             }
-            (Self::Good { failures }, false) => Self::Good {
-                failures: failures + 1,
-            },
+            (Self::Good { failures }, false) => Self::Good { failures: failures + 1 },
             (Self::Bad { successes }, true) if successes.saturating_add(1) >= rise => {
                 Self::Good { failures: 0 }
             }
-            (Self::Bad { successes }, true) => Self::Bad {
-                successes: successes + 1,
-            },
+            (Self::Bad { successes }, true) => Self::Bad { successes: successes + 1 },
         }
     }
 
@@ -108,11 +100,7 @@ impl Drop for Tracked {
 impl ScriptTracker {
     /// A tracker of nothing that reports to `results`.
     pub fn new(results: mpsc::Sender<ScriptRun>) -> Self {
-        Self {
-            results,
-            running: BTreeMap::new(),
-            policy: ScriptPolicy::default(),
-        }
+        Self { results, running: BTreeMap::new(), policy: ScriptPolicy::default() }
     }
 
     /// Runs exactly `scripts` from now on. Those that are the same as before go on undisturbed.
@@ -121,21 +109,14 @@ impl ScriptTracker {
             self.policy = policy.clone();
             self.running.clear();
         }
-        self.running
-            .retain(|_, tracked| scripts.contains(&tracked.script));
+        self.running.retain(|_, tracked| scripts.contains(&tracked.script));
         for script in scripts {
             if self.running.contains_key(&script.name) {
                 continue;
             }
             let results = self.results.clone();
             let worker = tokio::spawn(watch(script.clone(), policy.clone(), results));
-            self.running.insert(
-                script.name.clone(),
-                Tracked {
-                    script: script.clone(),
-                    worker,
-                },
-            );
+            self.running.insert(script.name.clone(), Tracked { script: script.clone(), worker });
         }
     }
 
@@ -151,23 +132,14 @@ async fn watch(script: TrackScript, policy: ScriptPolicy, results: mpsc::Sender<
     let mut health = Health::initial(&script);
     let mut next = runtime::now();
     let interval = script.interval.max(Interval::from_millis(1));
-    let limit = if script.timeout.is_zero() {
-        interval
-    } else {
-        script.timeout
-    };
+    let limit = if script.timeout.is_zero() { interval } else { script.timeout };
     loop {
         runtime::sleep_until(Some(next)).await;
         let outcome = script::run(&script.script, &[], &policy, Some(limit)).await;
         let before = health.is_good();
         health = health.after(outcome.is_success(), script.rise, script.fall);
         let changed = health.is_good() != before;
-        let run = ScriptRun {
-            name: script.name.clone(),
-            outcome,
-            health,
-            changed,
-        };
+        let run = ScriptRun { name: script.name.clone(), outcome, health, changed };
         if results.send(run).await.is_err() {
             return;
         }
@@ -207,22 +179,13 @@ mod tests {
 
     #[test]
     fn an_unchanged_script_keeps_its_worker_through_a_reload() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (sender, mut results) = mpsc::channel(8);
             let mut tracker = ScriptTracker::new(sender);
             let me = nix::unistd::getuid().to_string();
-            let user = crate::core::config::model::ScriptUser {
-                user: me,
-                group: None,
-            };
-            let policy = ScriptPolicy {
-                default_user: Some(user),
-                security: false,
-            };
+            let user = crate::core::config::model::ScriptUser { user: me, group: None };
+            let policy = ScriptPolicy { default_user: Some(user), security: false };
             let script = TrackScript {
                 name: "chk".into(),
                 script: crate::core::config::model::Script {

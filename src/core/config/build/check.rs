@@ -140,21 +140,11 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
         }
     }
     let mut service = draft.finish(context, block);
-    for statement in block
-        .children()
-        .iter()
-        .filter(|child| child.keyword() == "real_server")
-    {
+    for statement in block.children().iter().filter(|child| child.keyword() == "real_server") {
         if let Some(server) = real_server(context, statement, &service, &draft) {
-            if service
-                .real_servers
-                .iter()
-                .any(|known| known.address == server.address)
-            {
-                let message = format!(
-                    "real_server {} is there twice, the first counts",
-                    server.address
-                );
+            if service.real_servers.iter().any(|known| known.address == server.address) {
+                let message =
+                    format!("real_server {} is there twice, the first counts", server.address);
                 context.error("duplicate", statement.span, message);
                 continue;
             }
@@ -169,23 +159,10 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
     }
     settle_quorum(context, block.span, &mut service);
     if service.real_servers.is_empty() {
-        context.warning(
-            "no-real-server",
-            block.span,
-            "a virtual server without real servers",
-        );
+        context.warning("no-real-server", block.span, "a virtual server without real servers");
     }
-    if config
-        .check
-        .virtual_servers
-        .iter()
-        .any(|known| known.target == service.target)
-    {
-        return context.error(
-            "duplicate",
-            block.span,
-            "this virtual server is defined already",
-        );
+    if config.check.virtual_servers.iter().any(|known| known.target == service.target) {
+        return context.error("duplicate", block.span, "this virtual server is defined already");
     }
     config.check.virtual_servers.push(service);
 }
@@ -232,11 +209,7 @@ impl Draft {
                 Named::Fwmark(context.parse_token("fwmark", mark, grammar)?)
             }
             ("group", Some(name)) => {
-                let Some(group) = config
-                    .check
-                    .groups
-                    .iter()
-                    .find(|group| group.name == name.text)
+                let Some(group) = config.check.groups.iter().find(|group| group.name == name.text)
                 else {
                     let message = format!("virtual_server_group {} is not defined", name.text);
                     context.error("unknown-group", name.span, message);
@@ -344,10 +317,7 @@ impl Draft {
                 context.unknown(SERVICE, statement);
             }
             "quorum" => set(&mut self.quorum, context.number(statement, 1..=u32::MAX)),
-            "hysteresis" => set(
-                &mut self.hysteresis,
-                context.number(statement, 0..=u32::MAX),
-            ),
+            "hysteresis" => set(&mut self.hysteresis, context.number(statement, 0..=u32::MAX)),
             "quorum_up" => context.script_once(statement, &mut self.quorum_up),
             "quorum_down" => context.script_once(statement, &mut self.quorum_down),
             "inhibit_on_failure" => self.inherited.inhibit = true,
@@ -401,18 +371,15 @@ impl Draft {
             })
         };
         let target = match &self.target {
-            Named::Address(address) => Target::Address {
-                address: *address,
-                protocol: protocol(context),
-            },
-            Named::Fwmark(mark) => Target::Fwmark {
-                mark: *mark,
-                family: self.family.unwrap_or_default(),
-            },
-            Named::Group(name, _) => Target::Group {
-                name: name.clone(),
-                protocol: protocol(context),
-            },
+            Named::Address(address) => {
+                Target::Address { address: *address, protocol: protocol(context) }
+            }
+            Named::Fwmark(mark) => {
+                Target::Fwmark { mark: *mark, family: self.family.unwrap_or_default() }
+            }
+            Named::Group(name, _) => {
+                Target::Group { name: name.clone(), protocol: protocol(context) }
+            }
         };
         let family = self.service_family();
         let every_port = matches!(&target, Target::Address { address, .. } if address.port() == 0);
@@ -444,10 +411,7 @@ impl Draft {
         });
         VirtualServer {
             target,
-            scheduler: Scheduler {
-                name: scheduler,
-                flags: self.flags,
-            },
+            scheduler: Scheduler { name: scheduler, flags: self.flags },
             one_packet: self.one_packet.is_some(),
             forwarding,
             persistence: self.persistence.map(|timeout| Persistence {
@@ -484,11 +448,7 @@ fn forwarding(context: &mut Context, statement: &Statement) -> Option<Forwarding
         "DR" => Some(Forwarding::DirectRouting),
         "TUN" => tunnel(context, statement.arguments().get(1..)?).map(Forwarding::Tunnel),
         _ => {
-            let message = format!(
-                "{} '{}': none of NAT, DR, TUN",
-                statement.keyword(),
-                first.text
-            );
+            let message = format!("{} '{}': none of NAT, DR, TUN", statement.keyword(), first.text);
             context.error("bad-value", first.span, message);
             None
         }
@@ -576,16 +536,10 @@ fn real_server(
                 set(&mut server.forwarding, forwarding(context, statement));
             }
             "uthreshold" => {
-                set(
-                    &mut server.thresholds.upper,
-                    context.number(statement, 0..=HEAVIEST),
-                );
+                set(&mut server.thresholds.upper, context.number(statement, 0..=HEAVIEST));
             }
             "lthreshold" => {
-                set(
-                    &mut server.thresholds.lower,
-                    context.number(statement, 0..=HEAVIEST),
-                );
+                set(&mut server.thresholds.lower, context.number(statement, 0..=HEAVIEST));
             }
             "inhibit_on_failure" => {
                 set(&mut server.inhibit_on_failure, context.boolean(statement));
@@ -598,20 +552,10 @@ fn real_server(
         }
     }
     if server.thresholds.upper > 0 && server.thresholds.lower > server.thresholds.upper {
-        context.error(
-            "thresholds",
-            block.span,
-            "lthreshold is above uthreshold, it is ignored",
-        );
+        context.error("thresholds", block.span, "lthreshold is above uthreshold, it is ignored");
         server.thresholds.lower = 0;
     }
-    server.address.set_port(server_port(
-        context,
-        block,
-        service,
-        written,
-        server.forwarding,
-    ));
+    server.address.set_port(server_port(context, block, service, written, server.forwarding));
     for statement in checks {
         let checker = checker::build(context, statement, server.address, service, &inherited);
         server.checkers.extend(checker);
@@ -646,24 +590,18 @@ fn server_port(
 
 /// A quorum that can never be reached is lowered, as is a hysteresis that leaves no room.
 fn settle_quorum(context: &mut Context, span: Span, service: &mut VirtualServer) {
-    let total = service
-        .real_servers
-        .iter()
-        .fold(0u32, |total, server| total.saturating_add(server.weight));
+    let total =
+        service.real_servers.iter().fold(0u32, |total, server| total.saturating_add(server.weight));
     if total > 0 && service.quorum > total {
-        let message = format!(
-            "quorum {} is above the total weight, {total} is used",
-            service.quorum
-        );
+        let message =
+            format!("quorum {} is above the total weight, {total} is used", service.quorum);
         context.error("quorum", span, message);
         service.quorum = total;
     }
     if service.hysteresis > 0 && service.hysteresis >= service.quorum {
         let lowered = service.quorum.saturating_sub(1);
-        let message = format!(
-            "hysteresis {} is not below the quorum, {lowered} is used",
-            service.hysteresis
-        );
+        let message =
+            format!("hysteresis {} is not below the quorum, {lowered} is used", service.hysteresis);
         context.error("hysteresis", span, message);
         service.hysteresis = lowered;
     }

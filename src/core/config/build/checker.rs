@@ -179,10 +179,8 @@ impl Draft {
 
     fn settle(&mut self, inherited: &Inherited, retry: u32, delay: Interval) {
         self.retry = self.retry.or(inherited.retry).or(Some(retry));
-        self.delay_before_retry = self
-            .delay_before_retry
-            .or(inherited.delay_before_retry)
-            .or(Some(delay));
+        self.delay_before_retry =
+            self.delay_before_retry.or(inherited.delay_before_retry).or(Some(delay));
     }
 
     fn connect(
@@ -191,10 +189,7 @@ impl Draft {
         block: &Statement,
         inherited: &Inherited,
     ) -> Option<Connect> {
-        if self
-            .bind
-            .is_some_and(|bind| bind.is_ipv4() != self.destination.is_ipv4())
-        {
+        if self.bind.is_some_and(|bind| bind.is_ipv4() != self.destination.is_ipv4()) {
             let message = "bindto is of another family than the server, the check is left out";
             context.error("mixed-family", block.span, message);
             return None;
@@ -206,10 +201,7 @@ impl Draft {
             source,
             interface: self.interface.clone(),
             fwmark: self.fwmark,
-            timeout: self
-                .timeout
-                .or(inherited.connect_timeout)
-                .unwrap_or(CONNECT_TIMEOUT),
+            timeout: self.timeout.or(inherited.connect_timeout).unwrap_or(CONNECT_TIMEOUT),
         })
     }
 }
@@ -306,11 +298,7 @@ fn url(context: &mut Context, block: &Statement, parent: &str) -> Option<Url> {
         }
     }
     let Some(target) = target else {
-        context.error(
-            "no-path",
-            block.span,
-            "a url without a path, it is left out",
-        );
+        context.error("no-path", block.span, "a url without a path, it is left out");
         return None;
     };
     url.path = target;
@@ -380,23 +368,13 @@ fn misc(
         true
     });
     let Some(mut script) = script else {
-        context.error(
-            "no-script",
-            block.span,
-            "MISC_CHECK without misc_path, it is left out",
-        );
+        context.error("no-script", block.span, "MISC_CHECK without misc_path, it is left out");
         return None;
     };
     if user.is_some() {
         script.user = user;
     }
     draft.settle(inherited, 0, RETRY_DELAY);
-    let timeout = timeout
-        .filter(|timeout| !timeout.is_zero())
-        .unwrap_or(draft.delay_loop);
-    Some(Probe::Misc(MiscProbe {
-        script,
-        timeout,
-        dynamic,
-    }))
+    let timeout = timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(draft.delay_loop);
+    Some(Probe::Misc(MiscProbe { script, timeout, dynamic }))
 }

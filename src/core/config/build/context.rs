@@ -25,20 +25,17 @@ pub struct Context {
 impl Context {
     /// Something is ignored or corrected.
     pub fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
-        self.diagnostics
-            .push(Diagnostic::new(Severity::Error, code, span, message));
+        self.diagnostics.push(Diagnostic::new(Severity::Error, code, span, message));
     }
 
     /// The daemon cannot run.
     pub fn fatal(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
-        self.diagnostics
-            .push(Diagnostic::new(Severity::Fatal, code, span, message));
+        self.diagnostics.push(Diagnostic::new(Severity::Fatal, code, span, message));
     }
 
     /// Probably not meant; keepalived says nothing.
     pub fn warning(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
-        self.diagnostics
-            .push(Diagnostic::new(Severity::Warning, code, span, message));
+        self.diagnostics.push(Diagnostic::new(Severity::Warning, code, span, message));
     }
 
     /// A word that the builder of `block` does not act on: known to the dialect, or not at all.
@@ -163,11 +160,7 @@ impl Context {
     /// then optionally user and group.
     pub fn script(&mut self, statement: &Statement) -> Option<Script> {
         self.required(statement)?;
-        let text = statement
-            .raw
-            .get(statement.keyword().len()..)
-            .unwrap_or_default()
-            .trim();
+        let text = statement.raw.get(statement.keyword().len()..).unwrap_or_default().trim();
         // With a keyword in quotes the raw text is off by them; then the tokens must do.
         let (command, tail) = match text.chars().next() {
             Some(quote @ ('"' | '\'')) => {
@@ -190,19 +183,13 @@ impl Context {
             Some(_) | None => text.split_once(char::is_whitespace).unwrap_or((text, "")),
         };
         let Some(words) = split_command(command).filter(|words| !words.is_empty()) else {
-            self.error(
-                "bad-command",
-                statement.span,
-                "The command cannot be split into words",
-            );
+            self.error("bad-command", statement.span, "The command cannot be split into words");
             return None;
         };
         let mut account = tail.split_whitespace();
         let user = account.next().map(|user| ScriptUser {
             user: user.to_owned(),
-            group: account
-                .next()
-                .map(|group| group.trim_start_matches(':').to_owned()),
+            group: account.next().map(|group| group.trim_start_matches(':').to_owned()),
         });
         let script = Script { words, user };
         self.places.scripts.push((script.clone(), statement.span));
@@ -242,9 +229,7 @@ fn closing_quote(text: &str, quote: char) -> Option<usize> {
 
 /// Where a word that stands in the wrong place belongs.
 fn home_of(word: &str) -> Option<String> {
-    let mut homes = keywords::all()
-        .iter()
-        .filter(|keyword| keyword.name == word);
+    let mut homes = keywords::all().iter().filter(|keyword| keyword.name == word);
     homes.next().map(|keyword| match keyword.block {
         keywords::ROOT => "the outermost level".to_owned(),
         block => format!("`{block}`"),
@@ -255,7 +240,5 @@ fn help_of(word: &str) -> String {
     keywords::all()
         .iter()
         .find(|keyword| keyword.name == word)
-        .map_or_else(String::new, |keyword| {
-            format!("{word} {}", keyword.arguments)
-        })
+        .map_or_else(String::new, |keyword| format!("{word} {}", keyword.arguments))
 }

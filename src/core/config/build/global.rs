@@ -39,10 +39,7 @@ fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
             global.script_security = true;
         }
         "notification_email" => {
-            let words = statement
-                .children()
-                .iter()
-                .flat_map(|child| child.words.iter());
+            let words = statement.children().iter().flat_map(|child| child.words.iter());
             global.mail.to.extend(words.map(|word| word.text.clone()));
             context.unknown(BLOCK, statement);
         }
@@ -65,11 +62,7 @@ fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
         }
         "vrrp_version" => {
             if let Some(version) = context.number(statement, 2..=3) {
-                vrrp.version = if version == 2 {
-                    VrrpVersion::V2
-                } else {
-                    VrrpVersion::V3
-                };
+                vrrp.version = if version == 2 { VrrpVersion::V2 } else { VrrpVersion::V3 };
             }
         }
         "vrrp_strict" => set(&mut vrrp.strict, context.boolean(statement)),
@@ -78,29 +71,17 @@ fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
         }
         "vrrp_garp_master_delay" => set(&mut vrrp.garp.delay, context.seconds(statement, any)),
         "vrrp_garp_master_repeat" => {
-            set(
-                &mut vrrp.garp.repeat,
-                context.number(statement, 1..=u32::MAX),
-            );
+            set(&mut vrrp.garp.repeat, context.number(statement, 1..=u32::MAX));
         }
         "vrrp_garp_master_refresh" => set(&mut vrrp.garp.refresh, context.seconds(statement, any)),
         "vrrp_garp_master_refresh_repeat" => {
-            set(
-                &mut vrrp.garp.refresh_repeat,
-                context.number(statement, 1..=u32::MAX),
-            );
+            set(&mut vrrp.garp.refresh_repeat, context.number(statement, 1..=u32::MAX));
         }
         "vrrp_garp_lower_prio_delay" => {
-            set(
-                &mut vrrp.garp.lower_priority_delay,
-                context.seconds(statement, any),
-            );
+            set(&mut vrrp.garp.lower_priority_delay, context.seconds(statement, any));
         }
         "vrrp_garp_lower_prio_repeat" => {
-            set(
-                &mut vrrp.garp.lower_priority_repeat,
-                context.number(statement, 0..=u32::MAX),
-            );
+            set(&mut vrrp.garp.lower_priority_repeat, context.number(statement, 0..=u32::MAX));
         }
         "vrrp_garp_interval" => set(&mut vrrp.garp.interval, pause(context, statement)),
         "vrrp_gna_interval" => set(&mut vrrp.garp.gna_interval, pause(context, statement)),
@@ -121,31 +102,21 @@ fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
         "vrrp_startup_delay" => set(&mut vrrp.startup_delay, context.seconds(statement, any)),
         "default_interface" => vrrp.default_interface = context.text(statement),
         "vrrp_lower_prio_no_advert" => {
-            set(
-                &mut vrrp.lower_priority_no_advert,
-                context.boolean(statement),
-            );
+            set(&mut vrrp.lower_priority_no_advert, context.boolean(statement));
         }
         "vrrp_higher_prio_send_advert" => {
-            set(
-                &mut vrrp.higher_priority_send_advert,
-                context.boolean(statement),
-            );
+            set(&mut vrrp.higher_priority_send_advert, context.boolean(statement));
         }
         "vrrp_owner_ignore_adverts" => {
             set(&mut vrrp.owner_ignores_adverts, context.boolean(statement));
         }
         "vrrp_notify_priority_changes" => {
-            set(
-                &mut vrrp.notify_priority_changes,
-                context.boolean(statement),
-            );
+            set(&mut vrrp.notify_priority_changes, context.boolean(statement));
         }
         "dynamic_interfaces" => vrrp.dynamic_interfaces = true,
-        "vrrp_down_timer_adverts" => set(
-            &mut vrrp.down_timer_adverts,
-            byte(context, statement, 1, 100),
-        ),
+        "vrrp_down_timer_adverts" => {
+            set(&mut vrrp.down_timer_adverts, byte(context, statement, 1, 100))
+        }
         "lvs_flush" => {
             context.flag(statement);
             global.lvs_flush = true;
@@ -163,10 +134,7 @@ fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
         }
         "lvs_timeouts" => timeouts(context, statement, global),
         "checker_log_all_failures" => {
-            set(
-                &mut global.checker_log_all_failures,
-                context.boolean(statement),
-            );
+            set(&mut global.checker_log_all_failures, context.boolean(statement));
         }
         "vrrp_priority" => global.vrrp_process.nice = nice(context, statement),
         "checker_priority" => global.checker_process.nice = nice(context, statement),
@@ -206,10 +174,7 @@ pub fn root(context: &mut Context, statement: &Statement, global: &mut Global) -
         "use_pid_dir" => global.use_pid_dir = true,
         "child_wait_time" => {
             let range = Interval::ZERO..=LONG;
-            set(
-                &mut global.child_wait_time,
-                context.seconds(statement, range),
-            );
+            set(&mut global.child_wait_time, context.seconds(statement, range));
         }
         _ => return false,
     }
@@ -233,10 +198,8 @@ pub fn byte(context: &mut Context, statement: &Statement, low: u8, high: u8) -> 
 fn pause(context: &mut Context, statement: &Statement) -> Option<Interval> {
     let found = context.seconds(statement, Interval::ZERO..=LONG)?;
     if found.is_zero() {
-        let message = format!(
-            "{} 0 is outside of keepalived's range; no pause",
-            statement.keyword()
-        );
+        let message =
+            format!("{} 0 is outside of keepalived's range; no pause", statement.keyword());
         context.error("bad-value", statement.span, message);
     }
     Some(found)
@@ -252,11 +215,7 @@ fn timeouts(context: &mut Context, statement: &Statement, global: &mut Global) {
     let mut timeouts = global.lvs_timeouts.unwrap_or_default();
     for pair in statement.arguments().chunks(2) {
         let [name, value] = pair else {
-            context.error(
-                "bad-value",
-                statement.span,
-                "lvs_timeouts: a value is missing",
-            );
+            context.error("bad-value", statement.span, "lvs_timeouts: a value is missing");
             break;
         };
         let slot = match name.text.as_str() {

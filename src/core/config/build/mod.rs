@@ -58,10 +58,7 @@ pub struct Unsupported {
 impl Unsupported {
     /// Tells the operator, without an effect on the exit status.
     pub fn diagnostic(&self) -> Diagnostic {
-        let message = format!(
-            "`{}` is accepted, but not acted on in this version",
-            self.keyword
-        );
+        let message = format!("`{}` is accepted, but not acted on in this version", self.keyword);
         Diagnostic::new(Severity::Warning, "not-acted-on", self.span, message)
     }
 }

@@ -49,10 +49,7 @@ pub fn script(context: &mut Context, block: &Statement, config: &mut VrrpConfig)
                     context.parse_token("weight", token, grammar)
                 });
                 set(&mut weight, found);
-                reverse = statement
-                    .arguments()
-                    .get(1)
-                    .is_some_and(|word| word.text == "reverse");
+                reverse = statement.arguments().get(1).is_some_and(|word| word.text == "reverse");
             }
             "rise" => set(&mut rise, context.number(statement, 1..=u32::MAX)),
             "fall" => set(&mut fall, context.number(statement, 1..=u32::MAX)),
@@ -135,12 +132,7 @@ pub fn instance(context: &mut Context, block: &Statement, config: &mut Config) {
     let Some(name) = context.text(block) else {
         return;
     };
-    if config
-        .vrrp
-        .instances
-        .iter()
-        .any(|instance| instance.name == name)
-    {
+    if config.vrrp.instances.iter().any(|instance| instance.name == name) {
         let message = format!("vrrp_instance {name} is defined twice, the first counts");
         return context.error("duplicate", block.span, message);
     }
@@ -166,9 +158,7 @@ fn blank(name: String, defaults: &VrrpDefaults) -> Instance {
         priority: Priority::DEFAULT,
         advert_interval: Interval::from_secs(1),
         authentication: Authentication::None,
-        transport: Transport::Multicast {
-            group: defaults.multicast4.into(),
-        },
+        transport: Transport::Multicast { group: defaults.multicast4.into() },
         source: None,
         addresses: Vec::new(),
         excluded_addresses: Vec::new(),
@@ -217,12 +207,10 @@ fn one(
         "virtual_router_id" => draft.vrid = byte(context, statement, 1, 255).and_then(Vrid::new),
         "priority" => draft.priority = byte(context, statement, 1, 255),
         "version" => {
-            draft.version = context
-                .number(statement, 2..=3)
-                .map(|version| match version {
-                    2 => VrrpVersion::V2,
-                    _ => VrrpVersion::V3,
-                });
+            draft.version = context.number(statement, 2..=3).map(|version| match version {
+                2 => VrrpVersion::V2,
+                _ => VrrpVersion::V3,
+            });
         }
         "advert_int" => {
             let range = Interval::from_centis(1)..=Interval::from_secs(255);
@@ -260,9 +248,8 @@ fn one(
         }
         "preempt_delay" => {
             let range = Interval::ZERO..=Interval::from_secs(1000);
-            draft.preempt_delay = context
-                .seconds(statement, range)
-                .map(|delay| (delay, statement.span));
+            draft.preempt_delay =
+                context.seconds(statement, range).map(|delay| (delay, statement.span));
         }
         "skip_check_adv_addr" => draft.skip_check = context.boolean(statement),
         "strict_mode" => draft.strict = context.boolean(statement),
@@ -270,60 +257,33 @@ fn one(
         "native_ipv6" => draft.native_ipv6 = true,
         "garp_master_delay" => set(&mut instance.garp.delay, context.seconds(statement, whole)),
         "garp_master_repeat" => {
-            set(
-                &mut instance.garp.repeat,
-                context.number(statement, 1..=u32::MAX),
-            );
+            set(&mut instance.garp.repeat, context.number(statement, 1..=u32::MAX));
         }
-        "garp_master_refresh" => set(
-            &mut instance.garp.refresh,
-            context.seconds(statement, whole),
-        ),
+        "garp_master_refresh" => set(&mut instance.garp.refresh, context.seconds(statement, whole)),
         "garp_master_refresh_repeat" => {
-            set(
-                &mut instance.garp.refresh_repeat,
-                context.number(statement, 1..=u32::MAX),
-            );
+            set(&mut instance.garp.refresh_repeat, context.number(statement, 1..=u32::MAX));
         }
         "garp_lower_prio_delay" => {
-            set(
-                &mut instance.garp.lower_priority_delay,
-                context.seconds(statement, whole),
-            );
+            set(&mut instance.garp.lower_priority_delay, context.seconds(statement, whole));
         }
         "garp_lower_prio_repeat" => {
             let count = context.number(statement, 0..=u32::MAX);
             set(&mut instance.garp.lower_priority_repeat, count);
         }
         "lower_prio_no_advert" => {
-            set(
-                &mut instance.lower_priority_no_advert,
-                context.boolean(statement),
-            );
+            set(&mut instance.lower_priority_no_advert, context.boolean(statement));
         }
         "higher_prio_send_advert" => {
-            set(
-                &mut instance.higher_priority_send_advert,
-                context.boolean(statement),
-            );
+            set(&mut instance.higher_priority_send_advert, context.boolean(statement));
         }
         "owner_ignore_adverts" => {
-            set(
-                &mut instance.owner_ignores_adverts,
-                context.boolean(statement),
-            );
+            set(&mut instance.owner_ignores_adverts, context.boolean(statement));
         }
         "down_timer_adverts" => {
-            set(
-                &mut instance.down_timer_adverts,
-                byte(context, statement, 1, 100),
-            );
+            set(&mut instance.down_timer_adverts, byte(context, statement, 1, 100));
         }
         "notify_priority_changes" => {
-            set(
-                &mut instance.notify_priority_changes,
-                context.boolean(statement),
-            );
+            set(&mut instance.notify_priority_changes, context.boolean(statement));
         }
         _ => notify(context, INSTANCE, statement, &mut instance.notify),
     }
@@ -389,11 +349,7 @@ fn peers(context: &mut Context, block: &Statement) -> Vec<UnicastPeer> {
             context.warning("duplicate", first.span, message);
             continue;
         }
-        let mut peer = UnicastPeer {
-            address,
-            min_ttl: None,
-            max_ttl: None,
-        };
+        let mut peer = UnicastPeer { address, min_ttl: None, max_ttl: None };
         for option in statement.arguments().chunks(2) {
             let slot = match option {
                 [name, _] if name.text == "min_ttl" => &mut peer.min_ttl,
@@ -545,11 +501,7 @@ fn scope(name: &str) -> Option<u8> {
 
 fn broadcast(context: &mut Context, token: &Token, address: IpAddr, prefix: u8) -> Option<IpAddr> {
     let IpAddr::V4(own) = address else {
-        context.error(
-            "bad-value",
-            token.span,
-            "an IPv6 address has no broadcast address",
-        );
+        context.error("bad-value", token.span, "an IPv6 address has no broadcast address");
         return None;
     };
     let hosts = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
@@ -601,10 +553,7 @@ fn track_interfaces(context: &mut Context, block: &Statement, into: &mut Vec<Tra
         let (weight, reverse) = found.unwrap_or((0, None));
         context.needs_interface(&first.text, first.span, Need::Mentioned);
         let effect = effect(weight, reverse == Some(true));
-        into.push(TrackedInterface {
-            name: first.text.clone(),
-            effect,
-        });
+        into.push(TrackedInterface { name: first.text.clone(), effect });
     }
 }
 
@@ -618,15 +567,8 @@ fn track_scripts(
         let Some(first) = statement.words.first() else {
             continue;
         };
-        let Some(script) = config
-            .scripts
-            .iter()
-            .find(|script| script.name == first.text)
-        else {
-            let message = format!(
-                "the script {} is not defined, it is not tracked",
-                first.text
-            );
+        let Some(script) = config.scripts.iter().find(|script| script.name == first.text) else {
+            let message = format!("the script {} is not defined, it is not tracked", first.text);
             context.error("unknown-script", first.span, message);
             continue;
         };
@@ -643,10 +585,7 @@ fn track_scripts(
                 effect(weight, reverse.unwrap_or(own))
             }
         };
-        into.push(TrackedScript {
-            name: first.text.clone(),
-            effect,
-        });
+        into.push(TrackedScript { name: first.text.clone(), effect });
     }
 }
 
@@ -660,29 +599,20 @@ fn complete(
 ) -> Option<Instance> {
     let name = instance.name.clone();
     let Some(vrid) = draft.vrid else {
-        context.fatal(
-            "no-vrid",
-            block.span,
-            format!("({name}) has no virtual_router_id"),
-        );
+        context.fatal("no-vrid", block.span, format!("({name}) has no virtual_router_id"));
         return None;
     };
     instance.vrid = vrid;
     set(&mut instance.strict, draft.strict);
     set(&mut instance.skip_check_adv_addr, draft.skip_check);
 
-    let first = draft
-        .addresses
-        .first()
-        .map(|(address, _)| Family::of(address.address));
+    let first = draft.addresses.first().map(|(address, _)| Family::of(address.address));
     let source = draft.unicast_source.or(draft.multicast_source);
-    instance.family = first
-        .or(source.map(Family::of))
-        .unwrap_or(if draft.native_ipv6 {
-            Family::Inet6
-        } else {
-            Family::Inet
-        });
+    instance.family = first.or(source.map(Family::of)).unwrap_or(if draft.native_ipv6 {
+        Family::Inet6
+    } else {
+        Family::Inet
+    });
     instance.version = match (draft.version, instance.family) {
         (Some(version), _) => version,
         (None, Family::Inet6) => VrrpVersion::V3,
@@ -704,21 +634,12 @@ fn complete(
         context.fatal("no-interface", block.span, message);
         return None;
     }
-    let source = Source {
-        auth_type: draft.auth_type,
-        auth_pass: draft.auth_pass,
-    };
+    let source = Source { auth_type: draft.auth_type, auth_pass: draft.auth_pass };
     settle_authentication(context, block, source, &mut instance);
     settle_interval(context, block, draft.advert_interval, &mut instance);
     settle_priority(context, block, draft.state, draft.priority, &mut instance);
     settle_preemption(context, draft.nopreempt, draft.preempt_delay, &mut instance);
-    settle_addresses(
-        context,
-        block,
-        draft.addresses,
-        draft.excluded,
-        &mut instance,
-    );
+    settle_addresses(context, block, draft.addresses, draft.excluded, &mut instance);
     if instance.addresses.is_empty() && !draft.no_addresses {
         let nothing = instance.excluded_addresses.is_empty();
         if instance.version == VrrpVersion::V3 || instance.strict {
@@ -755,13 +676,12 @@ fn transport(
     defaults: &VrrpDefaults,
 ) -> Option<()> {
     let multicast = Transport::Multicast {
-        group: draft
-            .group
-            .filter(|group| Family::of(*group) == instance.family)
-            .unwrap_or(match instance.family {
+        group: draft.group.filter(|group| Family::of(*group) == instance.family).unwrap_or(
+            match instance.family {
                 Family::Inet => defaults.multicast4.into(),
                 Family::Inet6 => defaults.multicast6.into(),
-            }),
+            },
+        ),
     };
     let mut peers = draft.peers.clone();
     if let Some(peers) = &mut peers {
@@ -770,9 +690,7 @@ fn transport(
     }
     instance.transport = match peers {
         Some(peers) if !peers.is_empty() => {
-            let limited = peers
-                .iter()
-                .any(|peer| peer.min_ttl.is_some() || peer.max_ttl.is_some());
+            let limited = peers.iter().any(|peer| peer.min_ttl.is_some() || peer.max_ttl.is_some());
             Transport::Unicast {
                 peers,
                 ttl: draft.ttl.unwrap_or(255),
@@ -780,29 +698,22 @@ fn transport(
             }
         }
         Some(_) => {
-            let message = format!(
-                "({}) unicast_peer names no peer, multicast is used",
-                instance.name
-            );
+            let message =
+                format!("({}) unicast_peer names no peer, multicast is used", instance.name);
             context.error("no-peer", block.span, message);
             multicast
         }
         None => {
             if draft.ttl.is_some() || draft.check_source {
-                let message = format!(
-                    "({}) has unicast options but no unicast_peer",
-                    instance.name
-                );
+                let message =
+                    format!("({}) has unicast options but no unicast_peer", instance.name);
                 context.error("no-peer", block.span, message);
             }
             multicast
         }
     };
     if instance.strict && matches!(instance.transport, Transport::Unicast { .. }) {
-        let message = format!(
-            "({}) strict mode does not allow unicast peers",
-            instance.name
-        );
+        let message = format!("({}) strict mode does not allow unicast peers", instance.name);
         context.fatal("strict", block.span, message);
         return None;
     }
@@ -943,11 +854,7 @@ fn settle_preemption(
             wait = delay;
         }
     }
-    instance.preemption = if never {
-        Preemption::Never
-    } else {
-        Preemption::After(wait)
-    };
+    instance.preemption = if never { Preemption::Never } else { Preemption::After(wait) };
 }
 
 fn settle_addresses(
@@ -982,23 +889,15 @@ fn settle_addresses(
         );
         context.error("too-many-addresses", block.span, message);
     }
-    instance
-        .excluded_addresses
-        .extend(excluded.into_iter().map(|(address, _)| located(address)));
+    instance.excluded_addresses.extend(excluded.into_iter().map(|(address, _)| located(address)));
 }
 
 fn settle_strict(context: &mut Context, block: &Statement, instance: &mut Instance) {
     let owner = instance.priority.is_owner();
-    let wanted = if owner {
-        InitialState::Master
-    } else {
-        InitialState::Backup
-    };
+    let wanted = if owner { InitialState::Master } else { InitialState::Backup };
     if instance.initial_state != wanted {
-        let message = format!(
-            "({}) strict mode: the state must agree with the priority",
-            instance.name
-        );
+        let message =
+            format!("({}) strict mode: the state must agree with the priority", instance.name);
         context.error("strict", block.span, message);
         instance.initial_state = wanted;
     }
@@ -1067,20 +966,10 @@ pub fn sync_group(context: &mut Context, block: &Statement, config: &mut VrrpCon
 }
 
 fn members(context: &mut Context, block: &Statement, group: &mut SyncGroup, config: &VrrpConfig) {
-    let grouped: BTreeSet<&String> = config
-        .sync_groups
-        .iter()
-        .flat_map(|group| &group.members)
-        .collect();
-    for token in block
-        .children()
-        .iter()
-        .flat_map(|statement| &statement.words)
-    {
-        let known = config
-            .instances
-            .iter()
-            .any(|instance| instance.name == token.text);
+    let grouped: BTreeSet<&String> =
+        config.sync_groups.iter().flat_map(|group| &group.members).collect();
+    for token in block.children().iter().flat_map(|statement| &statement.words) {
+        let known = config.instances.iter().any(|instance| instance.name == token.text);
         let fault = if !known {
             Some("is not defined")
         } else if grouped.contains(&token.text) || group.members.contains(&token.text) {
@@ -1105,22 +994,13 @@ fn members(context: &mut Context, block: &Statement, group: &mut SyncGroup, conf
 pub fn finish(context: &mut Context, config: &mut Config) {
     let mut seen = BTreeMap::new();
     for instance in &config.vrrp.instances {
-        let key = (
-            instance.interface.clone(),
-            instance.family,
-            instance.vrid,
-            group_of(instance),
-        );
+        let key = (instance.interface.clone(), instance.family, instance.vrid, group_of(instance));
         if let Some(first) = seen.insert(key, instance.name.clone()) {
             let message = format!(
                 "({}) and ({first}) have the same virtual_router_id {} on one interface",
                 instance.name, instance.vrid
             );
-            let span = context
-                .places
-                .interfaces
-                .first()
-                .map_or(Span::default(), |place| place.1);
+            let span = context.places.interfaces.first().map_or(Span::default(), |place| place.1);
             context.fatal("duplicate-vrid", span, message);
         }
     }

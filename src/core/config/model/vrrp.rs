@@ -27,11 +27,7 @@ impl Vrid {
 
     /// `None` for 0 (RFC 9568 section 5.2.3).
     pub const fn new(number: u8) -> Option<Self> {
-        if number == 0 {
-            None
-        } else {
-            Some(Self(number))
-        }
+        if number == 0 { None } else { Some(Self(number)) }
     }
 
     /// 1..=255.

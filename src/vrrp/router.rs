@@ -1,0 +1,344 @@
+//! One virtual router: what it knows, and which of the checks an advert passes.
+//!
+//! The transitions themselves are in [`super::engine`], since sync groups move several routers at
+//! once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::announce::Schedule;
+use super::desired::{self, DesiredAddress};
+use super::event::{Fault, Rejection, State};
+use super::packet::advert::{self, AUTH_SIMPLE, Advert, ChecksumForm, Malformed};
+use super::statistics::Statistics;
+use crate::core::config::model::Family;
+use crate::core::config::model::vrrp::{
+    Authentication, Instance, Preemption, Priority, Transport, VrrpVersion,
+};
+use crate::core::time::{Interval, Timestamp};
+
+/// Who is master, as far as this router knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Master {
+    /// Its address.
+    pub address: IpAddr,
+    /// In its last advert.
+    pub priority: Priority,
+    /// Its advert interval.
+    pub interval: Interval,
+}
+
+/// An advert on its way in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedPacket {
+    /// The socket's interface; `None` for unicast without one.
+    pub interface: Option<String>,
+    /// From the IP header.
+    pub source: IpAddr,
+    /// From the IP header.
+    pub destination: IpAddr,
+    /// From the IP header.
+    pub ttl: u8,
+    /// What follows the IP header.
+    pub payload: Vec<u8>,
+}
+
+/// What identifies a virtual router over a reload.
+pub type Identity = (Option<String>, Family, u8, bool);
+
+/// A virtual router.
+#[derive(Debug, Clone)]
+pub struct Router {
+    /// Its configuration.
+    pub instance: Instance,
+    /// Where it is.
+    pub state: State,
+    /// Why it cannot serve.
+    pub faults: BTreeSet<Fault>,
+    /// Scripts with weight 0 that have no result yet.
+    pub waiting_for: BTreeSet<String>,
+    /// In the next advert.
+    pub priority: Priority,
+    /// Who is master.
+    pub master: Option<Master>,
+    /// Lower-priority adverts are accepted until then.
+    pub preempt_at: Option<Timestamp>,
+    /// The interface's own address, when adverts need it.
+    pub primary: Option<IpAddr>,
+    /// Announcements.
+    pub schedule: Schedule,
+    /// Counters.
+    pub statistics: Statistics,
+    /// When the state last changed.
+    pub since: Option<Timestamp>,
+    /// Kinds of rejection that were logged since the last accepted advert.
+    pub told: BTreeSet<&'static str>,
+    /// The state that was last notified.
+    pub notified: Option<&'static str>,
+}
+
+impl Router {
+    /// A router that has not begun.
+    pub fn new(instance: Instance) -> Self {
+        Self {
+            priority: instance.priority,
+            instance,
+            state: State::Init,
+            faults: BTreeSet::new(),
+            waiting_for: BTreeSet::new(),
+            master: None,
+            preempt_at: None,
+            primary: None,
+            schedule: Schedule::default(),
+            statistics: Statistics::default(),
+            since: None,
+            told: BTreeSet::new(),
+            notified: None,
+        }
+    }
+
+    /// What stays the same over a reload for this to be the same router.
+    pub fn identity(&self) -> Identity {
+        identity(&self.instance)
+    }
+
+    /// Where adverts come from.
+    pub fn source(&self) -> Option<IpAddr> {
+        self.instance.source.or(self.primary)
+    }
+
+    /// `Master_Adver_Interval`: the master's in version 3, ours in version 2 (RFC 9568 section 6.1).
+    pub fn master_interval(&self) -> Interval {
+        match (self.instance.version, self.master) {
+            (VrrpVersion::V3, Some(master)) => master.interval,
+            (VrrpVersion::V3, None) | (VrrpVersion::V2, _) => self.instance.advert_interval,
+        }
+    }
+
+    /// RFC 3768 section 6.1: (256 - priority) / 256 seconds. RFC 9568 section 6.1: the same part of
+    /// the master's interval.
+    pub fn skew(&self) -> Interval {
+        let unit = match self.instance.version {
+            VrrpVersion::V2 => Interval::from_secs(1),
+            VrrpVersion::V3 => self.master_interval(),
+        };
+        unit.fraction(256 - u64::from(self.priority.get()), 256)
+    }
+
+    /// Without an advert for this long, the master is gone.
+    pub fn master_down_interval(&self) -> Interval {
+        self.master_interval() * u64::from(self.instance.down_timer_adverts) + self.skew()
+    }
+
+    /// The addresses that the kernel should have now.
+    pub fn desired(&self) -> BTreeSet<DesiredAddress> {
+        match self.state {
+            State::Master => desired::addresses(&self.instance).collect(),
+            State::Init | State::Backup | State::Fault => BTreeSet::new(),
+        }
+    }
+
+    /// Whether an advert of `priority` keeps this backup quiet, at `now`.
+    pub fn yields_to(&self, priority: Priority, now: Timestamp) -> bool {
+        let waits = self.preempt_at.is_some_and(|at| now < at);
+        let never = self.instance.preemption == Preemption::Never && !self.priority.is_owner();
+        priority >= self.priority || never || waits
+    }
+
+    /// The delay of `preempt_delay`; zero without one.
+    pub fn preempt_delay(&self) -> Interval {
+        match self.instance.preemption {
+            Preemption::After(delay) => delay,
+            Preemption::Never => Interval::ZERO,
+        }
+    }
+
+    /// Where adverts go, and with which TTL.
+    pub fn destinations(&self) -> Vec<(IpAddr, u8)> {
+        match &self.instance.transport {
+            Transport::Multicast { group } => vec![(*group, 255)],
+            Transport::Unicast { peers, ttl, .. } => {
+                peers.iter().map(|peer| (peer.address, *ttl)).collect()
+            }
+        }
+    }
+
+    /// The bytes of an advert of `priority` to `destination`.
+    pub fn advert(&self, priority: Priority, source: IpAddr, destination: IpAddr) -> Vec<u8> {
+        let authentication = match (self.instance.version, self.instance.authentication) {
+            (VrrpVersion::V2, Authentication::Password(password)) => (AUTH_SIMPLE, password),
+            (VrrpVersion::V2 | VrrpVersion::V3, _) => (0, [0; 8]),
+        };
+        let advert = Advert {
+            version: self.instance.version,
+            vrid: self.instance.vrid.get(),
+            priority,
+            interval: self.instance.advert_interval,
+            addresses: self.instance.addresses.iter().map(|found| found.address).collect(),
+            authentication,
+        };
+        let form = match (self.instance.version, self.instance.family) {
+            (VrrpVersion::V2, Family::Inet) => ChecksumForm::Message,
+            (VrrpVersion::V3, Family::Inet) if self.instance.v3_checksum_as_v2 => {
+                ChecksumForm::Message
+            }
+            (VrrpVersion::V3, Family::Inet) | (_, Family::Inet6) => ChecksumForm::PseudoHeader,
+        };
+        advert::emit(&advert, form, source, destination)
+    }
+
+    /// The checks of RFC 9568 section 7.1 (RFC 3768 section 7.1), in their order. A packet that
+    /// fails one has no effect but its counter.
+    pub fn accept(&self, packet: &ReceivedPacket) -> Result<(Advert, ChecksumForm), Rejection> {
+        self.check_travel(packet)?;
+        let version = advert::version_of(&packet.payload).ok_or(Rejection::Length)?;
+        if version != self.instance.version.number() {
+            return Err(Rejection::Version(version));
+        }
+        let (found, form) = advert::parse(&packet.payload, packet.source, packet.destination)
+            .map_err(|fault| match fault {
+                Malformed::Length => Rejection::Length,
+                Malformed::Version => Rejection::Version(version),
+                Malformed::Type => Rejection::Type,
+                Malformed::Checksum => Rejection::Checksum,
+            })?;
+        self.check_authentication(&found)?;
+        match self.instance.version {
+            VrrpVersion::V2 if found.interval != self.instance.advert_interval => {
+                return Err(Rejection::Interval(found.interval));
+            }
+            // Erratum 8301: the field has no zero; it would make us master at once.
+            VrrpVersion::V3 if found.interval.is_zero() => {
+                return Err(Rejection::Interval(found.interval));
+            }
+            VrrpVersion::V3 if found.addresses.is_empty() => return Err(Rejection::NoAddress),
+            VrrpVersion::V2 | VrrpVersion::V3 => {}
+        }
+        if self.instance.owner_ignores_adverts && self.instance.priority.is_owner() {
+            return Err(Rejection::Owner);
+        }
+        Ok((found, form))
+    }
+
+    fn check_travel(&self, packet: &ReceivedPacket) -> Result<(), Rejection> {
+        match &self.instance.transport {
+            Transport::Multicast { .. } if !packet.destination.is_multicast() => {
+                Err(Rejection::Destination)
+            }
+            Transport::Multicast { .. } if packet.ttl != 255 => Err(Rejection::Ttl(packet.ttl)),
+            Transport::Multicast { .. } => Ok(()),
+            Transport::Unicast { .. } if packet.destination.is_multicast() => {
+                Err(Rejection::Destination)
+            }
+            Transport::Unicast { peers, check_source, .. } => {
+                let peer = peers.iter().find(|peer| peer.address == packet.source);
+                match peer {
+                    None if *check_source => Err(Rejection::Source),
+                    Some(peer)
+                        if peer.min_ttl.is_some_and(|least| packet.ttl < least)
+                            || peer.max_ttl.is_some_and(|most| packet.ttl > most) =>
+                    {
+                        Err(Rejection::Ttl(packet.ttl))
+                    }
+                    None | Some(_) => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn check_authentication(&self, found: &Advert) -> Result<(), Rejection> {
+        if self.instance.version == VrrpVersion::V3 {
+            return Ok(());
+        }
+        let (kind, data) = found.authentication;
+        match (self.instance.authentication, kind) {
+            (_, 3..) => Err(Rejection::UnknownAuthType(kind)),
+            // RFC 3768 section 5.3.6.1: the data of type 0 is ignored.
+            (Authentication::None, 0) => Ok(()),
+            (Authentication::Password(password), AUTH_SIMPLE) => {
+                if same(password, data) {
+                    Ok(())
+                } else {
+                    Err(Rejection::Password)
+                }
+            }
+            (Authentication::None | Authentication::Password(_) | Authentication::Header(_), _) => {
+                Err(Rejection::AuthTypeMismatch)
+            }
+        }
+    }
+
+    /// Whether the list of addresses is ours, in any order.
+    pub fn same_addresses(&self, found: &Advert) -> bool {
+        let mut counts: BTreeMap<IpAddr, i32> = BTreeMap::new();
+        for address in &self.instance.addresses {
+            *counts.entry(address.address).or_default() += 1;
+        }
+        for address in &found.addresses {
+            *counts.entry(*address).or_default() -= 1;
+        }
+        counts.values().all(|count| *count == 0)
+    }
+}
+
+/// What identifies an instance over a reload.
+pub fn identity(instance: &Instance) -> Identity {
+    let unicast = matches!(instance.transport, Transport::Unicast { .. });
+    (instance.interface.clone(), instance.family, instance.vrid.get(), unicast)
+}
+
+/// In a time that does not depend on where they differ.
+fn same(left: [u8; 8], right: [u8; 8]) -> bool {
+    left.iter().zip(right).fold(0, |differs, (left, right)| differs | (left ^ right)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vrrp::engine::tests::instance;
+
+    fn router(version: VrrpVersion, priority: u8, interval: Interval) -> Router {
+        let mut instance = instance("VI_1", priority);
+        instance.version = version;
+        instance.advert_interval = interval;
+        Router::new(instance)
+    }
+
+    #[test]
+    fn v_090_and_v_092_version_2_skew_is_a_part_of_a_second() {
+        for (priority, seconds, micros) in
+            [(100, 1, 3_609_375), (254, 1, 3_007_812), (1, 1, 3_996_093), (100, 5, 15_609_375)]
+        {
+            let router = router(VrrpVersion::V2, priority, Interval::from_secs(seconds));
+            assert_eq!(router.master_down_interval().as_micros(), micros);
+        }
+    }
+
+    #[test]
+    fn v_091_version_3_skew_is_a_part_of_the_masters_interval() {
+        for (priority, centis, down) in [(100, 100, 3_609_375), (100, 10, 360_937)] {
+            let router = router(VrrpVersion::V3, priority, Interval::from_centis(centis));
+            assert_eq!(router.master_down_interval().as_micros(), down);
+        }
+        let slow = router(VrrpVersion::V3, 200, Interval::from_centis(4095));
+        assert_eq!(slow.skew().as_millis(), 8957);
+    }
+
+    #[test]
+    fn v_073_address_lists_are_compared_as_sets() {
+        let mut router = router(VrrpVersion::V2, 100, Interval::from_secs(1));
+        let second = {
+            let mut second = router.instance.addresses[0].clone();
+            second.address = [10, 0, 0, 2].into();
+            second
+        };
+        router.instance.addresses.push(second);
+        let source = IpAddr::from([10, 0, 0, 9]);
+        let bytes = router.advert(Priority::DEFAULT, source, [224, 0, 0, 18].into());
+        let (mut advert, _) = advert::parse(&bytes, source, [224, 0, 0, 18].into()).unwrap();
+        advert.addresses.reverse();
+        assert!(router.same_addresses(&advert));
+        advert.addresses.pop();
+        assert!(!router.same_addresses(&advert));
+    }
+}

@@ -1,0 +1,67 @@
+//! Counters of a virtual router, by keepalived's names.
+
+use super::event::Rejection;
+
+/// Since the start, or since they were cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Adverts accepted.
+    pub advert_rcvd: u64,
+    /// Adverts sent.
+    pub advert_sent: u64,
+    /// Times it became master.
+    pub become_master: u64,
+    /// Times it ceased to be master.
+    pub release_master: u64,
+    /// Wrong length.
+    pub packet_len_err: u64,
+    /// Interval differs (version 2), or is zero (version 3).
+    pub advert_interval_err: u64,
+    /// TTL is not 255, or outside of a peer's limits.
+    pub ip_ttl_err: u64,
+    /// Not an advertisement.
+    pub invalid_type_rcvd: u64,
+    /// The list of addresses differs, or is empty; group and unicast mixed up.
+    pub addr_list_err: u64,
+    /// Authentication type unknown.
+    pub invalid_authtype: u64,
+    /// Authentication type differs.
+    pub authtype_mismatch: u64,
+    /// Wrong password.
+    pub auth_failure: u64,
+    /// Priority 0 received.
+    pub pri_zero_rcvd: u64,
+    /// Priority 0 sent.
+    pub pri_zero_sent: u64,
+    /// Wrong version.
+    pub version_err: u64,
+    /// Wrong checksum.
+    pub checksum_err: u64,
+    /// Sender is no configured peer.
+    pub source_err: u64,
+    /// Owner's adverts that an owner ignores.
+    pub ignored: u64,
+    /// Accepted with the less common form of the version 3 checksum.
+    pub checksum_other_form: u64,
+}
+
+impl Statistics {
+    /// Counts a packet that was not accepted.
+    pub fn count(&mut self, rejection: Rejection) {
+        let counter = match rejection {
+            Rejection::Length => &mut self.packet_len_err,
+            Rejection::Ttl(_) => &mut self.ip_ttl_err,
+            Rejection::Version(_) => &mut self.version_err,
+            Rejection::Type => &mut self.invalid_type_rcvd,
+            Rejection::Checksum => &mut self.checksum_err,
+            Rejection::UnknownAuthType(_) => &mut self.invalid_authtype,
+            Rejection::AuthTypeMismatch => &mut self.authtype_mismatch,
+            Rejection::Password => &mut self.auth_failure,
+            Rejection::Interval(_) => &mut self.advert_interval_err,
+            Rejection::Destination | Rejection::NoAddress => &mut self.addr_list_err,
+            Rejection::Source => &mut self.source_err,
+            Rejection::Owner => &mut self.ignored,
+        };
+        *counter += 1;
+    }
+}

@@ -1,0 +1,196 @@
+//! What SIGUSR1 and SIGUSR2 write: data and statistics, in keepalived's layout.
+
+use std::fmt::Write as _;
+
+use super::engine::VrrpEngine;
+use super::event::State;
+use super::router::Router;
+use crate::core::config::model::global::Global;
+use crate::core::config::model::vrrp::{
+    Authentication, InitialState, Preemption, TrackScript, Transport, VirtualAddress, VrrpVersion,
+};
+use crate::core::time::Timestamp;
+
+/// The data file.
+pub fn data(
+    engine: &VrrpEngine,
+    global: &Global,
+    scripts: &[TrackScript],
+    now: Timestamp,
+) -> String {
+    let mut text = String::from("------< Global definitions >------\n");
+    line(&mut text, 1, "Router ID", &global.router_id);
+    line(&mut text, 1, "VRRP IPv4 mcast group", &global.vrrp.multicast4);
+    line(&mut text, 1, "VRRP IPv6 mcast group", &global.vrrp.multicast6);
+    line(&mut text, 1, "Gratuitous ARP delay", &global.vrrp.garp.delay);
+    line(&mut text, 1, "Gratuitous ARP repeat", &global.vrrp.garp.repeat);
+    line(&mut text, 1, "VRRP default protocol version", &global.vrrp.version.number());
+    line(&mut text, 1, "VRRP strict mode", &global.vrrp.strict);
+    let security = if global.script_security { "enabled" } else { "disabled" };
+    // Writing to a String cannot fail, here and below.
+    let _ = writeln!(text, " Script security {security}");
+    text.push_str("------< VRRP Topology >------\n");
+    for router in engine.routers() {
+        router_data(&mut text, router, engine, now);
+    }
+    if !scripts.is_empty() {
+        text.push_str("------< VRRP Scripts >------\n");
+    }
+    for script in scripts {
+        line(&mut text, 1, "VRRP Script", &script.name);
+        line(&mut text, 3, "Command", &format!("'{}'", script.script.words.join(" ")));
+        line(&mut text, 3, "Interval", &format!("{} sec", script.interval));
+        line(&mut text, 3, "Timeout", &format!("{} sec", script.timeout));
+        line(&mut text, 3, "Rise", &script.rise);
+        line(&mut text, 3, "Fall", &script.fall);
+        let status = match engine.script_results().get(&script.name) {
+            Some(true) => "GOOD",
+            Some(false) => "BAD",
+            None => "INIT",
+        };
+        line(&mut text, 3, "Status", &status);
+    }
+    text
+}
+
+fn line(text: &mut String, indent: usize, label: &str, value: &dyn std::fmt::Display) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{:indent$}{label} = {value}", "");
+}
+
+fn router_data(text: &mut String, router: &Router, engine: &VrrpEngine, now: Timestamp) {
+    let instance = &router.instance;
+    line(text, 1, "VRRP Instance", &instance.name);
+    line(text, 3, "VRRP Version", &instance.version.number());
+    line(text, 3, "State", &router.state.name());
+    let wanted = match instance.initial_state {
+        InitialState::Master => "MASTER",
+        InitialState::Backup => "BACKUP",
+    };
+    line(text, 3, "Wantstate", &wanted);
+    for fault in &router.faults {
+        line(text, 3, "Fault", fault);
+    }
+    if let Some(since) = router.since {
+        line(text, 3, "In this state for", &format!("{} sec", now.since(since)));
+    }
+    if let Some(master) = router.master {
+        line(text, 3, "Master router", &master.address);
+        line(text, 3, "Master priority", &master.priority);
+        line(text, 3, "Master advert interval", &format!("{} sec", master.interval));
+    }
+    if router.state == State::Backup {
+        let micros = router.master_down_interval().as_micros();
+        line(text, 3, "Master down timer", &format!("{micros} usecs"));
+    }
+    if let Some(timer) = engine.timer_of(&instance.name) {
+        line(text, 3, "Next timer in", &format!("{} sec", timer.since(now)));
+    }
+    if let Some(interface) = &instance.interface {
+        line(text, 3, "Interface", interface);
+    }
+    if let Some(source) = router.source() {
+        line(text, 3, "Using src_ip", &source);
+    }
+    match &instance.transport {
+        Transport::Multicast { group } => {
+            let _ = writeln!(text, "   Multicast address {group}");
+        }
+        Transport::Unicast { peers, .. } => {
+            line(text, 3, "Unicast peers", &peers.len());
+            for peer in peers {
+                let _ = writeln!(text, "     {}", peer.address);
+            }
+        }
+    }
+    line(text, 3, "Gratuitous ARP delay", &instance.garp.delay);
+    line(text, 3, "Gratuitous ARP repeat", &instance.garp.repeat);
+    line(text, 3, "Gratuitous ARP refresh", &instance.garp.refresh);
+    line(text, 3, "Gratuitous ARP refresh repeat", &instance.garp.refresh_repeat);
+    line(text, 3, "Gratuitous ARP lower priority delay", &instance.garp.lower_priority_delay);
+    line(text, 3, "Gratuitous ARP lower priority repeat", &instance.garp.lower_priority_repeat);
+    line(text, 3, "Down timer adverts", &instance.down_timer_adverts);
+    let answers = !instance.lower_priority_no_advert;
+    line(text, 3, "Send advert after receive lower priority advert", &answers);
+    let parts = instance.higher_priority_send_advert;
+    line(text, 3, "Send advert after receive higher priority advert", &parts);
+    line(text, 3, "Virtual Router ID", &instance.vrid);
+    line(text, 3, "Priority", &instance.priority);
+    line(text, 3, "Effective priority", &router.priority);
+    let interval = match instance.version {
+        VrrpVersion::V2 => format!("{} sec", instance.advert_interval),
+        VrrpVersion::V3 => format!("{} milli-sec", instance.advert_interval.as_millis()),
+    };
+    line(text, 3, "Advert interval", &interval);
+    let preempt = match instance.preemption {
+        Preemption::Never => "disabled".to_owned(),
+        Preemption::After(delay) if delay.is_zero() => "enabled".to_owned(),
+        Preemption::After(delay) => format!("enabled, delay {delay} sec"),
+    };
+    line(text, 3, "Preempt", &preempt);
+    let authentication = match instance.authentication {
+        Authentication::None => None,
+        Authentication::Password(_) => Some("SIMPLE_PASSWORD"),
+        Authentication::Header(_) => Some("IPSEC_AH"),
+    };
+    if let Some(kind) = authentication {
+        line(text, 3, "Authentication type", &kind);
+    }
+    list(text, "Virtual IP", &instance.addresses, router);
+    list(text, "Virtual IP Excluded", &instance.excluded_addresses, router);
+    if !instance.track_scripts.is_empty() {
+        text.push_str("   Tracked scripts :\n");
+        for tracked in &instance.track_scripts {
+            let _ = writeln!(text, "     {} {:?}", tracked.name, tracked.effect);
+        }
+    }
+}
+
+fn list(text: &mut String, label: &str, addresses: &[VirtualAddress], router: &Router) {
+    if addresses.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "   {label} ({}):", addresses.len());
+    let set = if router.state == State::Master { " set" } else { "" };
+    for address in addresses {
+        let prefix = match (address.address.is_ipv4(), address.prefix) {
+            (true, 32) | (false, 128) => String::new(),
+            (_, prefix) => format!("/{prefix}"),
+        };
+        let interface = address.interface.as_deref().unwrap_or("none");
+        let _ =
+            writeln!(text, "     {}{prefix} dev {interface} scope global{set}", address.address);
+    }
+}
+
+/// The statistics file.
+pub fn statistics(engine: &VrrpEngine) -> String {
+    let mut text = String::new();
+    for router in engine.routers() {
+        let counters = &router.statistics;
+        let _ = write!(
+            text,
+            "VRRP Instance: {}\n  Advertisements:\n    Received: {}\n    Sent: {}\n  \
+             Became master: {}\n  Released master: {}\n  Packet Errors:\n    Length: {}\n    \
+             TTL: {}\n    Invalid Type: {}\n    Advertisement Interval: {}\n    Address List: {}\n  \
+             Authentication Errors:\n    Invalid Type: {}\n    Type Mismatch: {}\n    Failure: {}\n  \
+             Priority Zero:\n    Received: {}\n    Sent: {}\n",
+            router.instance.name,
+            counters.advert_rcvd,
+            counters.advert_sent,
+            counters.become_master,
+            counters.release_master,
+            counters.packet_len_err,
+            counters.ip_ttl_err,
+            counters.invalid_type_rcvd,
+            counters.advert_interval_err,
+            counters.addr_list_err,
+            counters.invalid_authtype,
+            counters.authtype_mismatch,
+            counters.auth_failure,
+            counters.pri_zero_rcvd,
+            counters.pri_zero_sent,
+        );
+    }
+    text
+}
