@@ -514,10 +514,8 @@ impl VrrpEngine {
         }
         router.told.clear();
         let known = router.master.is_some_and(|master| master.address == packet.source);
-        if !(router.instance.skip_check_adv_addr && known)
-            && !resigns
-            && !router.same_addresses(&found)
-        {
+        let skips = resigns || (router.instance.skip_check_adv_addr && known);
+        if !skips && !router.same_addresses(&found) {
             router.statistics.addr_list_err += 1;
             if router.told.insert("address list") && !known {
                 self.log(&name, EventKind::AddressListDiffers { from: packet.source }, None);
@@ -847,7 +845,7 @@ impl VrrpEngine {
                     faults.insert(Fault::Group(group.name));
                 }
             }
-            self.set_faults(now, *id, faults);
+            self.set_faults(now, *id, &faults);
         }
         for id in &ids {
             self.set_priority(*id);
@@ -926,19 +924,19 @@ impl VrrpEngine {
         self.scripts.get(name).copied().or(initially)
     }
 
-    fn set_faults(&mut self, now: Timestamp, id: RouterId, faults: BTreeSet<Fault>) {
+    fn set_faults(&mut self, now: Timestamp, id: RouterId, faults: &BTreeSet<Fault>) {
         let Some(router) = self.routers.get_mut(&id) else {
             return;
         };
         let old = std::mem::replace(&mut router.faults, faults.clone());
         let (state, name) = (router.state, router.instance.name.clone());
-        if state == State::Init || old == faults {
+        if state == State::Init || old == *faults {
             return;
         }
         for fault in faults.difference(&old) {
             self.log(&name, EventKind::FaultFound(fault.clone()), None);
         }
-        for fault in old.difference(&faults) {
+        for fault in old.difference(faults) {
             self.log(&name, EventKind::FaultGone(fault.clone()), None);
         }
         match (state, faults.first()) {

@@ -1,1 +1,14 @@
-//! (being built)
+//! Netlink: [`socket`] is the request loop, [`message`] the bytes, [`link`], [`address`] and
+//! [`monitor`] what the vrrp process needs of rtnetlink.
+//!
+//! The loop is ours, on neli's socket: its router loses overruns and extended acks.
+
+pub mod address;
+pub mod error;
+pub mod link;
+pub mod message;
+pub mod monitor;
+pub mod socket;
+
+pub use address::RouteSocket;
+pub use error::NetlinkError;

@@ -115,7 +115,7 @@ fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
         }
         "dynamic_interfaces" => vrrp.dynamic_interfaces = true,
         "vrrp_down_timer_adverts" => {
-            set(&mut vrrp.down_timer_adverts, byte(context, statement, 1, 100))
+            set(&mut vrrp.down_timer_adverts, byte(context, statement, 1, 100));
         }
         "lvs_flush" => {
             context.flag(statement);

@@ -1,0 +1,83 @@
+//! What happens to links and addresses, as it happens.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+
+use neli::consts::socket::NlFamily;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::address::{self, KernelAddress};
+use super::error::NetlinkError;
+use super::link::{self, Link};
+use super::message::Messages;
+use super::socket::{open_subscriber, receive_from_kernel};
+use crate::core::runtime;
+
+const GROUPS: &[u32] = &[libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR];
+const BUFFER: usize = 64 << 10;
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KernelEvent {
+    /// A link is new or has changed.
+    Link(Link),
+    /// A link is gone.
+    LinkGone(Link),
+    /// An address is new or has changed.
+    AddressAdded(KernelAddress),
+    /// An address is gone.
+    AddressRemoved(KernelAddress),
+    /// Events were lost: read everything again.
+    Overrun,
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub struct Monitor {
+    socket: AsyncFd<OwnedFd>,
+    waiting: VecDeque<KernelEvent>,
+}
+
+impl Monitor {
+    /// Subscribes. Open it before reading tables, so that nothing falls between.
+    pub fn open() -> Result<Self, NetlinkError> {
+        let socket = runtime::watch(open_subscriber(NlFamily::Route, GROUPS)?)?;
+        Ok(Self { socket, waiting: VecDeque::new() })
+    }
+
+    /// The next event.
+    pub async fn next(&mut self) -> Result<KernelEvent, NetlinkError> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Ok(event);
+            }
+            let mut buffer = vec![0; BUFFER];
+            let received = self
+                .socket
+                .async_io(Interest::READABLE, |socket| receive_from_kernel(socket, &mut buffer))
+                .await;
+            match received {
+                Ok(Some(length)) => {
+                    self.waiting.extend(parse(buffer.get(..length).unwrap_or_default()));
+                }
+                Ok(None) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    return Ok(KernelEvent::Overrun);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// The events of one datagram.
+pub fn parse(bytes: &[u8]) -> impl Iterator<Item = KernelEvent> + '_ {
+    Messages(bytes).filter_map(|message| match message.kind {
+        libc::RTM_NEWLINK => link::parse(&message).map(KernelEvent::Link),
+        libc::RTM_DELLINK => link::parse(&message).map(KernelEvent::LinkGone),
+        libc::RTM_NEWADDR => address::parse(&message).map(KernelEvent::AddressAdded),
+        libc::RTM_DELADDR => address::parse(&message).map(KernelEvent::AddressRemoved),
+        _ => None,
+    })
+}
