@@ -27,13 +27,14 @@ say()  { printf '[%8s] %s\n' "$(lab_clock)" "$*" >&2; }
 die()  { printf '[%8s] FATAL %s\n' "$(lab_clock)" "$*" >&2; exit 1; }
 
 # ok NAME / not_ok NAME [WHY]: one TAP-like line each on stdout;
-# check NAME CMD...: ok when CMD succeeds.  `lab_done` gives the exit status.
+# check NAME CMD...: ok when CMD succeeds (it runs in a subshell; its output is shown when it fails).  `lab_done` gives the exit status.
 LAB_PASS=0 LAB_FAIL=0
 ok()     { LAB_PASS=$((LAB_PASS+1)); printf 'ok - %s (t=%ss)\n' "$1" "$(lab_clock)"; }
 not_ok() { lab_dump "$1"; LAB_FAIL=$((LAB_FAIL+1)); printf 'not ok - %s (t=%ss)%s\n' "$1" "$(lab_clock)" "${2:+: $2}"; }
 # lab_dump WHAT: what every process of the lab was doing, for the post mortem
 # (tests/lab/run keeps it as "dump" among the artefacts)
 lab_dump() {
+    local n
     {
         printf '=== %s (t=%ss)\n' "$1" "$(lab_clock)"
         ps -eLo pid,ppid,sid,stat,wchan:28,args
@@ -41,7 +42,13 @@ lab_dump() {
         ipvs_dump
     } >>"$LAB_DIR/dump" 2>&1 || :
 }
-check()  { local name=$1; shift; if "$@"; then ok "$name"; else not_ok "$name" "failed: $*"; fi; }
+check() {
+    local name=$1 out; shift
+    if out=$("$@" 2>&1); then ok "$name"; else
+        if [[ -n $out ]]; then tail -n 30 <<<"$out" | sed 's/^/#   /'; fi
+        not_ok "$name" "failed: $*"
+    fi
+}
 lab_done() { printf '# %d passed, %d failed, %ss\n' "$LAB_PASS" "$LAB_FAIL" "$(lab_clock)"; (( LAB_FAIL == 0 && LAB_PASS > 0 )); }
 
 # now_us: a clock in microseconds; since T0: milliseconds since then
