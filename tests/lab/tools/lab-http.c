@@ -13,7 +13,7 @@
  *   lab-http stream [-t MS] HOST PORT SECONDS
  *       one connection to /stream for SECONDS.  Prints "lines N server NAME
  *       maxgap_ms MS"; exit 1 if the connection broke or was silent for -t MS.
- *   lab-http udp-serve NAME PORT         answers every datagram with its NAME
+ *   lab-http udp-serve NAME ADDRESS PORT    answers every datagram with its NAME
  *   lab-http udp-get [-n N] [-t MS] HOST PORT
  *       N datagrams, each from its own socket; output as of "get"
  */
@@ -134,11 +134,11 @@ static int fetch(const char *host, const char *port, const char *src, const char
     return 0;
 }
 
-static int udp_serve(const char *name, const char *port)
+static int udp_serve(const char *name, const char *host, const char *port)
 {
-    struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(atoi(port)) }, from;
-    int s = socket(AF_INET6, SOCK_DGRAM, 0); char b[2048]; socklen_t l;
-    if (bind(s, (void *)&a, sizeof a)) { perror(port); return 1; }
+    struct sockaddr_storage a, from; socklen_t l = addr(host, atoi(port), &a);
+    int s = socket(a.ss_family, SOCK_DGRAM, 0); char b[2048];
+    if (!l || bind(s, (void *)&a, l)) { perror(host); return 1; }
     puts("ready"); fflush(stdout);
     for (;;) {
         l = sizeof from;
@@ -182,7 +182,7 @@ int main(int argc, char **argv)
     }
     argv += optind; argc -= optind;
     if (!strcmp(verb, "serve") && argc >= 2) return serve(argc, argv);
-    if (!strcmp(verb, "udp-serve") && argc == 2) return udp_serve(argv[0], argv[1]);
+    if (!strcmp(verb, "udp-serve") && argc == 3) return udp_serve(argv[0], argv[1], argv[2]);
     int udp = !strcmp(verb, "udp-get");
     if (spread < 1) return 2;
     if ((udp || !strcmp(verb, "get")) && argc == 2) {
