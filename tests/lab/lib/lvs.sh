@@ -42,6 +42,18 @@ timed() {
     if wait_until "$secs" "$@"; then ok "$what ($(since_ms "$t") ms)"; else not_ok "$what" "not within $secs s: $*"; fi
 }
 
+# stream_on DIRECTOR SERVER_ADDRESS VIP SECONDS: an open connection of client1,
+# on that very server (round robin: it comes to its turn)
+stream_on() {
+    local try
+    for try in 1 2 3 4 5 6; do
+        bg client1 stream lab-http stream -t 3000 "$3" 80 "$4"
+        if wait_until 3 eval 'on "$1" ipvsadm -Lcn | grep -q "ESTABLISHED.* $2:80"'; then return; fi
+        stop client1 stream KILL
+    done
+    die "no connection on $2 in $try attempts"
+}
+
 # netlink_watch NODE: everything that is said to the kernel by netlink in that
 # node, from now on; netlink_mark: a point in it; netlink_ops NODE MARK: what
 # changed the kernel since then, one request a line (tools/netlink-ops.py).

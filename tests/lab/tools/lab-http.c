@@ -4,9 +4,9 @@
  *   lab-http serve NAME PORT [PORT...]
  *       answers every GET with its NAME (Connection: close);
  *       /status/CODE answers with that code; /stream sends "NAME n" every 100 ms.
- *   lab-http get [-n N] [-i MS] [-t MS] [-b SRC [-r COUNT]] [-u PATH] [-w SECONDS] HOST PORT
+ *   lab-http get [-n N] [-i MS] [-t MS] [-b SRC [-r COUNT] [-p PORT]] [-u PATH] [-w SECONDS] HOST PORT
  *       N requests, each on its own connection; or, with -w, for SECONDS;
- *       with -b from address SRC, ports 20000, 20001, ...; with -r from COUNT
+ *       with -b from address SRC, ports PORT (20000), and on; with -r from COUNT
  *       addresses in turn, SRC and those after it (IPv4);
  *       stdout: "COUNT NAME" per server, then "fail COUNT", then "maxgap_ms MS"
  *       (the longest time between two successes).  Exit 1 if any failed.
@@ -173,10 +173,11 @@ int main(int argc, char **argv)
     static struct { char name[128]; int count; } seen[256];
     if (argc < 2) return 2;
     char *verb = argv[1]; argv++; argc--;
-    while ((o = getopt(argc, argv, "+n:i:t:b:r:u:w:")) > 0) switch (o) {
+    while ((o = getopt(argc, argv, "+n:i:t:b:r:p:u:w:")) > 0) switch (o) {
         case 'n': n = atoi(optarg); break;      case 'i': ival = atoi(optarg); break;
         case 't': tmo = atoi(optarg); break;    case 'b': src = optarg; break;
         case 'r': spread = atoi(optarg); break;
+        case 'p': next_port = atoi(optarg); break;
         case 'u': path = optarg; break;         case 'w': secs = atof(optarg) * 1e3; n = 1 << 30; break;
         default: return 2;
     }
