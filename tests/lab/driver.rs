@@ -22,5 +22,8 @@ pub fn scenario(name: &str) {
         command.env("LAB_DAEMON", env!("CARGO_BIN_EXE_steadfast"));
     }
     let status = command.status().expect("tests/lab/run can be started");
-    assert!(status.success(), "{name}: {status}; see lab-artefacts/{name}");
+    assert!(
+        status.success(),
+        "{name}: {status}; see lab-artefacts/{name}"
+    );
 }

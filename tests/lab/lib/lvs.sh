@@ -45,10 +45,10 @@ timed() {
 # stream_on DIRECTOR SERVER_ADDRESS VIP SECONDS: an open connection of client1,
 # on that very server (round robin: it comes to its turn)
 stream_on() {
-    local try
+    local try director=$1 server=$2
     for try in 1 2 3 4 5 6; do
-        bg client1 stream lab-http stream -t 3000 "$3" 80 "$4"
-        if wait_until 3 eval 'on "$1" ipvsadm -Lcn | grep -q "ESTABLISHED.* $2:80"'; then return; fi
+        bg client1 stream lab-http stream -t 10000 "$3" 80 "$4"
+        if wait_until 2 eval 'on $director ipvsadm -Lcn | grep -q "ESTABLISHED.* $server:80"'; then return; fi
         stop client1 stream KILL
     done
     die "no connection on $2 in $try attempts"
