@@ -56,6 +56,16 @@ fn notify_scripts_run_with_the_arguments_and_order_of_keepalived() {
 }
 
 #[test]
+fn one_way_cuts_and_a_frozen_master_end_with_one_master() {
+    scenario("vrrp-faults");
+}
+
+#[test]
+fn started_as_keepalived_it_looks_like_keepalived() {
+    scenario("named-keepalived");
+}
+
+#[test]
 fn a_kernel_without_ipvs_does_not_stop_vrrp() {
     scenario("no-ipvs");
 }

@@ -104,7 +104,14 @@ tree() {
     done
     TREE=$out
 }
-gone() { local p; for p; do if [[ -e /proc/$p/cmdline && -s /proc/$p/maps ]]; then return 1; fi; done; }
+# gone PID...: none of them lives (a zombie does not)
+gone() {
+    local p s
+    for p; do
+        s=; { read -r s <"/proc/$p/stat"; } 2>/dev/null || continue
+        s=${s##*) }; [[ $s == [ZX]* ]] || return 1
+    done
+}
 
 # stop NODE TAG [SIGNAL [SECONDS]]: signal it; wait; then KILL what is left.
 stop() {

@@ -1,6 +1,7 @@
 #!/bin/bash
 # lvs-children: the check child is killed, then everything: traffic goes on,
 # the table stays, and a restart takes over what is there and clears the rest.
+# (keepalived 2.2.7 asks the kernel for everything anew, and leaves a stale server.)
 #   uml-run -- lab-netns run --directors 1 --reals 3 -- scenarios/lvs-children.sh
 set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"

@@ -1,7 +1,8 @@
 #!/bin/bash
 # vrrp-reload: SIGHUP with the same file: no kernel change, no script, no
 # packet out of turn.  With one address more: that address, and no other.
-# A bad file changes nothing.
+# A bad file changes nothing.  (keepalived 2.2.7 sends an advert out of turn as
+# it reloads, and ends with a file that lacks a mandatory word.)
 #   lab-netns run --directors 2 -- scenarios/vrrp-reload.sh
 set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
