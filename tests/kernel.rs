@@ -1,0 +1,40 @@
+//! Scenarios on a real IPVS kernel: user-mode Linux, with hosts as network namespaces in it
+//! (`tests/lab`).
+//!
+//! They need root and user-mode Linux (`tests/lab/deps`), and take minutes; so they run only with
+//! `STEADFAST_LAB=1` in the environment, as `make test` sets it.
+
+#[path = "lab/driver.rs"]
+mod lab;
+
+use lab::scenario;
+
+#[test]
+fn nat_direct_routing_and_tunnels_carry_real_http() {
+    scenario("lvs-modes");
+}
+
+#[test]
+fn sorry_server_quorum_inhibit_persistence_fwmark_udp_and_ipv6() {
+    scenario("lvs-services");
+}
+
+#[test]
+fn a_reload_is_exactly_the_operations_that_differ() {
+    scenario("lvs-reload");
+}
+
+#[test]
+fn a_killed_check_child_leaves_the_table_and_the_traffic_alone() {
+    scenario("lvs-children");
+}
+
+#[test]
+fn the_master_killed_under_load_is_replaced() {
+    scenario("lvs-ha");
+}
+
+#[test]
+fn the_systemd_unit_starts_reloads_restarts_and_stops() {
+    scenario("systemd-unit");
+}

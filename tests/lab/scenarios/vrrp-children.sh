@@ -1,0 +1,78 @@
+#!/bin/bash
+# vrrp-children: SIGKILL of the vrrp child, of the parent, of everything: one
+# owner afterwards, nothing left behind.  Two routers, 150 and 100.
+#   lab-netns run --directors 2 -- scenarios/vrrp-children.sh
+set -euo pipefail
+. "$(dirname "$0")/../lib/lab.sh"
+VIP=10.77.1.200
+conf() { # NUMBER ADDRESS
+    cat <<C
+global_defs {
+    router_id d$1
+}
+vrrp_instance VI_1 {
+    state BACKUP
+    interface eth0
+    virtual_router_id 51
+    priority $(( 200 - 50 * $1 ))
+    advert_int 1
+    virtual_ipaddress {
+        $2/24
+    }
+}
+C
+}
+for i in 1 2; do conf $i $VIP >"$LAB_DIR/d$i.conf"; daemon d$i "$LAB_DIR/d$i.conf"; done
+one_owner() { [[ $(owners $VIP) == d? ]]; }
+settle() { # WHAT NODE SECONDS
+    local t; t=$(now_us)
+    if wait_owner $VIP "$2" "$3"; then ok "$1: on $2 after $(since_ms "$t") ms"; else not_ok "$1" "on '$(owners $VIP)', not on $2"; fi
+    if never 1 eval '! owner_is $VIP '"$2"; then ok "$1: and there it stays"; else not_ok "$1: and there it stays" "on '$(owners $VIP)'"; fi
+    check "$1: the client reaches it" on client1 ping -qc1 -W2 $VIP
+}
+settle "election" d1 8
+
+# --- the vrrp child of the master
+main=$(child_pid d1 main) vrrp=$(child_pid d1 vrrp)
+check "the pid files name two processes" test "$main" != "$vrrp"
+t=$(now_us); kill -KILL "$vrrp"
+check "the vrrp child is killed: there is a new one" wait_until 10 child_new d1 vrrp "$vrrp"
+echo "# a new vrrp child after $(since_ms "$t") ms"
+check "its parent is the same" test "$(child_pid d1 main)" == "$main"
+settle "the vrrp child was killed" d1 12
+# a second time, at once
+vrrp=$(child_pid d1 vrrp); kill -KILL "$vrrp"
+check "killed again: there is a new one" wait_until 10 child_new d1 vrrp "$vrrp"
+settle "killed twice" d1 12
+
+# --- the parent of the master: its children must not outlive it
+tree "$main"; all=$TREE
+kill -KILL "$main"
+# shellcheck disable=SC2086
+check "the parent is killed: its children go with it" wait_until 8 gone $all
+settle "the parent was killed" d2 8
+daemon d1 "$LAB_DIR/d1.conf"
+settle "d1 is started again" d1 8
+
+# --- everything at once: the kernel still has the address when d1 comes back as the lesser one
+crash d1 daemon
+check "all killed: d2 takes over" wait_until 8 has_addr d2 $VIP
+check "(the dead one's kernel still has the address)" has_addr d1 $VIP
+sed -i 's/priority 150/priority 50/' "$LAB_DIR/d1.conf"
+daemon d1 "$LAB_DIR/d1.conf"
+settle "d1 starts as a backup: it gives the stale address up" d2 6
+check "an address of ours is gone from d1" eval '! has_addr d1 $VIP'
+
+# --- and a stale address that the new configuration no longer has
+stop d1 daemon
+sed -i 's/priority 50/priority 150/' "$LAB_DIR/d1.conf"
+daemon d1 "$LAB_DIR/d1.conf"
+settle "d1 first again" d1 8
+crash d1 daemon
+check "all killed again: d2 takes over" wait_until 8 has_addr d2 $VIP
+daemon d1 "$LAB_DIR/d1.conf"
+settle "d1 comes back to its own address" d1 8
+check "with the address once" eval '[[ $(ip -n d1 -o -4 addr show dev eth0 | grep -c " $VIP/") == 1 ]]'
+for i in 1 2; do stop d$i daemon; done
+check "nothing is left" owner_is $VIP ""
+lab_done

@@ -1,0 +1,71 @@
+//! Scenarios with hosts as network namespaces on this machine's kernel (`tests/lab`).
+//!
+//! They need root, tcpdump, tshark and the real keepalived (`tests/lab/deps`), and take minutes; so
+//! they run only with `STEADFAST_LAB=1` in the environment, as `make test` sets it.
+
+#[path = "lab/driver.rs"]
+mod lab;
+
+use lab::scenario;
+
+#[test]
+fn two_directors_fail_over_and_back() {
+    scenario("vrrp-failover-2");
+}
+
+#[test]
+fn three_directors_fail_over_and_back() {
+    scenario("vrrp-failover-3");
+}
+
+#[test]
+fn five_directors_fail_over_and_back_in_version_3() {
+    scenario("vrrp-failover-5");
+}
+
+#[test]
+fn the_real_keepalived_as_one_of_three_in_every_role() {
+    scenario("vrrp-interop");
+}
+
+/// V-080: a rejected packet touches no timer.
+#[test]
+fn hostile_version_2_adverts_disturb_no_master() {
+    scenario("vrrp-reject-v2");
+}
+
+/// V-080: a rejected packet touches no timer.
+#[test]
+fn hostile_version_3_adverts_disturb_no_master() {
+    scenario("vrrp-reject-v3");
+}
+
+#[test]
+fn killed_processes_leave_nothing_behind() {
+    scenario("vrrp-children");
+}
+
+#[test]
+fn a_reload_changes_only_what_differs() {
+    scenario("vrrp-reload");
+}
+
+#[test]
+fn notify_scripts_run_with_the_arguments_and_order_of_keepalived() {
+    scenario("vrrp-notify");
+}
+
+#[test]
+fn one_way_cuts_and_a_frozen_master_end_with_one_master() {
+    scenario("vrrp-faults");
+}
+
+#[test]
+fn started_as_keepalived_it_looks_like_keepalived() {
+    scenario("named-keepalived");
+}
+
+#[test]
+fn a_kernel_without_ipvs_does_not_stop_vrrp() {
+    scenario("no-ipvs");
+}
