@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::core::config::model::vrrp::{
-    NotifyScripts, Preemption, TrackedScript, Transport, VirtualAddress, Vrid,
+    NotifyScripts, Preemption, Transport, VirtualAddress, Vrid,
 };
 use crate::core::time::Interval;
 

@@ -22,8 +22,5 @@ pub fn scenario(name: &str) {
         command.env("LAB_DAEMON", env!("CARGO_BIN_EXE_steadfast"));
     }
     let status = command.status().expect("tests/lab/run can be started");
-    assert!(
-        status.success(),
-        "{name}: {status}; see lab-artefacts/{name}"
-    );
+    assert!(status.success(), "{name}: {status}; see lab-artefacts/{name}");
 }

@@ -1,0 +1,226 @@
+//! Talks to the kernel's IPVS.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+
+use neli::consts::socket::NlFamily;
+
+use super::message::{self, Connections};
+use super::model::{DestinationKey, Entry, ServiceKey, Table};
+use super::plan::Operation;
+use crate::core::config::model::global::LvsTimeouts;
+use crate::core::netlink::NetlinkError;
+use crate::core::netlink::message::Builder;
+use crate::core::netlink::socket::NetlinkSocket;
+
+/// Why there is no table to work on.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Neither built in nor loadable.
+    #[error("IPVS: the kernel has no IPVS (module ip_vs cannot be loaded)")]
+    NoIpvs,
+    /// CAP_NET_ADMIN is missing, or something else.
+    #[error("IPVS: {0}")]
+    Netlink(#[from] NetlinkError),
+}
+
+/// Why an operation was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum IpvsError {
+    /// The kernel refused, or did not answer.
+    #[error("IPVS: {0}")]
+    Netlink(#[from] NetlinkError),
+}
+
+impl IpvsError {
+    /// The kernel's errno.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Netlink(error) => error.errno(),
+        }
+    }
+}
+
+/// A table of virtual services: the kernel's, or one in memory.
+pub trait IpvsTable {
+    /// What is there.
+    fn table(&mut self) -> Result<Table, IpvsError>;
+    /// Changes it; one result for each operation, in order.
+    fn apply(&mut self, operations: &[Operation]) -> Vec<Result<(), IpvsError>>;
+    /// Removes everything, also what is not ours.
+    fn flush(&mut self) -> Result<(), IpvsError>;
+    /// Sets the timeouts of connections.
+    fn set_timeouts(&mut self, timeouts: &LvsTimeouts) -> Result<(), IpvsError>;
+}
+
+/// Live connections of a table's destinations.
+pub type Counters = BTreeMap<(ServiceKey, DestinationKey), Connections>;
+
+/// The kernel's table.
+#[derive(Debug)]
+pub struct Client {
+    socket: NetlinkSocket,
+    family: u16,
+}
+
+impl Client {
+    /// Finds IPVS; loads its module if need be and possible.
+    pub fn open() -> Result<Self, OpenError> {
+        let mut socket = NetlinkSocket::open(NlFamily::Generic)?;
+        // Asking makes the kernel load the module, where it may call modprobe.
+        if let Some(family) = find_family(&mut socket)? {
+            return Ok(Self { socket, family });
+        }
+        let loaded = Command::new("modprobe")
+            .args(["-q", "ip_vs"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        match loaded {
+            Ok(status) if status.success() => match find_family(&mut socket)? {
+                Some(family) => Ok(Self { socket, family }),
+                None => Err(OpenError::NoIpvs),
+            },
+            Ok(_) | Err(_) => Err(OpenError::NoIpvs),
+        }
+    }
+
+    /// The table with the connections of each destination.
+    pub fn table_with_counters(&mut self) -> Result<(Table, Counters), IpvsError> {
+        let family = self.family;
+        let services = self
+            .socket
+            .dump(&message::dump_services(family), |found| message::parse_service(&found))?;
+        let (mut table, mut counters) = (Table::new(), Counters::new());
+        for (key, service) in services {
+            let request = message::dump_destinations(family, &key);
+            let found =
+                self.socket.dump(&request, |found| message::parse_destination(&found, &key))?;
+            let mut destinations = BTreeMap::new();
+            for (destination_key, destination, connections) in found {
+                counters.insert((key, destination_key), connections);
+                destinations.insert(destination_key, destination);
+            }
+            table.insert(key, Entry { service, destinations });
+        }
+        Ok((table, counters))
+    }
+
+    /// Version and size of the connection table.
+    pub fn info(&mut self) -> Result<(u32, u32), IpvsError> {
+        let mut info = None;
+        self.socket.request(message::get_info(self.family), |found| {
+            info = info.or(message::parse_info(&found));
+        })?;
+        info.ok_or_else(|| NetlinkError::Malformed("no IPVS version").into())
+    }
+
+    fn request(&self, operation: &Operation) -> Builder {
+        let family = self.family;
+        match operation {
+            Operation::AddService { key, service } => message::new_service(family, key, service),
+            Operation::SetService { key, service } => message::set_service(family, key, service),
+            Operation::RemoveService { key } => message::delete_service(family, key),
+            Operation::AddDestination { service, key, destination } => {
+                message::new_destination(family, service, key, destination)
+            }
+            Operation::SetDestination { service, key, destination } => {
+                message::set_destination(family, service, key, destination)
+            }
+            Operation::RemoveDestination { service, key } => {
+                message::delete_destination(family, service, key)
+            }
+        }
+    }
+
+    /// What is said in another way when the kernel has something else than we thought.
+    fn second_attempt(operation: &Operation, errno: i32) -> Option<Operation> {
+        match (operation, errno) {
+            (Operation::AddService { key, service }, libc::EEXIST) => {
+                Some(Operation::SetService { key: *key, service: service.clone() })
+            }
+            (Operation::SetService { key, service }, libc::ESRCH) => {
+                Some(Operation::AddService { key: *key, service: service.clone() })
+            }
+            (Operation::AddDestination { service, key, destination }, libc::EEXIST) => {
+                let (service, key, destination) = (*service, *key, *destination);
+                Some(Operation::SetDestination { service, key, destination })
+            }
+            (Operation::SetDestination { service, key, destination }, libc::ENOENT) => {
+                let (service, key, destination) = (*service, *key, *destination);
+                Some(Operation::AddDestination { service, key, destination })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn find_family(socket: &mut NetlinkSocket) -> Result<Option<u16>, NetlinkError> {
+    let mut family = None;
+    let asked = socket.request(message::get_family(), |found| {
+        family = family.or(message::parse_family(&found));
+    });
+    match asked {
+        Ok(()) => Ok(family),
+        Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removing what is not there is what was wanted.
+fn is_gone(operation: &Operation, errno: i32) -> bool {
+    match operation {
+        Operation::RemoveService { .. } | Operation::RemoveDestination { .. } => {
+            matches!(errno, libc::ENOENT | libc::ESRCH)
+        }
+        Operation::AddService { .. }
+        | Operation::SetService { .. }
+        | Operation::AddDestination { .. }
+        | Operation::SetDestination { .. } => false,
+    }
+}
+
+impl IpvsTable for Client {
+    fn table(&mut self) -> Result<Table, IpvsError> {
+        match self.table_with_counters() {
+            // The module was unloaded and loaded again: it has another number now.
+            Err(error) if error.errno() == Some(libc::ENOENT) => {
+                self.family = find_family(&mut self.socket)?.unwrap_or(self.family);
+                self.table_with_counters().map(|(table, _)| table)
+            }
+            result => result.map(|(table, _)| table),
+        }
+    }
+
+    fn apply(&mut self, operations: &[Operation]) -> Vec<Result<(), IpvsError>> {
+        let requests = operations.iter().map(|operation| self.request(operation)).collect();
+        let results = self.socket.batch(requests);
+        operations
+            .iter()
+            .zip(results)
+            .map(|(operation, result)| {
+                let Err(error) = result else { return Ok(()) };
+                let errno = error.errno().unwrap_or(0);
+                if is_gone(operation, errno) {
+                    return Ok(());
+                }
+                match Self::second_attempt(operation, errno) {
+                    Some(second) => {
+                        let request = self.request(&second);
+                        Ok(self.socket.request(request, |_| {})?)
+                    }
+                    None => Err(error.into()),
+                }
+            })
+            .collect()
+    }
+
+    fn flush(&mut self) -> Result<(), IpvsError> {
+        Ok(self.socket.request(message::flush(self.family), |_| {})?)
+    }
+
+    fn set_timeouts(&mut self, timeouts: &LvsTimeouts) -> Result<(), IpvsError> {
+        Ok(self.socket.request(message::set_timeouts(self.family, timeouts), |_| {})?)
+    }
+}

@@ -1,0 +1,82 @@
+//! A kernel in memory, with the error rules of the real one, for tests of what uses the table.
+
+use std::collections::BTreeMap;
+
+use super::client::{IpvsError, IpvsTable};
+use super::model::{Entry, Table};
+use super::plan::Operation;
+use crate::core::config::model::global::LvsTimeouts;
+use crate::core::netlink::NetlinkError;
+
+/// A table that remembers what was done to it.
+#[derive(Debug, Clone, Default)]
+pub struct FakeKernel {
+    /// Its table.
+    pub table: Table,
+    /// Every operation so far.
+    pub log: Vec<Operation>,
+    /// Timeouts, when set.
+    pub timeouts: Option<LvsTimeouts>,
+}
+
+impl IpvsTable for FakeKernel {
+    fn table(&mut self) -> Result<Table, IpvsError> {
+        Ok(self.table.clone())
+    }
+
+    fn apply(&mut self, operations: &[Operation]) -> Vec<Result<(), IpvsError>> {
+        self.log.extend_from_slice(operations);
+        operations
+            .iter()
+            .map(|operation| {
+                apply(&mut self.table, operation)
+                    .map_err(|errno| NetlinkError::Refused { errno, text: None }.into())
+            })
+            .collect()
+    }
+
+    fn flush(&mut self) -> Result<(), IpvsError> {
+        self.table.clear();
+        Ok(())
+    }
+
+    fn set_timeouts(&mut self, timeouts: &LvsTimeouts) -> Result<(), IpvsError> {
+        self.timeouts = Some(*timeouts);
+        Ok(())
+    }
+}
+
+/// One operation; the error is the errno that Linux gives.
+pub fn apply(table: &mut Table, operation: &Operation) -> Result<(), i32> {
+    match operation {
+        Operation::AddService { key, service } => {
+            if table.contains_key(key) {
+                return Err(libc::EEXIST);
+            }
+            let entry = Entry { service: service.clone(), destinations: BTreeMap::default() };
+            table.insert(*key, entry);
+        }
+        Operation::SetService { key, service } => {
+            table.get_mut(key).ok_or(libc::ESRCH)?.service = service.clone();
+        }
+        Operation::RemoveService { key } => {
+            table.remove(key).ok_or(libc::ESRCH)?;
+        }
+        Operation::AddDestination { service, key, destination } => {
+            let entry = table.get_mut(service).ok_or(libc::ESRCH)?;
+            if entry.destinations.contains_key(key) {
+                return Err(libc::EEXIST);
+            }
+            entry.destinations.insert(*key, *destination);
+        }
+        Operation::SetDestination { service, key, destination } => {
+            let entry = table.get_mut(service).ok_or(libc::ESRCH)?;
+            *entry.destinations.get_mut(key).ok_or(libc::ENOENT)? = *destination;
+        }
+        Operation::RemoveDestination { service, key } => {
+            let entry = table.get_mut(service).ok_or(libc::ESRCH)?;
+            entry.destinations.remove(key).ok_or(libc::ENOENT)?;
+        }
+    }
+    Ok(())
+}
