@@ -1,2 +1,12 @@
-//! (being built)
+//! Health checks: which servers are alive, and so which table IPVS should have.
+//!
+//! [`health`] is one checker's memory, [`engine`] everything together (pure), [`event`] the words.
+//! [`probe`] does the asking, [`daemon`] is the rim that also programs IPVS.
+
 pub mod daemon;
+pub mod engine;
+pub mod event;
+pub mod health;
+pub mod probe;
+pub mod status;
+pub mod virtual_server;

@@ -1,0 +1,628 @@
+//! All services and their checkers: results of probes and reloads in; probes to start, scripts to
+//! run and the desired table out. Pure: it owns no clock, socket or file.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::event::{Event, Importance, ServiceName, endpoint, protocol_of};
+use super::health::{Health, Memory};
+use super::virtual_server::{self, ServerView};
+use crate::core::config::model::Script;
+use crate::core::config::model::check::{CheckConfig, Checker, Probe, RealServer, VirtualServer};
+use crate::core::time::{Interval, TimerTable, Timestamp};
+use crate::ipvs::model::{DestinationKey, ServiceKey, Table};
+
+/// Beyond a probe's own limits, before it is given up as lost.
+const MARGIN: Interval = Interval::from_secs(5);
+/// Within this time the first probes of servers that seem dead are spread.
+const SOON: Interval = Interval::from_secs(1);
+
+/// Names one checker of one server of one service, for as long as it is configured.
+pub type CheckerId = u64;
+
+/// What a probe found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All well; a script may ask for a weight.
+    Success {
+        /// In keepalived's words.
+        text: String,
+        /// From `misc_dynamic`.
+        weight: Option<u32>,
+    },
+    /// Not well.
+    Failure {
+        /// In keepalived's words.
+        text: String,
+    },
+}
+
+/// What happens to the engine.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A probe has ended.
+    Finished {
+        /// Whose.
+        id: CheckerId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A reload.
+    Reconfigure(Box<CheckConfig>),
+    /// The process ends.
+    Shutdown,
+}
+
+/// What the engine wants done, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Ask a server.
+    StartProbe {
+        /// For whom.
+        id: CheckerId,
+        /// What to do.
+        probe: Probe,
+        /// Which url of an HTTP probe.
+        url: usize,
+        /// The server, for words.
+        server: String,
+    },
+    /// Its result does not matter any more.
+    CancelProbe(CheckerId),
+    /// Run a script; those of one object in order.
+    RunScript {
+        /// Whose order.
+        object: String,
+        /// What.
+        script: Script,
+    },
+    /// Log a line.
+    Log(Event),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum TimerKind {
+    /// Time for a probe.
+    Probe,
+    /// A probe has been silent for too long.
+    Silence,
+}
+
+/// A checker with its memory.
+#[derive(Debug, Clone)]
+pub struct CheckerState {
+    /// Its name.
+    pub id: CheckerId,
+    /// Its configuration.
+    pub config: Checker,
+    /// What it has seen.
+    pub memory: Memory,
+    /// Weight that its script asked for.
+    pub weight: Option<u32>,
+    probing: bool,
+}
+
+/// A server with its checkers.
+#[derive(Debug, Clone)]
+pub struct ServerState {
+    /// Its configuration.
+    pub config: RealServer,
+    /// Its checkers.
+    pub checkers: Vec<CheckerState>,
+    /// Whether it was up when last looked at.
+    pub up: bool,
+}
+
+impl ServerState {
+    fn is_up(&self) -> bool {
+        self.checkers.iter().all(|checker| checker.memory.health.is_up())
+    }
+
+    /// The configured weight, moved by what each script asked for.
+    pub fn weight(&self) -> u32 {
+        let base = i64::from(self.config.weight);
+        let moved: i64 = self
+            .checkers
+            .iter()
+            .filter_map(|checker| checker.weight)
+            .map(|weight| i64::from(weight) - base)
+            .sum();
+        u32::try_from((base + moved).max(0)).unwrap_or(u32::MAX)
+    }
+}
+
+/// A service with its servers.
+#[derive(Debug, Clone)]
+pub struct ServiceState {
+    /// Its configuration.
+    pub config: VirtualServer,
+    /// Its servers, in the order of the file.
+    pub servers: Vec<ServerState>,
+    /// Whether there is enough to serve with.
+    pub quorum: bool,
+    /// The kernel's services.
+    pub keys: Vec<ServiceKey>,
+}
+
+impl ServiceState {
+    fn views(&self) -> Vec<ServerView> {
+        self.servers
+            .iter()
+            .map(|server| ServerView { up: server.up, weight: server.weight() })
+            .collect()
+    }
+
+    /// As in logs.
+    pub fn name(&self) -> ServiceName {
+        ServiceName::of(&self.config.target)
+    }
+
+    /// As in logs.
+    pub fn server_name(&self, server: &RealServer) -> String {
+        endpoint(server.address, protocol_of(&self.config.target))
+    }
+}
+
+/// All services.
+#[derive(Debug)]
+pub struct CheckEngine {
+    services: Vec<ServiceState>,
+    places: BTreeMap<CheckerId, (usize, usize, usize)>,
+    timers: TimerTable<(CheckerId, TimerKind)>,
+    outputs: VecDeque<Output>,
+    next_id: CheckerId,
+    seed: u64,
+    table_changed: bool,
+}
+
+impl CheckEngine {
+    /// Begins with what the kernel has: a server that is missing from a service that is there was
+    /// taken out by a process before this one, and stays out until it has answered.
+    pub fn new(now: Timestamp, config: &CheckConfig, adopted: &Table, seed: u64) -> Self {
+        let mut engine = Self {
+            services: Vec::new(),
+            places: BTreeMap::new(),
+            timers: TimerTable::new(),
+            outputs: VecDeque::new(),
+            next_id: 0,
+            seed,
+            table_changed: true,
+        };
+        for service in &config.virtual_servers {
+            let state = engine.new_service(now, service, config, Some(adopted));
+            engine.services.push(state);
+        }
+        engine.index();
+        for place in 0..engine.services.len() {
+            engine.announce_checkers(place, |_| true);
+        }
+        engine
+    }
+
+    /// What happened, at `now`.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        match input {
+            Input::Finished { id, outcome } => self.finished(now, id, &outcome),
+            Input::Reconfigure(config) => self.reconfigure(now, &config),
+            Input::Shutdown => self.shutdown(),
+        }
+    }
+
+    /// Carries out what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        while let Some((_, (id, kind))) = self.timers.pop_due(now) {
+            match kind {
+                TimerKind::Probe => self.start_probe(now, id),
+                TimerKind::Silence => {
+                    self.outputs.push_back(Output::CancelProbe(id));
+                    let text = "a check gave no result in time".to_owned();
+                    self.finished(now, id, &Outcome::Failure { text });
+                }
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] must be called next.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.timers.next().map(|(at, _)| at)
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The table that follows from what is known now.
+    pub fn desired(&self) -> Table {
+        let mut table = Table::new();
+        for service in &self.services {
+            let views = service.views();
+            for key in &service.keys {
+                let entry = virtual_server::entry(&service.config, key, &views, service.quorum);
+                table.insert(*key, entry);
+            }
+        }
+        table
+    }
+
+    /// Whether the table may have changed since this was last asked.
+    pub fn take_table_changed(&mut self) -> bool {
+        std::mem::take(&mut self.table_changed)
+    }
+
+    /// The kernel's services that are ours.
+    pub fn service_keys(&self) -> BTreeSet<ServiceKey> {
+        self.services.iter().flat_map(|service| service.keys.iter().copied()).collect()
+    }
+
+    /// For dumps.
+    pub fn services(&self) -> &[ServiceState] {
+        &self.services
+    }
+
+    // ---- configuration
+
+    fn new_service(
+        &mut self,
+        now: Timestamp,
+        config: &VirtualServer,
+        all: &CheckConfig,
+        adopted: Option<&Table>,
+    ) -> ServiceState {
+        let keys = virtual_server::service_keys(config, all);
+        let there = adopted.and_then(|table| keys.iter().find_map(|key| table.get(key)));
+        let servers: Vec<ServerState> = config
+            .real_servers
+            .iter()
+            .map(|server| {
+                let serves = there.is_none_or(|entry| {
+                    let same = |key: &DestinationKey| key.address == server.address.ip();
+                    entry
+                        .destinations
+                        .iter()
+                        .any(|(key, found)| same(key) && (found.weight > 0 || server.weight == 0))
+                });
+                self.new_server(now, server, serves)
+            })
+            .collect();
+        let mut service =
+            ServiceState { config: config.clone(), servers, quorum: !config.alpha, keys };
+        let total = virtual_server::live_weight(&service.views());
+        service.quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
+        service
+    }
+
+    fn new_server(&mut self, now: Timestamp, config: &RealServer, serves: bool) -> ServerState {
+        let checkers = config
+            .checkers
+            .iter()
+            .map(|checker| {
+                let health = match Health::initial(checker) {
+                    Health::Unproved { up } => Health::Unproved { up: up && serves },
+                    health @ (Health::Up { .. } | Health::Down) => health,
+                };
+                self.new_checker(now, checker, health)
+            })
+            .collect();
+        let mut server = ServerState { config: config.clone(), checkers, up: true };
+        server.up = server.is_up();
+        server
+    }
+
+    fn new_checker(&mut self, now: Timestamp, config: &Checker, health: Health) -> CheckerState {
+        let id = self.next_id;
+        self.next_id += 1;
+        let spread = if health.is_up() { config.warmup } else { config.warmup.min(SOON) };
+        let first = now + spread.fraction(self.chance(id), u64::from(u32::MAX));
+        self.timers.set((id, TimerKind::Probe), first);
+        CheckerState {
+            id,
+            config: config.clone(),
+            memory: Memory::new(health),
+            weight: None,
+            probing: false,
+        }
+    }
+
+    /// A number below 2^32 that differs from checker to checker (the finaliser of SplitMix64).
+    fn chance(&self, id: CheckerId) -> u64 {
+        let mut mixed = self.seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) >> 32
+    }
+
+    fn index(&mut self) {
+        self.places.clear();
+        for (service, state) in self.services.iter().enumerate() {
+            for (server, state) in state.servers.iter().enumerate() {
+                for (checker, state) in state.checkers.iter().enumerate() {
+                    self.places.insert(state.id, (service, server, checker));
+                }
+            }
+        }
+    }
+
+    fn announce_checkers(&mut self, place: usize, new: impl Fn(CheckerId) -> bool) {
+        let Some(service) = self.services.get(place) else { return };
+        let mut lines = Vec::new();
+        for server in &service.servers {
+            for checker in server.checkers.iter().filter(|checker| new(checker.id)) {
+                let _ = checker;
+                lines.push(format!(
+                    "Activating healthchecker for service {} for VS {}",
+                    service.server_name(&server.config),
+                    service.name()
+                ));
+            }
+        }
+        for text in lines {
+            self.log(Importance::Normal, text);
+        }
+    }
+
+    /// State is kept by meaning: a service by its target, a server by its address, a checker by its
+    /// whole configuration; the order in the file does not matter.
+    fn reconfigure(&mut self, now: Timestamp, config: &CheckConfig) {
+        let first_new = self.next_id;
+        self.table_changed = true;
+        let mut old: Vec<ServiceState> = std::mem::take(&mut self.services);
+        for service in &config.virtual_servers {
+            let known = old.iter().position(|found| found.config.target == service.target);
+            let state = match known {
+                None => self.new_service(now, service, config, None),
+                Some(place) => {
+                    let before = old.swap_remove(place);
+                    self.carry_service(now, before, service, config)
+                }
+            };
+            self.services.push(state);
+        }
+        for service in old {
+            for server in &service.servers {
+                self.forget(server);
+            }
+        }
+        self.index();
+        for place in 0..self.services.len() {
+            self.announce_checkers(place, |id| id >= first_new);
+            self.settle(place);
+        }
+    }
+
+    fn carry_service(
+        &mut self,
+        now: Timestamp,
+        before: ServiceState,
+        config: &VirtualServer,
+        all: &CheckConfig,
+    ) -> ServiceState {
+        let mut old = before.servers;
+        let mut servers = Vec::new();
+        for server in &config.real_servers {
+            let known = old.iter().position(|found| found.config.address == server.address);
+            let state = match known {
+                None => self.new_server(now, server, true),
+                Some(place) => {
+                    let before = old.swap_remove(place);
+                    self.carry_server(now, before, server)
+                }
+            };
+            servers.push(state);
+        }
+        for server in &old {
+            self.forget(server);
+            if server.up
+                && let Some(script) = &server.config.notify_down
+            {
+                let object = ServiceName::of(&config.target).0;
+                self.outputs.push_back(Output::RunScript { object, script: script.clone() });
+            }
+        }
+        ServiceState {
+            keys: virtual_server::service_keys(config, all),
+            config: config.clone(),
+            servers,
+            quorum: before.quorum,
+        }
+    }
+
+    fn carry_server(
+        &mut self,
+        now: Timestamp,
+        before: ServerState,
+        config: &RealServer,
+    ) -> ServerState {
+        let mut old = before.checkers;
+        let mut checkers = Vec::new();
+        for checker in &config.checkers {
+            match old.iter().position(|found| found.config == *checker) {
+                Some(place) => checkers.push(old.swap_remove(place)),
+                None => {
+                    // A changed checker has nothing to say yet: the server stays as it is, so that
+                    // neither a dead one gets traffic nor a living one loses it.
+                    let health = Health::Unproved { up: before.up };
+                    checkers.push(self.new_checker(now, checker, health));
+                }
+            }
+        }
+        for checker in &old {
+            self.drop_checker(checker);
+        }
+        ServerState { config: config.clone(), checkers, up: before.up }
+    }
+
+    fn forget(&mut self, server: &ServerState) {
+        for checker in &server.checkers {
+            self.drop_checker(checker);
+        }
+    }
+
+    fn drop_checker(&mut self, checker: &CheckerState) {
+        self.timers.cancel(&(checker.id, TimerKind::Probe));
+        self.timers.cancel(&(checker.id, TimerKind::Silence));
+        if checker.probing {
+            self.outputs.push_back(Output::CancelProbe(checker.id));
+        }
+    }
+
+    fn shutdown(&mut self) {
+        let services = std::mem::take(&mut self.services);
+        for service in &services {
+            for server in &service.servers {
+                self.forget(server);
+            }
+            if service.config.omega {
+                let object = service.name().0;
+                let down = service
+                    .servers
+                    .iter()
+                    .filter(|server| server.up)
+                    .filter_map(|server| server.config.notify_down.clone());
+                let quorum = service.config.quorum_down.clone().filter(|_| service.quorum);
+                for script in down.chain(quorum) {
+                    let object = object.clone();
+                    self.outputs.push_back(Output::RunScript { object, script });
+                }
+            }
+        }
+        self.places.clear();
+    }
+
+    // ---- probes
+
+    fn checker(&mut self, id: CheckerId) -> Option<&mut CheckerState> {
+        let (service, server, checker) = *self.places.get(&id)?;
+        self.services.get_mut(service)?.servers.get_mut(server)?.checkers.get_mut(checker)
+    }
+
+    fn start_probe(&mut self, now: Timestamp, id: CheckerId) {
+        let Some(place) = self.places.get(&id).copied() else { return };
+        let server = self.services.get(place.0).and_then(|service| {
+            let server = service.servers.get(place.1)?;
+            Some(service.server_name(&server.config))
+        });
+        let Some(checker) = self.checker(id) else { return };
+        checker.probing = true;
+        let probe = checker.config.probe.clone();
+        let url = checker.memory.url;
+        let limit = match &probe {
+            Probe::Tcp(connect) => connect.timeout,
+            Probe::Http(http) => http.connect.timeout * 3,
+            Probe::Misc(misc) => misc.timeout + Interval::from_secs(2),
+        };
+        self.timers.set((id, TimerKind::Silence), now + limit + MARGIN);
+        let server = server.unwrap_or_default();
+        self.outputs.push_back(Output::StartProbe { id, probe, url, server });
+    }
+
+    fn finished(&mut self, now: Timestamp, id: CheckerId, outcome: &Outcome) {
+        self.timers.cancel(&(id, TimerKind::Silence));
+        let Some((service, ..)) = self.places.get(&id).copied() else { return };
+        let Some(checker) = self.checker(id) else { return };
+        // A result that comes after the checker was given up does not count twice.
+        if !std::mem::replace(&mut checker.probing, false) {
+            return;
+        }
+        let before = checker.memory.health;
+        let mut reweighed = false;
+        let (success, text) = match outcome {
+            Outcome::Success { text, weight } => {
+                reweighed = weight.is_some() && *weight != checker.weight;
+                checker.weight = weight.or(checker.weight);
+                (true, text.clone())
+            }
+            Outcome::Failure { text } => (false, text.clone()),
+        };
+        let config = checker.config.clone();
+        let wait = checker.memory.result(&config, success);
+        let after = checker.memory.health;
+        self.timers.set((id, TimerKind::Probe), now + wait);
+        let told = before.is_up() != after.is_up()
+            || (matches!(before, Health::Unproved { .. }) && !text.is_empty());
+        let importance = match (told, success) {
+            (true, true) => Importance::Normal,
+            (true, false) => Importance::Warning,
+            (false, false) if config.log_all_failures => Importance::Warning,
+            (false, true | false) => Importance::Detail,
+        };
+        if !text.is_empty() && (told || !success) {
+            self.log(importance, text);
+        }
+        self.table_changed |= reweighed;
+        self.settle(service);
+    }
+
+    /// Draws the conclusions of a change within a service: servers, quorum, scripts, words.
+    fn settle(&mut self, place: usize) {
+        let mut outputs = Vec::new();
+        let Some(service) = self.services.get_mut(place) else { return };
+        let name = service.name();
+        let protocol = protocol_of(&service.config.target);
+        for server in &mut service.servers {
+            let up = server.is_up();
+            if std::mem::replace(&mut server.up, up) == up {
+                continue;
+            }
+            self.table_changed = true;
+            let server_name = endpoint(server.config.address, protocol);
+            let (verb, script) = match (up, server.config.inhibit_on_failure) {
+                (true, false) => ("Adding service", &server.config.notify_up),
+                (true, true) => ("Enabling service", &server.config.notify_up),
+                (false, false) => ("Removing service", &server.config.notify_down),
+                (false, true) => ("Disabling service", &server.config.notify_down),
+            };
+            let preposition = match (up, server.config.inhibit_on_failure) {
+                (true, false) => "to",
+                (false, false) => "from",
+                (_, true) => "of",
+            };
+            let text = format!("{verb} {server_name} {preposition} VS {name}");
+            let importance = if up { Importance::Normal } else { Importance::Warning };
+            outputs.push(Output::Log(Event { importance, text }));
+            if let Some(script) = script {
+                let object = name.0.clone();
+                outputs.push(Output::RunScript { object, script: script.clone() });
+            }
+        }
+        let total = virtual_server::live_weight(&service.views());
+        let quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
+        if std::mem::replace(&mut service.quorum, quorum) != quorum {
+            self.table_changed = true;
+            outputs.extend(quorum_changed(service, total));
+        }
+        self.outputs.extend(outputs);
+    }
+
+    fn log(&mut self, importance: Importance, text: String) {
+        self.outputs.push_back(Output::Log(Event { importance, text }));
+    }
+}
+
+fn quorum_changed(service: &ServiceState, total: u64) -> Vec<Output> {
+    let name = service.name();
+    let (quorum, hysteresis) = (service.config.quorum, service.config.hysteresis);
+    let protocol = protocol_of(&service.config.target);
+    let sorry = service.config.sorry_server.as_ref().map(|sorry| endpoint(sorry.address, protocol));
+    let (importance, mut lines, script) = if service.quorum {
+        let sum = u64::from(quorum) + u64::from(hysteresis);
+        let line = format!("Gained quorum {quorum}+{hysteresis}={sum} <= {total} for VS {name}");
+        let sorry = sorry.map(|sorry| format!("Removing sorry server {sorry} from VS {name}"));
+        (Importance::Normal, vec![Some(line), sorry], &service.config.quorum_up)
+    } else {
+        let difference = quorum.saturating_sub(hysteresis);
+        let line =
+            format!("Lost quorum {quorum}-{hysteresis}={difference} > {total} for VS {name}");
+        let sorry = sorry.map(|sorry| format!("Adding sorry server {sorry} to VS {name}"));
+        (Importance::Warning, vec![Some(line), sorry], &service.config.quorum_down)
+    };
+    let mut outputs: Vec<Output> =
+        lines.drain(..).flatten().map(|text| Output::Log(Event { importance, text })).collect();
+    if let Some(script) = script {
+        outputs.push(Output::RunScript { object: name.0, script: script.clone() });
+    }
+    outputs
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+pub(crate) mod tests;

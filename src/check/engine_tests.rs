@@ -1,0 +1,312 @@
+//! The engine with a driven clock.
+
+use super::*;
+use crate::core::config::model::check::{
+    Connect, Forwarding, Protocol, Scheduler, SorryServer, Target, Thresholds,
+};
+
+pub(crate) fn tcp_checker() -> Checker {
+    let connect = Connect {
+        destination: ([10, 1, 0, 1], 80).into(),
+        source: None,
+        interface: None,
+        fwmark: 0,
+        timeout: Interval::from_secs(5),
+    };
+    Checker {
+        probe: Probe::Tcp(connect),
+        delay_loop: Interval::from_secs(10),
+        retry: 1,
+        delay_before_retry: Interval::from_secs(1),
+        warmup: Interval::from_secs(10),
+        alpha: false,
+        log_all_failures: false,
+    }
+}
+
+fn server(last: u8) -> RealServer {
+    let mut checker = tcp_checker();
+    if let Probe::Tcp(connect) = &mut checker.probe {
+        connect.destination = ([10, 1, 0, last], 80).into();
+    }
+    RealServer {
+        address: ([10, 1, 0, last], 80).into(),
+        weight: 1,
+        forwarding: Forwarding::Masquerade,
+        inhibit_on_failure: false,
+        thresholds: Thresholds::default(),
+        notify_up: None,
+        notify_down: None,
+        checkers: vec![checker],
+    }
+}
+
+pub(crate) fn service(servers: u8) -> VirtualServer {
+    VirtualServer {
+        target: Target::Address { address: ([10, 0, 0, 1], 80).into(), protocol: Protocol::Tcp },
+        scheduler: Scheduler { name: "rr".into(), flags: 0 },
+        one_packet: false,
+        forwarding: Forwarding::Masquerade,
+        persistence: None,
+        quorum: 1,
+        hysteresis: 0,
+        quorum_up: None,
+        quorum_down: None,
+        sorry_server: None,
+        alpha: false,
+        omega: false,
+        ha_suspend: false,
+        real_servers: (1..=servers).map(server).collect(),
+    }
+}
+
+fn config(services: Vec<VirtualServer>) -> CheckConfig {
+    CheckConfig { virtual_servers: services, ..CheckConfig::default() }
+}
+
+/// An engine, its clock, and servers that answer or not.
+struct Rig {
+    engine: CheckEngine,
+    now: Timestamp,
+    dead: BTreeSet<u8>,
+    silent: BTreeSet<u8>,
+    lines: Vec<String>,
+    scripts: Vec<String>,
+    probes: usize,
+}
+
+impl Rig {
+    fn new(config: &CheckConfig) -> Self {
+        Self::adopting(config, &Table::new())
+    }
+
+    fn adopting(config: &CheckConfig, table: &Table) -> Self {
+        let engine = CheckEngine::new(Timestamp::ZERO, config, table, 7);
+        Self {
+            engine,
+            now: Timestamp::ZERO,
+            dead: BTreeSet::new(),
+            silent: BTreeSet::new(),
+            lines: Vec::new(),
+            scripts: Vec::new(),
+            probes: 0,
+        }
+    }
+
+    fn run(&mut self, seconds: u64) {
+        let end = self.now + Interval::from_secs(seconds);
+        loop {
+            while let Some(output) = self.engine.poll_output() {
+                match output {
+                    Output::StartProbe { id, probe, .. } => {
+                        self.probes += 1;
+                        self.answer(id, &probe);
+                    }
+                    Output::Log(event) => self.lines.push(event.text),
+                    Output::RunScript { script, .. } => self.scripts.push(script.words[0].clone()),
+                    Output::CancelProbe(_) => {}
+                }
+            }
+            match self.engine.poll_timeout() {
+                Some(at) if at <= end => {
+                    self.now = at.max(self.now);
+                    self.engine.handle_timeout(self.now);
+                }
+                Some(_) | None => break,
+            }
+        }
+        self.now = end;
+    }
+
+    fn answer(&mut self, id: CheckerId, probe: &Probe) {
+        let Probe::Tcp(connect) = probe else { panic!("{probe:?}") };
+        let std::net::IpAddr::V4(address) = connect.destination.ip() else { panic!() };
+        let last = address.octets()[3];
+        if self.silent.contains(&last) {
+            return;
+        }
+        let outcome = if self.dead.contains(&last) {
+            Outcome::Failure { text: "failed".into() }
+        } else {
+            Outcome::Success { text: "succeeded".into(), weight: None }
+        };
+        self.engine.handle(self.now, Input::Finished { id, outcome });
+    }
+
+    fn weights(&self) -> Vec<(u8, u32)> {
+        let table = self.engine.desired();
+        let Some(entry) = table.values().next() else { return Vec::new() };
+        entry
+            .destinations
+            .iter()
+            .map(|(key, found)| {
+                let std::net::IpAddr::V4(address) = key.address else { panic!() };
+                (address.octets()[3], found.weight)
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn servers_serve_from_the_start_and_a_dead_one_is_out_after_its_first_probe() {
+    let mut rig = Rig::new(&config(vec![service(3)]));
+    assert_eq!(rig.weights(), [(1, 1), (2, 1), (3, 1)]);
+    rig.dead.insert(2);
+    rig.run(11);
+    assert_eq!(rig.weights(), [(1, 1), (3, 1)]);
+    assert!(
+        rig.lines.contains(&"Removing service [10.1.0.2]:tcp:80 from VS [10.0.0.1]:tcp:80".into())
+    );
+}
+
+#[test]
+fn a_proved_server_needs_its_retries_to_go_and_one_success_to_come_back() {
+    let mut rig = Rig::new(&config(vec![service(2)]));
+    rig.run(30);
+    rig.dead.insert(1);
+    // One interval until the next probe, one retry a second later.
+    rig.run(12);
+    assert_eq!(rig.weights(), [(2, 1)]);
+    rig.dead.clear();
+    rig.run(11);
+    assert_eq!(rig.weights(), [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn a_probe_that_never_reports_counts_as_failed() {
+    let mut rig = Rig::new(&config(vec![service(2)]));
+    rig.run(15);
+    rig.silent.insert(1);
+    rig.run(60);
+    assert_eq!(rig.weights(), [(2, 1)]);
+    rig.silent.clear();
+    rig.run(30);
+    assert_eq!(rig.weights(), [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn alpha_servers_wait_for_their_first_success() {
+    let mut service = service(1);
+    service.alpha = true;
+    service.real_servers[0].checkers[0].alpha = true;
+    let mut rig = Rig::new(&config(vec![service]));
+    assert_eq!(rig.weights(), []);
+    rig.run(11);
+    assert_eq!(rig.weights(), [(1, 1)]);
+    assert!(
+        rig.lines.iter().any(|line| line.starts_with("Gained quorum 1+0=1 <= 1")),
+        "{:?}",
+        rig.lines
+    );
+}
+
+#[test]
+fn losing_the_quorum_brings_the_sorry_server_and_the_scripts_in_order() {
+    let script = |name: &str| Some(Script { words: vec![name.into()], user: None });
+    let mut service = service(2);
+    service.quorum = 2;
+    service.quorum_up = script("up");
+    service.quorum_down = script("down");
+    service.real_servers[0].notify_down = script("server down");
+    service.real_servers[0].notify_up = script("server up");
+    service.sorry_server = Some(SorryServer {
+        address: ([10, 1, 0, 99], 80).into(),
+        forwarding: Forwarding::Masquerade,
+        inhibit: false,
+    });
+    let mut rig = Rig::new(&config(vec![service]));
+    rig.dead.insert(1);
+    rig.run(11);
+    assert_eq!(rig.weights(), [(99, 1)]);
+    rig.dead.clear();
+    rig.run(11);
+    assert_eq!(rig.weights(), [(1, 1), (2, 1)]);
+    assert_eq!(rig.scripts, ["server down", "down", "server up", "up"]);
+}
+
+#[test]
+fn an_unchanged_reload_in_another_order_changes_nothing_and_asks_nobody() {
+    let before = config(vec![service(3)]);
+    let mut rig = Rig::new(&before);
+    rig.dead.insert(2);
+    rig.run(30);
+    let (desired, probes, lines) = (rig.engine.desired(), rig.probes, rig.lines.len());
+    let mut after = before.clone();
+    after.virtual_servers[0].real_servers.reverse();
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(after)));
+    rig.run(0);
+    assert_eq!(rig.engine.desired(), desired, "the dead server stays out");
+    assert_eq!((rig.probes, rig.lines.len()), (probes, lines));
+}
+
+#[test]
+fn a_changed_checker_neither_revives_a_dead_server_nor_takes_a_living_one_out() {
+    let before = config(vec![service(2)]);
+    let mut rig = Rig::new(&before);
+    rig.dead.insert(2);
+    rig.run(30);
+    let mut after = before.clone();
+    for server in &mut after.virtual_servers[0].real_servers {
+        server.checkers[0].delay_loop = Interval::from_secs(7);
+    }
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(after)));
+    assert_eq!(rig.weights(), [(1, 1)]);
+    rig.run(20);
+    assert_eq!(rig.weights(), [(1, 1)]);
+}
+
+#[test]
+fn reload_adds_removes_and_reweighs() {
+    let before = config(vec![service(2)]);
+    let mut rig = Rig::new(&before);
+    rig.run(20);
+    let mut after = config(vec![service(3)]);
+    after.virtual_servers[0].real_servers.remove(0);
+    after.virtual_servers[0].real_servers[0].weight = 9;
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(after)));
+    assert_eq!(rig.weights(), [(2, 9), (3, 1)]);
+}
+
+#[test]
+fn a_server_that_a_predecessor_took_out_stays_out_until_it_answers() {
+    let config = config(vec![service(2)]);
+    let whole = CheckEngine::new(Timestamp::ZERO, &config, &Table::new(), 7).desired();
+    let mut table = whole.clone();
+    for entry in table.values_mut() {
+        entry.destinations.pop_last();
+    }
+    let mut rig = Rig::adopting(&config, &table);
+    assert_eq!(rig.weights(), [(1, 1)]);
+    rig.run(2);
+    assert_eq!(rig.weights(), [(1, 1), (2, 1)], "it is asked soon, not after the whole warm-up");
+    assert_eq!(rig.engine.desired(), whole);
+}
+
+#[test]
+fn first_probes_are_spread_over_the_warm_up() {
+    let mut service = service(200);
+    for server in &mut service.real_servers {
+        server.checkers[0].warmup = Interval::from_secs(10);
+    }
+    let mut rig = Rig::new(&config(vec![service]));
+    let mut counts = Vec::new();
+    for _ in 0..10 {
+        let before = rig.probes;
+        rig.run(1);
+        counts.push(rig.probes - before);
+    }
+    assert!(counts.iter().all(|count| (5..60).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn a_dynamic_weight_is_recomputed_never_added_up() {
+    let mut rig = Rig::new(&config(vec![service(1)]));
+    rig.run(0);
+    for weight in [50, 50, 7, 0] {
+        let id = 0;
+        rig.engine.handle_timeout(rig.now + Interval::from_secs(3600));
+        let outcome = Outcome::Success { text: String::new(), weight: Some(weight) };
+        rig.engine.handle(rig.now, Input::Finished { id, outcome });
+        assert_eq!(rig.weights(), [(1, weight)]);
+    }
+}

@@ -1,0 +1,72 @@
+//! What the check process says, in keepalived's words.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::core::config::model::Family;
+use crate::core::config::model::check::{Protocol, Target};
+
+/// How a service is written in logs: `[10.0.0.1]:tcp:80`, `FWM 7`, `[group]:name`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceName(pub String);
+
+impl ServiceName {
+    /// Of a service.
+    pub fn of(target: &Target) -> Self {
+        Self(match target {
+            Target::Address { address, protocol } => endpoint(*address, *protocol),
+            Target::Fwmark { mark, .. } => format!("FWM {mark}"),
+            Target::Group { name, protocol } => {
+                format!("[{name}]:{}", protocol.name().to_lowercase())
+            }
+        })
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a server is written in logs: `[10.0.0.2]:tcp:80`.
+pub fn endpoint(address: SocketAddr, protocol: Protocol) -> String {
+    format!("[{}]:{}:{}", address.ip(), protocol.name().to_lowercase(), address.port())
+}
+
+/// The protocol that a server's name carries.
+pub fn protocol_of(target: &Target) -> Protocol {
+    match target {
+        Target::Address { protocol, .. } | Target::Group { protocol, .. } => *protocol,
+        Target::Fwmark { .. } => Protocol::Tcp,
+    }
+}
+
+/// The family of a service, from its target and a first server.
+pub fn family_of(target: &Target, server: Option<IpAddr>) -> Family {
+    match target {
+        Target::Address { address, .. } => Family::of(address.ip()),
+        Target::Fwmark { family, .. } => *family,
+        Target::Group { .. } => server.map_or(Family::Inet, Family::of),
+    }
+}
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Importance {
+    /// With `-D` only.
+    Detail,
+    /// Always.
+    Normal,
+    /// Something is wrong.
+    Warning,
+}
+
+/// A line for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its weight.
+    pub importance: Importance,
+    /// Its words.
+    pub text: String,
+}

@@ -1,0 +1,166 @@
+//! What one checker makes of its probes' results: retries, first results, several urls.
+
+use crate::core::config::model::check::{Checker, Probe};
+use crate::core::time::Interval;
+
+/// A checker's opinion of its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// No result yet; one failure decides.
+    Unproved {
+        /// What is assumed until then.
+        up: bool,
+    },
+    /// Good, with this many failures in a row.
+    Up {
+        /// At most `retry`.
+        failures: u32,
+    },
+    /// Bad.
+    Down,
+}
+
+impl Health {
+    /// Before the first result: down with `alpha`, else up.
+    pub fn initial(checker: &Checker) -> Self {
+        Self::Unproved { up: !checker.alpha }
+    }
+
+    /// Whether the server may have traffic as far as this checker knows.
+    pub const fn is_up(self) -> bool {
+        match self {
+            Self::Unproved { up } => up,
+            Self::Up { .. } => true,
+            Self::Down => false,
+        }
+    }
+}
+
+/// A checker's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// What it thinks.
+    pub health: Health,
+    /// Which url is asked next.
+    pub url: usize,
+    /// Urls that have answered well in a row.
+    passed: usize,
+}
+
+impl Memory {
+    /// A checker that begins with this opinion.
+    pub fn new(health: Health) -> Self {
+        Self { health, url: 0, passed: 0 }
+    }
+
+    /// Takes a result in; gives the wait until the next probe.
+    pub fn result(&mut self, checker: &Checker, success: bool) -> Interval {
+        if success { self.success(checker) } else { self.failure(checker) }
+    }
+
+    fn success(&mut self, checker: &Checker) -> Interval {
+        let urls = match &checker.probe {
+            Probe::Http(http) => http.urls.len().max(1),
+            Probe::Tcp(_) | Probe::Misc(_) => 1,
+        };
+        let fast = match &checker.probe {
+            Probe::Http(http) => http.fast_recovery,
+            Probe::Tcp(_) | Probe::Misc(_) => false,
+        };
+        self.url = (self.url + 1) % urls;
+        self.passed = (self.passed + 1).min(urls);
+        match self.health {
+            Health::Up { .. } => self.health = Health::Up { failures: 0 },
+            // Every url must have answered before the server is trusted.
+            Health::Unproved { .. } | Health::Down if self.passed >= urls => {
+                self.health = Health::Up { failures: 0 };
+            }
+            Health::Unproved { .. } | Health::Down if fast => return Interval::ZERO,
+            Health::Unproved { .. } | Health::Down => {}
+        }
+        checker.delay_loop
+    }
+
+    fn failure(&mut self, checker: &Checker) -> Interval {
+        self.passed = 0;
+        match self.health {
+            Health::Up { failures } if failures < checker.retry => {
+                self.health = Health::Up { failures: failures + 1 };
+                checker.delay_before_retry
+            }
+            Health::Up { .. } | Health::Unproved { .. } => {
+                self.health = Health::Down;
+                checker.delay_loop
+            }
+            Health::Down => checker.delay_loop,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::engine::tests::tcp_checker;
+    use crate::core::config::model::check::{Connect, HttpProbe, HttpVersion, Url};
+
+    #[test]
+    fn the_first_failure_decides_and_later_ones_need_all_retries() {
+        let checker = Checker { retry: 2, ..tcp_checker() };
+        let mut memory = Memory::new(Health::initial(&checker));
+        memory.result(&checker, false);
+        assert_eq!(memory.health, Health::Down);
+        memory.result(&checker, true);
+        assert_eq!(memory.health, Health::Up { failures: 0 });
+        assert_eq!(memory.result(&checker, false), checker.delay_before_retry);
+        assert_eq!(memory.result(&checker, false), checker.delay_before_retry);
+        assert!(memory.health.is_up());
+        assert_eq!(memory.result(&checker, false), checker.delay_loop);
+        assert!(!memory.health.is_up());
+    }
+
+    #[test]
+    fn a_success_between_failures_starts_the_count_anew() {
+        let checker = Checker { retry: 1, ..tcp_checker() };
+        let mut memory = Memory::new(Health::Up { failures: 0 });
+        for success in [false, true, false, true, false] {
+            memory.result(&checker, success);
+            assert!(memory.health.is_up());
+        }
+    }
+
+    #[test]
+    fn every_url_must_answer_before_a_server_is_trusted_again() {
+        let base = tcp_checker();
+        let connect = match &base.probe {
+            Probe::Tcp(connect) => connect.clone(),
+            Probe::Http(_) | Probe::Misc(_) => Connect {
+                destination: ([127, 0, 0, 1], 1).into(),
+                source: None,
+                interface: None,
+                fwmark: 0,
+                timeout: Interval::from_secs(1),
+            },
+        };
+        let url = Url {
+            path: "/".into(),
+            virtualhost: None,
+            digest: None,
+            status: vec![(200, 299)],
+            regex: None,
+        };
+        let probe = Probe::Http(HttpProbe {
+            connect,
+            tls: None,
+            version: HttpVersion::V1_0,
+            urls: vec![url.clone(), url],
+            fast_recovery: true,
+        });
+        let checker = Checker { probe, ..base };
+        let mut memory = Memory::new(Health::Down);
+        assert_eq!(memory.result(&checker, true), Interval::ZERO, "fast recovery asks at once");
+        assert!(!memory.health.is_up());
+        assert_eq!(memory.url, 1);
+        memory.result(&checker, true);
+        assert!(memory.health.is_up());
+    }
+}

@@ -1,0 +1,349 @@
+//! `HTTP_GET` and `SSL_GET`: a request, and an answer with the right status, digest and text.
+
+use std::fmt::Write as _;
+use std::io;
+
+use pcre2::bytes::{Regex as Pcre, RegexBuilder};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::answer::{Answer, Fault};
+use super::{tcp, tls};
+use crate::check::engine::Outcome;
+use crate::core::config::model::check::{HttpProbe, HttpVersion, Regex, TlsIdentity, Url};
+
+const CHUNK: usize = 16 << 10;
+
+/// Asks for one url.
+pub async fn probe(http: &HttpProbe, url: usize, server: &str, identity: &TlsIdentity) -> Outcome {
+    let Some(url) = http.urls.get(url).or(http.urls.first()) else {
+        return Outcome::Failure { text: format!("no url to ask {server} for") };
+    };
+    match exchange(http, url, identity).await {
+        Ok(answer) => judge(&answer, url, server),
+        Err(Trouble::Connect(error)) => {
+            Outcome::Failure { text: format!("Error connecting server {server}. ({error})") }
+        }
+        Err(Trouble::Tls(error)) => Outcome::Failure {
+            text: format!("SSL handshake with server {server} failed ({error})"),
+        },
+        Err(Trouble::Exchange(error)) => {
+            Outcome::Failure { text: format!("Read error with server {server}: {error}") }
+        }
+        Err(Trouble::Timeout) => {
+            Outcome::Failure { text: format!("Timeout reading server {server}") }
+        }
+        Err(Trouble::Answer(Fault::NotHttp)) => {
+            Outcome::Failure { text: format!("Server {server} did not answer in HTTP") }
+        }
+        Err(Trouble::Answer(Fault::HeadTooLong)) => {
+            Outcome::Failure { text: format!("Server {server} answered with an endless header") }
+        }
+    }
+}
+
+enum Trouble {
+    Connect(io::Error),
+    Tls(io::Error),
+    Exchange(io::Error),
+    Timeout,
+    Answer(Fault),
+}
+
+async fn exchange(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Result<Answer, Trouble> {
+    let limit = http.connect.timeout.to_duration();
+    let stream = tcp::open(&http.connect).await.map_err(Trouble::Connect)?;
+    let request = request(http, url);
+    let Some(options) = &http.tls else {
+        let talk = converse(stream, &request);
+        return tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout));
+    };
+    let name = url.virtualhost.as_deref().filter(|_| options.sni);
+    let handshake = tls::connect(stream, identity, name);
+    let mut stream = match tokio::time::timeout(limit, handshake).await {
+        Ok(shaken) => shaken.map_err(Trouble::Tls)?,
+        Err(_) => return Err(Trouble::Timeout),
+    };
+    let talk = converse(&mut stream, &request);
+    let answer = tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout))?;
+    if options.compliant {
+        // An orderly goodbye; the server's part in it is not waited for.
+        let _ = tokio::time::timeout(limit, stream.shutdown()).await;
+    }
+    Ok(answer)
+}
+
+/// keepalived's request: nothing in it that an old server would not know.
+fn request(http: &HttpProbe, url: &Url) -> String {
+    let (version, close) = match http.version {
+        HttpVersion::V1_0 => ("1.0", false),
+        HttpVersion::V1_0Close => ("1.0", true),
+        HttpVersion::V1_1 | HttpVersion::V1_1Close => ("1.1", true),
+    };
+    let mut text = format!("GET {} HTTP/{version}\r\nUser-Agent: KeepAliveClient\r\n", url.path);
+    if close {
+        text.push_str("Connection: close\r\n");
+    }
+    // Writing to a String cannot fail.
+    let _ = match &url.virtualhost {
+        Some(host) => write!(text, "Host: {host}\r\n\r\n"),
+        None => write!(text, "Host: {}\r\n\r\n", http.connect.destination),
+    };
+    text
+}
+
+async fn converse(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &str,
+) -> Result<Answer, Trouble> {
+    stream.write_all(request.as_bytes()).await.map_err(Trouble::Exchange)?;
+    stream.flush().await.map_err(Trouble::Exchange)?;
+    let mut answer = Answer::new();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let length = match stream.read(&mut buffer).await {
+            Ok(length) => length,
+            // Many servers end a TLS connection, or any, without ceremony: what came counts.
+            Err(_) if answer.status().is_some() => return Ok(answer),
+            Err(error) => return Err(Trouble::Exchange(error)),
+        };
+        if length == 0 {
+            return if answer.status().is_some() {
+                Ok(answer)
+            } else {
+                Err(Trouble::Exchange(io::ErrorKind::UnexpectedEof.into()))
+            };
+        }
+        let piece = buffer.get(..length).unwrap_or_default();
+        if answer.feed(piece).map_err(Trouble::Answer)? {
+            return Ok(answer);
+        }
+    }
+}
+
+fn judge(answer: &Answer, url: &Url, server: &str) -> Outcome {
+    let path = &url.path;
+    let status = answer.status().unwrap_or(0);
+    if !url.status.iter().any(|(low, high)| (*low..=*high).contains(&status)) {
+        let text =
+            format!("HTTP status code error to {server} url({path}), status_code({status}).");
+        return Outcome::Failure { text };
+    }
+    if url.digest.is_some_and(|digest| digest != answer.digest()) {
+        return Outcome::Failure { text: format!("MD5 digest error to {server} url({path})") };
+    }
+    match url.regex.as_ref().map(|regex| matches(regex, answer.body())) {
+        None | Some(Ok(true)) => {}
+        Some(Ok(false)) => {
+            return Outcome::Failure {
+                text: format!("Regex match failed to {server} url({path})"),
+            };
+        }
+        Some(Err(why)) => {
+            return Outcome::Failure { text: format!("Regex of url({path}) for {server}: {why}") };
+        }
+    }
+    let text = format!("HTTP status code success to {server} url({path}).");
+    Outcome::Success { text, weight: None }
+}
+
+/// Whether the body is as the pattern wants it.
+fn matches(regex: &Regex, body: &[u8]) -> Result<bool, String> {
+    let pattern = compile(regex)?;
+    let found =
+        pattern.find_at(body, regex.min_offset.min(body.len())).map_err(|e| e.to_string())?;
+    let within =
+        found.is_some_and(|found| regex.max_offset == 0 || found.start() <= regex.max_offset);
+    Ok(within != regex.negate)
+}
+
+fn compile(regex: &Regex) -> Result<Pcre, String> {
+    let mut builder = RegexBuilder::new();
+    for option in &regex.options {
+        match option.as_str() {
+            "caseless" => builder.caseless(true),
+            "dotall" => builder.dotall(true),
+            "extended" => builder.extended(true),
+            "multiline" => builder.multi_line(true),
+            "ucp" => builder.ucp(true),
+            "utf" => builder.utf(true),
+            other => return Err(format!("option {other} is not supported")),
+        };
+    }
+    builder.build(&regex.pattern).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::future::Future;
+    use std::net::SocketAddr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::core::config::model::check::{Connect, TlsProbe};
+    use crate::core::time::Interval;
+
+    pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    pub(crate) fn connect_to(destination: SocketAddr) -> Connect {
+        let timeout = Interval::from_millis(400);
+        Connect { destination, source: None, interface: None, fwmark: 0, timeout }
+    }
+
+    fn url() -> Url {
+        Url {
+            path: "/x".into(),
+            virtualhost: Some("example.org".into()),
+            digest: None,
+            status: vec![(200, 299)],
+            regex: None,
+        }
+    }
+
+    fn http(destination: SocketAddr, url: Url) -> HttpProbe {
+        HttpProbe {
+            connect: connect_to(destination),
+            tls: None,
+            version: HttpVersion::V1_0,
+            urls: vec![url],
+            fast_recovery: false,
+        }
+    }
+
+    /// One connection: reads the request, sends the pieces, then waits or closes.
+    async fn serve(
+        pieces: &'static [&'static [u8]],
+        close: bool,
+    ) -> (SocketAddr, tokio::task::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            for piece in pieces {
+                if stream.write_all(piece).await.is_err() {
+                    break;
+                }
+            }
+            if !close {
+                // Until the other side has had enough.
+                let _ = stream.read(&mut [0; 1]).await;
+            }
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        (address, server)
+    }
+
+    fn ask(url: Url, pieces: &'static [&'static [u8]], close: bool) -> (Outcome, String) {
+        block_on(async {
+            let (address, server) = serve(pieces, close).await;
+            let outcome = probe(&http(address, url), 0, "S", &TlsIdentity::default()).await;
+            (outcome, server.await.unwrap())
+        })
+    }
+
+    fn succeeds(url: Url, pieces: &'static [&'static [u8]]) -> bool {
+        matches!(ask(url, pieces, true).0, Outcome::Success { .. })
+    }
+
+    #[test]
+    fn the_request_is_keepaliveds() {
+        let (outcome, request) = ask(url(), &[b"HTTP/1.0 200 OK\r\n\r\nhello"], true);
+        assert!(matches!(outcome, Outcome::Success { .. }), "{outcome:?}");
+        assert_eq!(
+            request,
+            "GET /x HTTP/1.0\r\nUser-Agent: KeepAliveClient\r\nHost: example.org\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn status_digest_and_pattern_must_fit() {
+        let body: &'static [&'static [u8]] = &[b"HTTP/1.0 200 OK\r\n\r\nhello"];
+        let digest = |text: &str| crate::core::config::values::digest(text).ok();
+        let right = digest("5d41402abc4b2a76b9719d911017c592");
+        let wrong = digest("00000000000000000000000000000000");
+        assert!(succeeds(Url { digest: right, ..url() }, body));
+        assert!(!succeeds(Url { digest: wrong, ..url() }, body));
+        assert!(!succeeds(Url { status: vec![(404, 404)], ..url() }, body));
+        let regex = |pattern: &str, negate| {
+            let options = vec!["caseless".to_owned()];
+            let pattern = pattern.to_owned();
+            Some(Regex { pattern, negate, options, min_offset: 0, max_offset: 0 })
+        };
+        assert!(succeeds(Url { regex: regex("H.LLO", false), ..url() }, body));
+        assert!(!succeeds(Url { regex: regex("goodbye", false), ..url() }, body));
+        assert!(succeeds(Url { regex: regex("goodbye", true), ..url() }, body));
+        assert!(!succeeds(Url { regex: regex("(", false), ..url() }, body));
+        let beyond = regex("hello", false).map(|found| Regex { min_offset: 1, ..found });
+        assert!(!succeeds(Url { regex: beyond, ..url() }, body));
+    }
+
+    #[test]
+    fn hostile_servers_are_failures_within_the_time() {
+        let started = std::time::Instant::now();
+        let cases: [(&'static [&'static [u8]], bool); 6] = [
+            (&[], true),
+            (&[], false),
+            (&[b"HTTP/1.0 200 OK\r\n"], false),
+            (&[b"\x00\xff\x00garbage\n\n"], true),
+            (&[b"HTTP/1.0 500 No\r\n\r\n"], true),
+            (&[b"HTTP/1.0 200 OK\r\nContent-Length: 99\r\n\r\nshort"], false),
+        ];
+        for (pieces, close) in cases {
+            let (outcome, _) = ask(url(), pieces, close);
+            assert!(matches!(outcome, Outcome::Failure { .. }), "{pieces:?}: {outcome:?}");
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(20));
+    }
+
+    #[test]
+    fn ssl_get_takes_any_certificate_and_names_the_host_only_when_asked() {
+        use openssl::ssl::{NameType, SslAcceptor, SslFiletype, SslMethod};
+        let folder = tempfile::tempdir().unwrap();
+        let (key, certificate) = (folder.path().join("key"), folder.path().join("certificate"));
+        let made = std::process::Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=x"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        for sni in [false, true] {
+            let (key, certificate) = (key.clone(), certificate.clone());
+            block_on(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap();
+                let server = tokio::spawn(async move {
+                    let mut acceptor = SslAcceptor::mozilla_intermediate(SslMethod::tls()).unwrap();
+                    acceptor.set_private_key_file(&key, SslFiletype::PEM).unwrap();
+                    acceptor.set_certificate_file(&certificate, SslFiletype::PEM).unwrap();
+                    let acceptor = acceptor.build();
+                    let ssl = openssl::ssl::Ssl::new(acceptor.context()).unwrap();
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let mut stream = tokio_openssl::SslStream::new(ssl, stream).unwrap();
+                    std::pin::Pin::new(&mut stream).accept().await.unwrap();
+                    let name = stream.ssl().servername(NameType::HOST_NAME).map(str::to_owned);
+                    let _ = stream.read(&mut [0; 4096]).await.unwrap();
+                    stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                        .await
+                        .unwrap();
+                    let _ = stream.read(&mut [0; 1]).await;
+                    name
+                });
+                let probe_config = HttpProbe {
+                    tls: Some(TlsProbe { sni, compliant: true }),
+                    ..http(address, url())
+                };
+                let outcome = probe(&probe_config, 0, "S", &TlsIdentity::default()).await;
+                assert!(matches!(outcome, Outcome::Success { .. }), "{outcome:?}");
+                assert_eq!(server.await.unwrap(), sni.then(|| "example.org".to_owned()));
+            });
+        }
+    }
+}

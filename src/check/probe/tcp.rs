@@ -1,0 +1,69 @@
+//! `TCP_CHECK`: the connection succeeds within its time.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::check::engine::Outcome;
+use crate::core::config::model::check::Connect;
+
+/// Asks.
+pub async fn probe(connect: &Connect, server: &str) -> Outcome {
+    match open(connect).await {
+        Ok(_) => {
+            Outcome::Success { text: format!("TCP connection to {server} success."), weight: None }
+        }
+        Err(error) => {
+            Outcome::Failure { text: format!("TCP connection to {server} failed. ({error})") }
+        }
+    }
+}
+
+/// Connects with the options of a check.
+pub async fn open(connect: &Connect) -> io::Result<TcpStream> {
+    let socket = match connect.destination {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    let options = SockRef::from(&socket);
+    if connect.fwmark != 0 {
+        options.set_mark(connect.fwmark)?;
+    }
+    if let Some(interface) = &connect.interface {
+        options.bind_device(Some(interface.as_bytes()))?;
+    }
+    if let Some((address, port)) = connect.source {
+        let any: IpAddr = match connect.destination {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::new(address.unwrap_or(any), port))?;
+    }
+    let connecting = socket.connect(connect.destination);
+    match tokio::time::timeout(connect.timeout.to_duration(), connecting).await {
+        Ok(result) => result,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "timeout")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::probe::http::tests::{block_on, connect_to};
+
+    #[test]
+    fn a_listening_port_succeeds_and_a_closed_one_fails() {
+        block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let outcome = probe(&connect_to(address), "[127.0.0.1]:tcp:1").await;
+            assert!(matches!(outcome, Outcome::Success { .. }), "{outcome:?}");
+            drop(listener);
+            let outcome = probe(&connect_to(address), "[127.0.0.1]:tcp:1").await;
+            assert!(matches!(outcome, Outcome::Failure { .. }), "{outcome:?}");
+        });
+    }
+}

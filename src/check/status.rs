@@ -1,0 +1,61 @@
+//! What SIGUSR1 writes for the check process, in keepalived's layout.
+
+use std::fmt::Write as _;
+
+use super::engine::{CheckEngine, ServiceState};
+use super::health::Health;
+use crate::core::config::model::check::Probe;
+
+/// The data file.
+pub fn data(engine: &CheckEngine) -> String {
+    let mut text = String::from("------< LVS Topology >------\n");
+    for service in engine.services() {
+        service_data(&mut text, service);
+    }
+    text
+}
+
+fn service_data(text: &mut String, service: &ServiceState) {
+    let config = &service.config;
+    // Writing to a String cannot fail, here and below.
+    let _ = writeln!(text, " ------< Virtual server >------");
+    let _ = writeln!(text, "   {}", service.name());
+    let _ = writeln!(text, "   lb_algo = {}", config.scheduler.name);
+    let _ = writeln!(text, "   lb_kind = {:?}", config.forwarding);
+    if let Some(persistence) = &config.persistence {
+        let _ = writeln!(text, "   persistence timeout = {}", persistence.timeout);
+    }
+    let _ = writeln!(text, "   quorum = {}, hysteresis = {}", config.quorum, config.hysteresis);
+    let _ = writeln!(text, "   quorum {}", if service.quorum { "up" } else { "down" });
+    if let Some(sorry) = &config.sorry_server {
+        let _ = writeln!(text, "   sorry server = {}", sorry.address);
+    }
+    for server in &service.servers {
+        let state = if server.up { "UP" } else { "DOWN" };
+        let name = service.server_name(&server.config);
+        let _ = writeln!(text, "   ------< Real server >------");
+        let _ = writeln!(text, "     {name} {state}");
+        let _ = writeln!(
+            text,
+            "     weight = {}, configured {}",
+            server.weight(),
+            server.config.weight
+        );
+        for checker in &server.checkers {
+            let kind = match &checker.config.probe {
+                Probe::Tcp(_) => "TCP_CHECK",
+                Probe::Http(http) if http.tls.is_some() => "SSL_GET",
+                Probe::Http(_) => "HTTP_GET",
+                Probe::Misc(_) => "MISC_CHECK",
+            };
+            let health = match checker.memory.health {
+                Health::Unproved { up: true } => "no result yet, taken as up".to_owned(),
+                Health::Unproved { up: false } => "no result yet, taken as down".to_owned(),
+                Health::Up { failures: 0 } => "up".to_owned(),
+                Health::Up { failures } => format!("up, {failures} failures"),
+                Health::Down => "down".to_owned(),
+            };
+            let _ = writeln!(text, "     {kind}: {health}");
+        }
+    }
+}
