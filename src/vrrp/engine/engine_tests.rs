@@ -4,6 +4,7 @@ use super::*;
 use crate::core::config::model::vrrp::{
     NotifyScripts, Preemption, Transport, VirtualAddress, Vrid,
 };
+use crate::core::config::model::vrrp::{Priority, TrackEffect, VrrpVersion};
 use crate::core::time::Interval;
 
 pub(crate) fn instance(name: &str, priority: u8) -> Instance {

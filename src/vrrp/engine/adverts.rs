@@ -1,0 +1,55 @@
+//! Adverts on their way out, and the timers.
+
+use super::{Output, RouterId, TimerKind, Transmit, VrrpEngine};
+use crate::core::config::model::vrrp::Priority;
+use crate::core::time::Timestamp;
+
+impl VrrpEngine {
+    /// Sends an advert of the router's priority, or of the one given.
+    pub(super) fn send_advert(&mut self, id: RouterId, priority: Option<Priority>) {
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        let Some(source) = router.source() else {
+            return;
+        };
+        let priority = priority.unwrap_or(router.priority);
+        router.statistics.advert_sent += 1;
+        for (destination, ttl) in router.destinations() {
+            let payload = router.advert(priority, source, destination);
+            self.outputs.push_back(Output::Transmit(Transmit {
+                instance: router.instance.name.clone(),
+                interface: router.instance.interface.clone(),
+                source,
+                destination,
+                ttl,
+                payload,
+            }));
+        }
+    }
+
+    pub(super) fn arm_advert(&mut self, now: Timestamp, id: RouterId) {
+        if let Some(router) = self.routers.get(&id) {
+            let at = now + router.instance.advert_interval;
+            self.timers.set((id, TimerKind::Advert), at);
+        }
+    }
+
+    /// From deadline to deadline, so that adverts do not drift; after a long delay from now on, so
+    /// that they do not come in a burst.
+    pub(super) fn rearm_advert(&mut self, now: Timestamp, due: Timestamp, id: RouterId) {
+        let Some(router) = self.routers.get(&id) else {
+            return;
+        };
+        let interval = router.instance.advert_interval;
+        let next = due + interval;
+        let at = if now.since(due) < interval { next } else { now + interval };
+        self.timers.set((id, TimerKind::Advert), at);
+    }
+
+    pub(super) fn disarm(&mut self, id: RouterId) {
+        for kind in [TimerKind::MasterDown, TimerKind::Advert, TimerKind::Announce] {
+            self.timers.cancel(&(id, kind));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Adverts that arrive, by state (RFC 9568 sections 6.4.2 and 6.4.3).
+
+use super::{Output, RouterId, TimerKind, VrrpEngine};
+use crate::core::config::model::Family;
+use crate::core::config::model::vrrp::{Priority, VrrpVersion};
+use crate::core::time::Timestamp;
+use crate::vrrp::event::{EventKind, Notice, Reason, Rejection, State, Subject};
+use crate::vrrp::packet::advert::{self, ChecksumForm};
+use crate::vrrp::router::{Master, ReceivedPacket, Router};
+use std::net::IpAddr;
+
+impl VrrpEngine {
+    pub(super) fn handle_packet(&mut self, now: Timestamp, packet: &ReceivedPacket) {
+        let Some(id) = self.router_of(packet) else {
+            self.unknown_vrid += 1;
+            return;
+        };
+        if self.startup_until.is_some() {
+            return;
+        }
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        let name = router.instance.name.clone();
+        let (found, form) = match router.accept(packet) {
+            Ok(accepted) => accepted,
+            // A rejected advert touches a counter and nothing else: no timer above all (V-080).
+            Err(rejection) => {
+                router.statistics.count(rejection);
+                if router.told.insert(kind_of(rejection)) {
+                    let kind = EventKind::Rejected { from: packet.source, rejection };
+                    self.log(&name, kind, None);
+                }
+                return;
+            }
+        };
+        router.statistics.advert_rcvd += 1;
+        if found.version == VrrpVersion::V3
+            && packet.source.is_ipv4()
+            && (form == ChecksumForm::Message) != router.instance.v3_checksum_as_v2
+        {
+            router.statistics.checksum_other_form += 1;
+        }
+        let resigns = found.priority == Priority::RESIGN;
+        if resigns {
+            router.statistics.pri_zero_rcvd += 1;
+        }
+        router.told.clear();
+        let known = router.master.is_some_and(|master| master.address == packet.source);
+        let skips = resigns || (router.instance.skip_check_adv_addr && known);
+        if !skips && !router.same_addresses(&found) {
+            router.statistics.addr_list_err += 1;
+            if router.told.insert("address list") && !known {
+                self.log(&name, EventKind::AddressListDiffers { from: packet.source }, None);
+            }
+        }
+        match self.state_of(id) {
+            Some(State::Backup) => self.backup_received(now, id, packet.source, &found),
+            Some(State::Master) => self.master_received(now, id, packet.source, &found),
+            Some(State::Init | State::Fault) | None => {}
+        }
+    }
+
+    pub(super) fn router_of(&self, packet: &ReceivedPacket) -> Option<RouterId> {
+        let vrid = advert::vrid_of(&packet.payload)?;
+        let family = Family::of(packet.source);
+        let unicast = !packet.destination.is_multicast();
+        let mut candidates = self.routers.iter().filter(|(_, router)| {
+            router.instance.interface == packet.interface
+                && router.instance.family == family
+                && router.instance.vrid.get() == vrid
+        });
+        let first = candidates.next()?;
+        // Multicast and unicast instances may share an interface and a number.
+        let fits = |router: &Router| router.identity().3 == unicast;
+        let best = if fits(first.1) {
+            first
+        } else {
+            candidates.find(|(_, router)| fits(router)).unwrap_or(first)
+        };
+        Some(*best.0)
+    }
+
+    /// RFC 9568 section 6.4.2.
+    pub(super) fn backup_received(
+        &mut self,
+        now: Timestamp,
+        id: RouterId,
+        from: IpAddr,
+        found: &advert::Advert,
+    ) {
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        let name = router.instance.name.clone();
+        if found.priority == Priority::RESIGN {
+            let at = now + router.skew();
+            self.timers.set((id, TimerKind::MasterDown), at);
+            self.log(&name, EventKind::ReceivedPriorityZero, None);
+            return;
+        }
+        let lower = found.priority < router.priority;
+        let delay = router.preempt_delay();
+        if !lower {
+            // Somebody better is there: a later, lower one starts the delay anew.
+            router.preempt_at = None;
+        } else if router.preempt_at.is_none() && !delay.is_zero() {
+            router.preempt_at = Some(now + delay);
+        }
+        if !router.yields_to(found.priority, now) {
+            let kind = EventKind::DiscardedLower { from, theirs: found.priority };
+            if router.told.insert("lower priority") {
+                self.log(&name, kind, None);
+            }
+            return;
+        }
+        let learned = router.instance.version == VrrpVersion::V3
+            && router.master_interval() != found.interval;
+        router.master =
+            Some(Master { address: from, priority: found.priority, interval: found.interval });
+        let at = now + router.master_down_interval();
+        self.timers.set((id, TimerKind::MasterDown), at);
+        if learned {
+            self.log(&name, EventKind::IntervalLearned { from, interval: found.interval }, None);
+        }
+    }
+
+    /// RFC 9568 section 6.4.3.
+    pub(super) fn master_received(
+        &mut self,
+        now: Timestamp,
+        id: RouterId,
+        from: IpAddr,
+        found: &advert::Advert,
+    ) {
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        let name = router.instance.name.clone();
+        let ours = router.priority;
+        if found.priority == Priority::RESIGN {
+            self.send_advert(id, None);
+            self.arm_advert(now, id);
+            return;
+        }
+        let own = router.source();
+        if own == Some(from) {
+            // Two hosts with one address: no election can settle that (V-079).
+            if router.told.insert("own address") {
+                self.log(&name, EventKind::DuplicateAddress { from }, None);
+            }
+            return;
+        }
+        let higher_address = own.is_some_and(|own| from > own);
+        let yields = found.priority > ours || (found.priority == ours && higher_address);
+        if found.priority.is_owner() && ours.is_owner() && router.told.insert("two owners") {
+            self.log(&name, EventKind::TwoOwners { from }, None);
+        }
+        if yields {
+            let kind = if found.priority > ours {
+                EventKind::HigherPriority { from, theirs: found.priority, ours }
+            } else {
+                EventKind::HigherAddress { from, priority: ours }
+            };
+            self.log(&name, kind, None);
+            let Some(router) = self.routers.get(&id) else {
+                return;
+            };
+            if router.instance.higher_priority_send_advert {
+                self.send_advert(id, None);
+            }
+            let master =
+                Master { address: from, priority: found.priority, interval: found.interval };
+            self.leave_master(now, id, master);
+            return;
+        }
+        let first =
+            self.routers.get_mut(&id).is_some_and(|router| router.told.insert("lower priority"));
+        if first {
+            let kind = EventKind::LowerPriority { from, theirs: found.priority, ours };
+            self.log(&name, kind, None);
+        }
+        self.lower_priority_seen(now, id);
+    }
+
+    pub(super) fn leave_master(&mut self, now: Timestamp, id: RouterId, master: Master) {
+        let reason = Reason::BetterMaster(master.address, master.priority);
+        self.enter_backup(now, id, reason, Some(master));
+        if let Some(group) = self.group_of(id) {
+            self.log_group(&group.name, State::Backup);
+            for member in self.members(id) {
+                if member != id && self.state_of(member) == Some(State::Master) {
+                    self.enter_backup(now, member, Reason::Group(group.name.clone()), None);
+                }
+            }
+            self.group_state_changed(id);
+        }
+    }
+
+    /// Answers a master that should not be one (RFC 9568 section 6.4.3; RFC 5798 stays silent).
+    pub(super) fn lower_priority_seen(&mut self, now: Timestamp, id: RouterId) {
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        let silent = router.instance.lower_priority_no_advert;
+        let garp = router.instance.garp;
+        let announcements = router.schedule.lower_priority_seen(now, &garp);
+        let script = router.instance.notify.master_rx_lower_priority.clone();
+        let (name, priority) = (router.instance.name.clone(), router.priority);
+        if !silent {
+            self.send_advert(id, None);
+            self.arm_advert(now, id);
+        }
+        self.announce(now, id, announcements);
+        if script.is_some() {
+            self.outputs.push_back(Output::Notify(Notice {
+                subject: Subject::Instance,
+                name,
+                state: "MASTER_RX_LOWER_PRI",
+                priority,
+                script,
+                any: None,
+            }));
+        }
+    }
+}
+
+fn kind_of(rejection: Rejection) -> &'static str {
+    use Rejection as R;
+    match rejection {
+        R::Length => "length",
+        R::Ttl(_) => "ttl",
+        R::Version(_) => "version",
+        R::Type => "type",
+        R::Checksum => "checksum",
+        R::UnknownAuthType(_) | R::AuthTypeMismatch => "authentication type",
+        R::Password => "password",
+        R::Interval(_) => "interval",
+        R::Destination => "destination",
+        R::NoAddress => "no address",
+        R::Source => "source",
+        R::Owner => "owner",
+    }
+}

@@ -1,0 +1,197 @@
+//! Faults and priorities, worked out from what is known of links and scripts.
+
+use super::{LinkState, Output, RouterId, VrrpEngine};
+use crate::core::config::model::vrrp::TrackEffect;
+use crate::core::time::Timestamp;
+use crate::vrrp::event::{EventKind, Fault, Notice, Reason, State, Subject};
+use crate::vrrp::priority::{self};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl VrrpEngine {
+    /// Works out faults and priorities of all routers from what is known now, and acts on changes.
+    pub(super) fn review(&mut self, now: Timestamp) {
+        let ids: Vec<RouterId> = self.routers.keys().copied().collect();
+        let mut own: BTreeMap<RouterId, BTreeSet<Fault>> = BTreeMap::new();
+        for id in &ids {
+            let (faults, waiting) = self.own_faults(*id);
+            own.insert(*id, faults);
+            if let Some(router) = self.routers.get_mut(id) {
+                router.waiting_for = waiting;
+                router.primary = router
+                    .instance
+                    .interface
+                    .as_ref()
+                    .and_then(|interface| self.links.get(interface))
+                    .and_then(|(_, primary)| *primary);
+            }
+        }
+        for id in &ids {
+            let mut faults = own.get(id).cloned().unwrap_or_default();
+            if let Some(group) = self.group_of(*id) {
+                let others = self.members(*id);
+                let broken = |member: &RouterId| {
+                    member != id && own.get(member).is_some_and(|faults| !faults.is_empty())
+                };
+                if others.iter().any(broken) {
+                    faults.insert(Fault::Group(group.name));
+                }
+            }
+            self.set_faults(now, *id, &faults);
+        }
+        for id in &ids {
+            self.set_priority(*id);
+        }
+        for id in ids {
+            let ready = self.routers.get(&id).is_some_and(|router| {
+                router.state == State::Init
+                    && router.waiting_for.is_empty()
+                    && router.since.is_none()
+            });
+            // A router that waited for a script begins as soon as that has spoken.
+            if ready && self.any_begun() && self.startup_until.is_none() {
+                self.begin(now, id);
+            }
+        }
+    }
+
+    pub(super) fn any_begun(&self) -> bool {
+        self.routers.values().any(|router| router.state != State::Init)
+    }
+
+    pub(super) fn own_faults(&self, id: RouterId) -> (BTreeSet<Fault>, BTreeSet<String>) {
+        let (mut faults, mut waiting) = (BTreeSet::new(), BTreeSet::new());
+        let Some(router) = self.routers.get(&id) else {
+            return (faults, waiting);
+        };
+        let instance = &router.instance;
+        if let Some(interface) = &instance.interface {
+            let link = self.links.get(interface);
+            match link {
+                None | Some((LinkState::Absent, _)) => {
+                    faults.insert(Fault::InterfaceMissing(interface.clone()));
+                }
+                Some((LinkState::Down, _)) if !instance.dont_track_primary => {
+                    faults.insert(Fault::InterfaceDown(interface.clone()));
+                }
+                Some((LinkState::Up | LinkState::Down, _)) => {}
+            }
+            let primary = link.and_then(|(_, primary)| *primary);
+            if instance.source.is_none() && primary.is_none() {
+                faults.insert(Fault::NoSource);
+            }
+        }
+        let group = self.group_of(id);
+        let group_links = group.iter().flat_map(|group| &group.track_interfaces);
+        for tracked in instance.track_interfaces.iter().chain(group_links) {
+            let good = self.link_is_up(&tracked.name);
+            if priority::is_fault(tracked.effect, good) {
+                faults.insert(Fault::InterfaceDown(tracked.name.clone()));
+            }
+        }
+        let group_scripts = group.iter().flat_map(|group| &group.track_scripts);
+        for tracked in instance.track_scripts.iter().chain(group_scripts) {
+            match self.script_is_good(&tracked.name) {
+                Some(good) if priority::is_fault(tracked.effect, good) => {
+                    faults.insert(Fault::Script(tracked.name.clone()));
+                }
+                Some(_) => {}
+                None => match tracked.effect {
+                    TrackEffect::Fault | TrackEffect::FaultWhenGood => {
+                        waiting.insert(tracked.name.clone());
+                    }
+                    TrackEffect::Weight(_) => {}
+                },
+            }
+        }
+        (faults, waiting)
+    }
+
+    pub(super) fn link_is_up(&self, name: &str) -> bool {
+        matches!(self.links.get(name), Some((LinkState::Up, _)))
+    }
+
+    pub(super) fn script_is_good(&self, name: &str) -> Option<bool> {
+        let initially = self.initially_bad.contains(name).then_some(false);
+        self.scripts.get(name).copied().or(initially)
+    }
+
+    pub(super) fn set_faults(&mut self, now: Timestamp, id: RouterId, faults: &BTreeSet<Fault>) {
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        let old = std::mem::replace(&mut router.faults, faults.clone());
+        let (state, name) = (router.state, router.instance.name.clone());
+        if state == State::Init || old == *faults {
+            return;
+        }
+        for fault in faults.difference(&old) {
+            self.log(&name, EventKind::FaultFound(fault.clone()), None);
+        }
+        for fault in old.difference(faults) {
+            self.log(&name, EventKind::FaultGone(fault.clone()), None);
+        }
+        match (state, faults.first()) {
+            (State::Backup | State::Master, Some(fault)) => {
+                self.enter_fault(now, id, Reason::Fault(fault.clone()));
+                self.group_state_changed(id);
+            }
+            (State::Fault, None) => {
+                self.enter_backup(now, id, Reason::Recovered, None);
+                if let Some(router) = self.routers.get_mut(&id) {
+                    let delay = router.preempt_delay();
+                    router.preempt_at = (!delay.is_zero()).then(|| now + delay);
+                }
+                self.group_state_changed(id);
+            }
+            (State::Init | State::Fault, Some(_))
+            | (State::Init | State::Backup | State::Master, None) => {}
+        }
+    }
+
+    pub(super) fn set_priority(&mut self, id: RouterId) {
+        let group = self.group_of(id);
+        let Some(router) = self.routers.get(&id) else {
+            return;
+        };
+        let instance = &router.instance;
+        let own = group.as_ref().is_none_or(|group| group.tracking_weight);
+        let links = instance
+            .track_interfaces
+            .iter()
+            .filter(|_| own)
+            .chain(group.iter().flat_map(|group| &group.track_interfaces))
+            .map(|tracked| (tracked.effect, Some(self.link_is_up(&tracked.name))));
+        let scripts = instance
+            .track_scripts
+            .iter()
+            .filter(|_| own)
+            .chain(group.iter().flat_map(|group| &group.track_scripts))
+            .map(|tracked| (tracked.effect, self.script_is_good(&tracked.name)));
+        let new = priority::effective(instance.priority, links.chain(scripts));
+        let (old, name) = (router.priority, instance.name.clone());
+        let (state, tells) = (router.state, instance.notify_priority_changes);
+        let any = instance.notify.any.clone();
+        if old == new {
+            return;
+        }
+        if let Some(router) = self.routers.get_mut(&id) {
+            router.priority = new;
+        }
+        self.log(&name, EventKind::PriorityChanged { from: old, to: new }, None);
+        let what = match state {
+            State::Master => "MASTER_PRIORITY",
+            State::Backup => "BACKUP_PRIORITY",
+            State::Init | State::Fault => return,
+        };
+        if tells && any.is_some() {
+            self.outputs.push_back(Output::Notify(Notice {
+                subject: Subject::Instance,
+                name,
+                state: what,
+                priority: new,
+                script: None,
+                any,
+            }));
+        }
+    }
+}

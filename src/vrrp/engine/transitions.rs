@@ -1,0 +1,131 @@
+//! From state to state: alone, or with all of a sync group.
+
+use super::{RouterId, TimerKind, VrrpEngine};
+use crate::core::config::model::vrrp::Priority;
+use crate::core::time::Timestamp;
+use crate::vrrp::event::{EventKind, Reason, State};
+use crate::vrrp::router::Master;
+
+impl VrrpEngine {
+    pub(super) fn master_is_down(&mut self, now: Timestamp, id: RouterId) {
+        if self.state_of(id) != Some(State::Backup) {
+            return;
+        }
+        let Some(router) = self.routers.get(&id) else {
+            return;
+        };
+        let name = router.instance.name.clone();
+        let group = self.group_of(id);
+        let members = self.members(id);
+        if let Some(group) = &group {
+            let able = members.iter().all(|member| {
+                matches!(self.state_of(*member), Some(State::Backup | State::Master))
+            });
+            if !able {
+                // The group cannot move yet: ask again after another interval.
+                let at = now + router.master_down_interval();
+                self.timers.set((id, TimerKind::MasterDown), at);
+                return;
+            }
+            self.log(&name, EventKind::MasterTimeout, None);
+            self.enter_master(now, id, Reason::MasterDown);
+            self.log_group(&group.name, State::Master);
+            for member in members {
+                if self.state_of(member) == Some(State::Backup) {
+                    self.enter_master(now, member, Reason::Group(group.name.clone()));
+                }
+            }
+            self.group_state_changed(id);
+        } else {
+            self.log(&name, EventKind::MasterTimeout, None);
+            self.enter_master(now, id, Reason::MasterDown);
+        }
+    }
+
+    pub(super) fn enter_master(&mut self, now: Timestamp, id: RouterId, reason: Reason) {
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        router.state = State::Master;
+        router.since = Some(now);
+        router.master = None;
+        router.preempt_at = None;
+        router.told.clear();
+        router.statistics.become_master += 1;
+        let name = router.instance.name.clone();
+        self.timers.cancel(&(id, TimerKind::MasterDown));
+        // First of all the advert; addresses and announcements follow.
+        self.send_advert(id, None);
+        self.arm_advert(now, id);
+        self.log(&name, EventKind::Entering { state: State::Master, initial: false }, Some(reason));
+        self.log(&name, EventKind::SettingAddresses, None);
+        self.notify(id, State::Master);
+    }
+
+    pub(super) fn enter_backup(
+        &mut self,
+        now: Timestamp,
+        id: RouterId,
+        reason: Reason,
+        master: Option<Master>,
+    ) {
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        let (was, name) = (router.state, router.instance.name.clone());
+        router.state = State::Backup;
+        router.since = Some(now);
+        router.master = master;
+        router.told.clear();
+        let at = now + router.master_down_interval();
+        self.disarm(id);
+        self.timers.set((id, TimerKind::MasterDown), at);
+        let initial = was == State::Init;
+        self.log(&name, EventKind::Entering { state: State::Backup, initial }, Some(reason));
+        self.release(id, was, &name);
+        self.notify(id, State::Backup);
+    }
+
+    pub(super) fn enter_fault(&mut self, now: Timestamp, id: RouterId, reason: Reason) {
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        let (was, name) = (router.state, router.instance.name.clone());
+        if was == State::Master {
+            self.resign(id);
+        }
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        router.state = State::Fault;
+        router.since = Some(now);
+        router.master = None;
+        self.disarm(id);
+        self.log(&name, EventKind::Entering { state: State::Fault, initial: false }, Some(reason));
+        self.release(id, was, &name);
+        self.notify(id, State::Fault);
+    }
+
+    /// No longer master: nothing more is announced, and the addresses go.
+    pub(super) fn release(&mut self, id: RouterId, was: State, name: &str) {
+        if was != State::Master {
+            return;
+        }
+        if let Some(router) = self.routers.get_mut(&id) {
+            router.schedule.clear();
+            router.statistics.release_master += 1;
+        }
+        let held = self.desired();
+        self.pacer.retain(|address| held.contains(address));
+        self.log(name, EventKind::RemovingAddresses, None);
+    }
+
+    pub(super) fn resign(&mut self, id: RouterId) {
+        self.send_advert(id, Some(Priority::RESIGN));
+        if let Some(router) = self.routers.get_mut(&id) {
+            router.statistics.pri_zero_sent += 1;
+            let name = router.instance.name.clone();
+            self.log(&name, EventKind::SentPriorityZero, None);
+        }
+    }
+}
