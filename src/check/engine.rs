@@ -527,8 +527,9 @@ impl CheckEngine {
         let mut reweighed = false;
         let (success, text) = match outcome {
             Outcome::Success { text, weight } => {
-                reweighed = weight.is_some() && *weight != checker.weight;
-                checker.weight = weight.or(checker.weight);
+                // Exit status 0 asks for the configured weight again.
+                reweighed = *weight != checker.weight;
+                checker.weight = *weight;
                 (true, text.clone())
             }
             Outcome::Failure { text } => (false, text.clone()),

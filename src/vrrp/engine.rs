@@ -141,6 +141,7 @@ pub struct VrrpEngine {
     outputs: VecDeque<Output>,
     startup_until: Option<Timestamp>,
     unknown_vrid: u64,
+    started: bool,
     stopped: bool,
 }
 
@@ -162,6 +163,7 @@ impl VrrpEngine {
             outputs: VecDeque::new(),
             startup_until: (!delay.is_zero()).then(|| now + delay),
             unknown_vrid: 0,
+            started: false,
             stopped: false,
         };
         engine.take_config(config);
@@ -400,6 +402,7 @@ impl VrrpEngine {
             return;
         }
         self.review(now);
+        self.started = true;
         let waiting: Vec<RouterId> = self
             .routers
             .iter()

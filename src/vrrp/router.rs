@@ -73,6 +73,8 @@ pub struct Router {
     pub since: Option<Timestamp>,
     /// Kinds of rejection that were logged since the last accepted advert.
     pub told: BTreeSet<&'static str>,
+    /// Oddities of accepted adverts that were logged since the last change of state.
+    pub remarked: BTreeSet<&'static str>,
     /// The state that was last notified.
     pub notified: Option<&'static str>,
 }
@@ -93,6 +95,7 @@ impl Router {
             statistics: Statistics::default(),
             since: None,
             told: BTreeSet::new(),
+            remarked: BTreeSet::new(),
             notified: None,
         }
     }

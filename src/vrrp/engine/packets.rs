@@ -50,7 +50,7 @@ impl VrrpEngine {
         let skips = resigns || (router.instance.skip_check_adv_addr && known);
         if !skips && !router.same_addresses(&found) {
             router.statistics.addr_list_err += 1;
-            if router.told.insert("address list") && !known {
+            if router.remarked.insert("address list") && !known {
                 self.log(&name, EventKind::AddressListDiffers { from: packet.source }, None);
             }
         }
@@ -109,7 +109,7 @@ impl VrrpEngine {
         }
         if !router.yields_to(found.priority, now) {
             let kind = EventKind::DiscardedLower { from, theirs: found.priority };
-            if router.told.insert("lower priority") {
+            if router.remarked.insert("lower priority") {
                 self.log(&name, kind, None);
             }
             return;
@@ -146,14 +146,14 @@ impl VrrpEngine {
         let own = router.source();
         if own == Some(from) {
             // Two hosts with one address: no election can settle that (V-079).
-            if router.told.insert("own address") {
+            if router.remarked.insert("own address") {
                 self.log(&name, EventKind::DuplicateAddress { from }, None);
             }
             return;
         }
         let higher_address = own.is_some_and(|own| from > own);
         let yields = found.priority > ours || (found.priority == ours && higher_address);
-        if found.priority.is_owner() && ours.is_owner() && router.told.insert("two owners") {
+        if found.priority.is_owner() && ours.is_owner() && router.remarked.insert("two owners") {
             self.log(&name, EventKind::TwoOwners { from }, None);
         }
         if yields {
@@ -174,8 +174,10 @@ impl VrrpEngine {
             self.leave_master(now, id, master);
             return;
         }
-        let first =
-            self.routers.get_mut(&id).is_some_and(|router| router.told.insert("lower priority"));
+        let first = self
+            .routers
+            .get_mut(&id)
+            .is_some_and(|router| router.remarked.insert("lower priority"));
         if first {
             let kind = EventKind::LowerPriority { from, theirs: found.priority, ours };
             self.log(&name, kind, None);

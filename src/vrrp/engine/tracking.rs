@@ -48,14 +48,10 @@ impl VrrpEngine {
                     && router.since.is_none()
             });
             // A router that waited for a script begins as soon as that has spoken.
-            if ready && self.any_begun() && self.startup_until.is_none() {
+            if ready && self.started {
                 self.begin(now, id);
             }
         }
-    }
-
-    pub(super) fn any_begun(&self) -> bool {
-        self.routers.values().any(|router| router.state != State::Init)
     }
 
     pub(super) fn own_faults(&self, id: RouterId) -> (BTreeSet<Fault>, BTreeSet<String>) {

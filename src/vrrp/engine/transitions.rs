@@ -51,6 +51,7 @@ impl VrrpEngine {
         router.master = None;
         router.preempt_at = None;
         router.told.clear();
+        router.remarked.clear();
         router.statistics.become_master += 1;
         let name = router.instance.name.clone();
         self.timers.cancel(&(id, TimerKind::MasterDown));
@@ -77,6 +78,7 @@ impl VrrpEngine {
         router.since = Some(now);
         router.master = master;
         router.told.clear();
+        router.remarked.clear();
         let at = now + router.master_down_interval();
         self.disarm(id);
         self.timers.set((id, TimerKind::MasterDown), at);

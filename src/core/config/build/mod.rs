@@ -1,10 +1,12 @@
 //! Tree to model. One file for each root block; [`context`] holds what they share: diagnostics,
 //! arguments with their faults, keywords that are not acted on.
 
+pub mod address;
 pub mod check;
 pub mod checker;
 pub mod context;
 pub mod global;
+pub mod track;
 pub mod vrrp;
 
 use super::keywords::ROOT;
