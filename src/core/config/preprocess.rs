@@ -188,6 +188,11 @@ impl State<'_> {
         strip_comment(&mut line);
         let line = line.part(0, line.text.len());
         if let Some((name, mut lines)) = self.open_definition.take() {
+            if line.text.is_empty() {
+                // A comment between the lines of a definition does not end it.
+                self.open_definition = Some((name, lines));
+                return;
+            }
             let (text, more) = continuation(&line.text);
             lines.push(text.to_owned());
             if more {
@@ -421,6 +426,10 @@ impl State<'_> {
             keyword,
             "include" | "includer" | "includem" | "includew" | "includeb" | "includea"
         );
+        // A line that a definition has turned into a comment.
+        if line.origin.is_some() && keyword.starts_with(['#', '!']) {
+            return;
+        }
         let Some(pattern) = words.next().filter(|_| known) else {
             if !line.text.is_empty() {
                 self.out.lines.push(line);

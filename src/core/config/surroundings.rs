@@ -21,12 +21,10 @@ pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
         }
     }
     let policy = ScriptPolicy::of(global);
-    let mut insecure = None;
     for (script, span) in &compiled.places.scripts {
         match examine_script(script, &policy) {
             Ok(None) => {}
             Ok(Some(why)) => {
-                insecure.get_or_insert(*span);
                 let message =
                     format!("Unsafe permissions found for script '{}': {why}", script.path());
                 let help = if policy.security {
@@ -43,16 +41,6 @@ pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
                 found.push(Diagnostic::new(Severity::Error, "script", *span, why));
             }
         }
-    }
-    if let Some((_, span)) = compiled.places.scripts.first()
-        && !policy.security
-    {
-        let message =
-            "SECURITY VIOLATION - scripts are being executed but script_security not enabled.";
-        found.push(
-            Diagnostic::new(Severity::ScriptSecurity, "script-security", *span, message)
-                .with_help("add `enable_script_security` to global_defs"),
-        );
     }
     found
 }

@@ -138,7 +138,8 @@ impl Builder {
         };
         let span = first.span.to(last.span);
         let (keyword, keyword_span) = (first.text.clone(), first.span);
-        self.close_forgotten(&keyword, keyword_span, brace.is_some());
+        let opens = brace.is_some() && plausible(&words);
+        self.close_forgotten(&keyword, keyword_span, opens);
         let statement = Statement { words, raw: raw.trim().to_owned(), block: None, span };
         if let Some(brace) = brace {
             let path = self.path().and_then(|path| {
@@ -268,6 +269,14 @@ impl Builder {
             }
         }
     }
+}
+
+/// Whether a block's line has the name that such a block needs.
+fn plausible(words: &[Token]) -> bool {
+    let keyword = words.first().map_or("", |token| token.text.as_str());
+    let named = keywords::lookup(keywords::ROOT, keyword)
+        .is_some_and(|row| row.arguments.starts_with("NAME") || row.arguments.starts_with("IP"));
+    !named || words.len() > 1
 }
 
 fn is_root_block(keyword: &str) -> bool {

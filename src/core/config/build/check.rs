@@ -157,6 +157,7 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
     {
         *family = Family::of(server.address.ip());
     }
+    settle_sorry_server(context, block.span, &mut service);
     settle_quorum(context, block.span, &mut service);
     if service.real_servers.is_empty() {
         context.warning("no-real-server", block.span, "a virtual server without real servers");
@@ -375,6 +376,10 @@ impl Draft {
                 Target::Address { address: *address, protocol: protocol(context) }
             }
             Named::Fwmark(mark) => {
+                if self.protocol.is_some() {
+                    let message = "a protocol means nothing to a fwmark service, it is ignored";
+                    context.error("fwmark-protocol", block.span, message);
+                }
                 Target::Fwmark { mark: *mark, family: self.family.unwrap_or_default() }
             }
             Named::Group(name, _) => {
@@ -585,6 +590,22 @@ fn server_port(
             of_service
         }
         (Forwarding::DirectRouting | Forwarding::Tunnel(_), _) => of_service,
+    }
+}
+
+/// A sorry server that is also a real server is treated like it.
+fn settle_sorry_server(context: &mut Context, span: Span, service: &mut VirtualServer) {
+    let Some(sorry) = &mut service.sorry_server else { return };
+    let twin = service.real_servers.iter().find(|server| server.address == sorry.address);
+    if let Some(twin) = twin
+        && twin.inhibit_on_failure != sorry.inhibit
+    {
+        let message = format!(
+            "real server {} is the sorry server too, but inhibit differs; the real server's counts",
+            sorry.address
+        );
+        context.error("sorry-server", span, message);
+        sorry.inhibit = twin.inhibit_on_failure;
     }
 }
 

@@ -421,8 +421,8 @@ fn complete(
             return None;
         }
         if nothing {
-            let message = format!("({name}) has no virtual address");
-            context.warning("no-address", block.span, message);
+            let message = format!("({name}) No VIP specified; at least one is sensible");
+            context.error("no-address", block.span, message);
         }
     }
     if instance.strict {
