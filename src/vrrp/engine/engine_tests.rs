@@ -430,47 +430,71 @@ fn hostile(rig: &Rig) -> Vec<(&'static str, ReceivedPacket)> {
     let good = carried(&rig.advert(254));
     let mut list = Vec::new();
     for ttl in [254, 64, 1, 0] {
-        list.push(("v_005_and_v_060 ttl", ReceivedPacket { ttl, ..good.clone() }));
+        list.push(("ttl", ReceivedPacket { ttl, ..good.clone() }));
     }
     let bytes = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut packet = good.clone();
         change(&mut packet.payload);
         packet
     };
-    list.push(("v_065 checksum", bytes(&|payload| payload[6] ^= 1)));
-    list.push(("v_062 type", bytes(&|payload| payload[0] = payload[0] & 0xf0 | 2)));
+    list.push(("checksum", bytes(&|payload| payload[6] ^= 1)));
+    list.push(("type", bytes(&|payload| payload[0] = payload[0] & 0xf0 | 2)));
     list.push((
-        "v_063 length",
+        "length",
         bytes(&|payload| {
             payload.pop();
         }),
     ));
-    list.push(("v_061 version", bytes(&|payload| payload[0] ^= 0x10)));
-    list.push(("v_066 vrid", bytes(&|payload| payload[1] = 52)));
+    list.push(("version", bytes(&|payload| payload[0] ^= 0x10)));
+    list.push(("vrid", bytes(&|payload| payload[1] = 52)));
     list.push(("empty", bytes(&|payload| payload.clear())));
     let interface = Some("eth1".to_owned());
-    list.push(("v_066 interface", ReceivedPacket { interface, ..good.clone() }));
-    list.push(("v_076 destination", ReceivedPacket { destination: OWN.into(), ..good }));
+    list.push(("interface", ReceivedPacket { interface, ..good.clone() }));
+    list.push(("destination", ReceivedPacket { destination: OWN.into(), ..good }));
     let mut changed = rig.advert(254);
     match changed.version {
         VrrpVersion::V2 => {
             changed.interval = Interval::from_secs(2);
-            list.push(("v_071 interval", carried(&changed)));
+            list.push(("interval", carried(&changed)));
             let mut authenticated = rig.advert(254);
             authenticated.authentication = (1, *b"1111\0\0\0\0");
-            list.push(("v_031 authentication type", carried(&authenticated)));
+            list.push(("authentication type", carried(&authenticated)));
             authenticated.authentication = (7, [0; 8]);
-            list.push(("v_034 unknown authentication", carried(&authenticated)));
+            list.push(("unknown authentication", carried(&authenticated)));
         }
         VrrpVersion::V3 => {
             changed.interval = Interval::ZERO;
-            list.push(("v_069 interval zero", carried(&changed)));
+            list.push(("interval zero", carried(&changed)));
             let mut empty = rig.advert(254);
             empty.addresses.clear();
-            list.push(("v_068 no address", carried(&empty)));
+            list.push(("no address", carried(&empty)));
         }
     }
     list
+}
+
+#[test]
+fn v_005_and_v_031_and_v_034_and_v_060_and_v_061_and_v_066_and_v_068_and_v_069_and_v_071_and_v_076_each_is_discarded_and_counted()
+ {
+    for version in [VrrpVersion::V2, VrrpVersion::V3] {
+        let count = hostile(&Rig::master(Instance { version, ..instance("V", 100) })).len();
+        assert!(count > 12);
+        for place in 0..count {
+            let mut rig = Rig::master(Instance { version, ..instance("V", 100) });
+            let (name, packet) = hostile(&rig).swap_remove(place);
+            rig.input(Input::Packet(packet));
+            assert_eq!(rig.state(), State::Master, "{name}");
+            let counters = rig.statistics();
+            let before = Statistics {
+                advert_sent: counters.advert_sent,
+                become_master: 1,
+                ..Statistics::default()
+            };
+            let counted = counters != before || rig.engine.unknown_vrid_count() == 1;
+            assert!(counted, "{name}: {counters:?}");
+            assert_eq!(counters.advert_rcvd, 0, "{name}");
+        }
+    }
 }
 
 #[test]
