@@ -220,12 +220,22 @@ impl<'a> Daemon<'a> {
     // ---- the kernel's table
 
     fn program(&mut self) {
-        let Some(client) = &mut self.table else { return };
+        // When the kernel had something else than we thought, a second plan is made of what it has.
+        for _ in 0..2 {
+            if self.attempt() {
+                return;
+            }
+        }
+    }
+
+    /// One plan carried out; whether all of it was.
+    fn attempt(&mut self) -> bool {
+        let Some(client) = &mut self.table else { return true };
         let desired = self.engine.desired();
         let operations = plan(&desired, &self.known, &self.owned);
         self.owned = self.engine.service_keys();
         if operations.is_empty() {
-            return;
+            return true;
         }
         let results = client.apply(&operations);
         let mut failed = false;
@@ -233,18 +243,18 @@ impl<'a> Daemon<'a> {
             let Err(error) = result else { continue };
             failed = true;
             let line = format!("{operation:?}: {error}");
-            // What stays refused is told once.
+            // What stays refused is told once, and asked again at each look.
             if self.refused.insert(line.clone()) {
                 tracing::error!("{line}");
             }
         }
         if failed {
-            // What the kernel has now is not known: look, and try again at the next look.
             self.known = read(client);
         } else {
             self.refused.clear();
             self.note(&operations, desired);
         }
+        !failed
     }
 
     /// The kernel now has what was desired, beside what was there of others.

@@ -134,14 +134,12 @@ impl Client {
         }
     }
 
-    /// What is said in another way when the kernel has something else than we thought.
+    /// What is said in another way when the kernel has something else than we thought. A service that
+    /// is gone is an error: its destinations went with it, and only a new plan brings all back.
     fn second_attempt(operation: &Operation, errno: i32) -> Option<Operation> {
         match (operation, errno) {
             (Operation::AddService { key, service }, libc::EEXIST) => {
                 Some(Operation::SetService { key: *key, service: service.clone() })
-            }
-            (Operation::SetService { key, service }, libc::ESRCH) => {
-                Some(Operation::AddService { key: *key, service: service.clone() })
             }
             (Operation::AddDestination { service, key, destination }, libc::EEXIST) => {
                 let (service, key, destination) = (*service, *key, *destination);

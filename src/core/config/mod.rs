@@ -37,3 +37,13 @@ pub fn parse(set: &source::SourceSet) -> Parsed {
     diagnostics.extend(found);
     Parsed { tree, sources: set.source_map(), diagnostics }
 }
+
+/// What the fuzzer runs: any text compiles to something, with diagnostics that can be shown.
+pub fn fuzz(data: &[u8]) {
+    use crate::core::diagnostics::render::{Style, concise, full};
+    let compiled = compile::compile(&source::SourceSet::from_text("fuzz.conf", data));
+    for found in compiled.diagnostics.iter().take(100) {
+        let _ = full(found, &compiled.sources, Style::Plain);
+        let _ = concise(found, &compiled.sources);
+    }
+}

@@ -437,6 +437,14 @@ fn class(pattern: &[u8], byte: Option<u8>) -> Option<usize> {
     (found != negated).then_some(close + 1)
 }
 
+/// What the fuzzer runs: bytes are refused, or come back the same and compile.
+pub fn fuzz(data: &[u8]) {
+    if let Ok(set) = SourceSet::from_bytes(data) {
+        assert_eq!(SourceSet::from_bytes(&set.to_bytes()).ok(), Some(set.clone()));
+        let _ = super::parse(&set);
+    }
+}
+
 struct Writer(Vec<u8>);
 
 impl Writer {

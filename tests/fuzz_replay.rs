@@ -1,0 +1,41 @@
+//! The fuzzers' inputs again, as an ordinary test: `fuzz/corpus/TARGET/*`.
+
+use std::path::Path;
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        println!("{}", path.display());
+        run(&bytes);
+        // Cut short, an input is another one.
+        for cut in [bytes.len() / 2, bytes.len().saturating_sub(1)] {
+            run(&bytes[..cut]);
+        }
+        count += 1;
+    }
+    assert!(count > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn configurations_that_the_fuzzer_found_are_harmless() {
+    replay("config", steadfast::core::config::fuzz);
+    replay("source_set", steadfast::core::config::source::fuzz);
+}
+
+#[test]
+fn adverts_that_the_fuzzer_found_are_harmless() {
+    replay("advert", steadfast::vrrp::packet::advert::fuzz);
+}
+
+#[test]
+fn netlink_replies_that_the_fuzzer_found_are_harmless() {
+    replay("netlink_reply", steadfast::ipvs::message::fuzz);
+}
+
+#[test]
+fn http_answers_that_the_fuzzer_found_are_harmless() {
+    replay("http_answer", steadfast::check::probe::answer::fuzz);
+}
