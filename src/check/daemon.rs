@@ -134,13 +134,13 @@ impl<'a> Daemon<'a> {
                     Some(DaemonCommand::Stop) | None => break,
                 },
                 Some((id, run, outcome)) = self.inbox.recv() => self.finished(id, run, outcome),
-                () = alarm.wait_until(Some(deadline)) => {
-                    let now = runtime::now();
-                    self.engine.handle_timeout(now);
-                    if self.next_look <= now {
-                        self.look(now);
-                    }
-                }
+                () = alarm.wait_until(Some(deadline)) => {}
+            }
+            // Whatever woke us: a flood of results must not keep a timer waiting.
+            let now = runtime::now();
+            self.engine.handle_timeout(now);
+            if self.next_look <= now {
+                self.look(now);
             }
             self.settle();
         }

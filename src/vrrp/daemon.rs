@@ -176,14 +176,21 @@ impl<'a> Daemon<'a> {
                     Some(DaemonCommand::Stop) | None => break,
                 },
                 Some(run) = self.script_inbox.recv() => self.handle_script(&run),
-                () = alarm.wait_until(deadline) => {
-                    self.sweep_sockets();
-                    self.engine.handle_timeout(runtime::now());
-                }
+                () = alarm.wait_until(deadline) => {}
             }
+            // Whatever woke us: a flood of packets must not keep a timer waiting.
+            self.fire_timers();
             self.settle();
         }
         self.stop().await;
+    }
+
+    /// Before a timer counts, everything that has arrived counts.
+    fn fire_timers(&mut self) {
+        if self.next_deadline().is_some_and(|at| at <= runtime::now()) {
+            self.sweep_sockets();
+            self.engine.handle_timeout(runtime::now());
+        }
     }
 
     /// Acts on a configuration: sockets, scripts, what the engine knows of the links.
@@ -331,7 +338,7 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// Before a timer counts, everything that has arrived counts.
+    /// Takes in what has arrived, but no more than a bounded number from each socket.
     fn sweep_sockets(&mut self) {
         self.drain_packets();
         let mut arrived = Vec::new();
@@ -474,6 +481,8 @@ impl<'a> Daemon<'a> {
         let now = runtime::now();
         let desired = self.desired_places();
         let configured = self.places(self.engine.configured());
+        // What is no longer wanted is not asked for again.
+        self.refusals.retain(|wanted, _| desired.values().any(|found| found == wanted));
         let mut operations = Vec::new();
         let stale: BTreeSet<Place> = self
             .actual

@@ -55,6 +55,13 @@ pub fn run(options: &Options, personality: Personality, arguments: &[OsString]) 
     for option in &options.without_effect {
         tracing::warn!("option {option} has no effect in this version");
     }
+    // Interfaces are looked for where the daemon will run.
+    if let Some(name) = &options.namespace
+        && let Err(error) = enter_namespace(name)
+    {
+        tracing::error!("cannot enter network namespace {name}: {error}");
+        return EXIT_FATAL;
+    }
     let loaded = match load(options) {
         Ok(loaded) => loaded,
         Err(refusal) => {
@@ -87,7 +94,7 @@ pub fn run(options: &Options, personality: Personality, arguments: &[OsString]) 
             return EXIT_FATAL;
         }
     };
-    if let Some(name) = options.namespace.as_ref().or(global.net_namespace.as_ref())
+    if let (None, Some(name)) = (&options.namespace, &global.net_namespace)
         && let Err(error) = enter_namespace(name)
     {
         tracing::error!("cannot enter network namespace {name}: {error}");
