@@ -74,6 +74,8 @@ struct Daemon<'a> {
     script_inbox: mpsc::Receiver<ScriptRun>,
     notify: NotifyQueues,
     refusals: BTreeMap<DesiredAddress, Refusal>,
+    /// The kernel's addresses or links have changed since they were last brought in line.
+    kernel_changed: bool,
 }
 
 /// Index of the interface, address, prefix length: what is unique in the kernel.
@@ -129,6 +131,7 @@ impl<'a> Daemon<'a> {
             script_inbox,
             notify: NotifyQueues::new(policy),
             refusals: BTreeMap::new(),
+            kernel_changed: true,
             config,
         })
     }
@@ -384,6 +387,7 @@ impl<'a> Daemon<'a> {
     // ---- the kernel
 
     fn handle_kernel_event(&mut self, event: Result<KernelEvent, NetlinkError>) {
+        self.kernel_changed = true;
         match event {
             Ok(KernelEvent::Link(link)) => {
                 let name = link.name.clone();
@@ -479,6 +483,11 @@ impl<'a> Daemon<'a> {
     /// Makes the kernel's addresses what the engine wants. Gives whether anything was done.
     fn reconcile_addresses(&mut self) -> bool {
         let now = runtime::now();
+        let again = self.refusals.values().any(|refusal| refusal.again <= now);
+        let wanted = self.engine.take_addresses_changed();
+        if !(again || wanted || std::mem::take(&mut self.kernel_changed)) {
+            return false;
+        }
         let desired = self.desired_places();
         let configured = self.places(self.engine.configured());
         // What is no longer wanted is not asked for again.

@@ -141,6 +141,7 @@ pub struct VrrpEngine {
     outputs: VecDeque<Output>,
     startup_until: Option<Timestamp>,
     unknown_vrid: u64,
+    addresses_changed: bool,
     started: bool,
     stopped: bool,
 }
@@ -163,6 +164,7 @@ impl VrrpEngine {
             outputs: VecDeque::new(),
             startup_until: (!delay.is_zero()).then(|| now + delay),
             unknown_vrid: 0,
+            addresses_changed: true,
             started: false,
             stopped: false,
         };
@@ -244,6 +246,12 @@ impl VrrpEngine {
         self.routers.values().flat_map(Router::desired).collect()
     }
 
+    /// Whether [`Self::desired`] or [`Self::configured`] may give something else than when this was
+    /// last asked.
+    pub fn take_addresses_changed(&mut self) -> bool {
+        std::mem::take(&mut self.addresses_changed)
+    }
+
     /// Every virtual address of the configuration, held or not.
     pub fn configured(&self) -> BTreeSet<DesiredAddress> {
         self.routers.values().flat_map(|router| desired::addresses(&router.instance)).collect()
@@ -274,6 +282,7 @@ impl VrrpEngine {
     // ---- configuration
 
     fn take_config(&mut self, config: VrrpConfig) {
+        self.addresses_changed = true;
         self.initially_bad = config
             .scripts
             .iter()
@@ -371,6 +380,7 @@ impl VrrpEngine {
             self.resign(id);
         }
         self.disarm(id);
+        self.addresses_changed = true;
         let Some(mut router) = self.routers.remove(&id) else {
             return;
         };
@@ -479,6 +489,7 @@ impl VrrpEngine {
             }
         }
         self.pacer.retain(|_| false);
+        self.addresses_changed = true;
         self.stopped = true;
     }
 }

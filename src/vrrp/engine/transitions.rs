@@ -47,6 +47,7 @@ impl VrrpEngine {
             return;
         };
         router.state = State::Master;
+        self.addresses_changed = true;
         router.since = Some(now);
         router.master = None;
         router.preempt_at = None;
@@ -113,6 +114,7 @@ impl VrrpEngine {
         if was != State::Master {
             return;
         }
+        self.addresses_changed = true;
         if let Some(router) = self.routers.get_mut(&id) {
             router.schedule.clear();
             router.statistics.release_master += 1;
