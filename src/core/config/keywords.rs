@@ -95,40 +95,52 @@ pub fn child_block(block: &str, name: &str) -> String {
 
 /// The word of `block` that is most like `name`, if any is like it at all.
 pub fn suggest(block: &str, name: &str) -> Option<&'static str> {
-    let limit = name.chars().count().div_ceil(4).clamp(1, 3);
+    let name: Vec<char> = name.chars().take(LONGEST_KEYWORD + 4).collect();
+    let limit = name.len().div_ceil(4).clamp(1, 3);
     index()
         .by_block
         .get(block)?
         .keys()
-        .map(|candidate| (distance(name, candidate), *candidate))
+        // Most words are out of the question by their length alone.
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit)
+        .map(|candidate| (distance(&name, candidate), *candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, candidate)| candidate)
 }
 
+/// Characters of the longest keyword.
+const LONGEST_KEYWORD: usize = 40;
+
 /// Edits between two words: insert, delete, replace, or swap two neighbours.
-fn distance(left: &str, right: &str) -> usize {
-    let left: Vec<char> = left.chars().take(64).collect();
-    let right: Vec<char> = right.chars().take(64).collect();
-    let width = right.len() + 1;
-    let mut rows = vec![vec![0; width]; left.len() + 1];
-    for i in 0..=left.len() {
-        for j in 0..width {
-            let cost = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let differs = usize::from(left[i - 1] != right[j - 1]);
-                let mut best =
-                    (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + differs);
-                if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
-                    best = best.min(rows[i - 2][j - 2] + 1);
-                }
-                best
-            };
-            rows[i][j] = cost;
+fn distance(left: &[char], right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    // Rows of the table: the one before the last, the last, and the one at hand. Each begins with
+    // the edits from nothing.
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    let mut previous_left = None;
+    for (row, from) in left.iter().enumerate() {
+        let mut current = vec![row + 1];
+        let mut previous_right = None;
+        let diagonals = last.iter().zip(last.iter().skip(1));
+        for (column, (to, (diagonal, above))) in right.iter().zip(diagonals).enumerate() {
+            let beside = current.last().copied().unwrap_or(row + 1);
+            let mut best = (above + 1).min(beside + 1);
+            best = best.min(diagonal + usize::from(from != to));
+            if previous_left == Some(to)
+                && previous_right == Some(from)
+                && let Some(two_before) = column.checked_sub(1).and_then(|at| before.get(at))
+            {
+                best = best.min(two_before + 1);
+            }
+            current.push(best);
+            previous_right = Some(to);
         }
+        before = std::mem::replace(&mut last, current);
+        previous_left = Some(from);
     }
-    rows[left.len()][right.len()]
+    last.last().copied().unwrap_or(left.len())
 }
 
 #[cfg(test)]
@@ -142,6 +154,9 @@ mod tests {
             assert!(seen.insert((keyword.block, keyword.name)), "{keyword:?} twice");
         }
         assert_eq!(all().len(), 690);
+        let longest = |keyword: &Keyword| keyword.name.chars().count();
+        let blocks = all().iter().filter(|keyword| keyword.block != "syntax");
+        assert!(blocks.map(longest).max() <= Some(LONGEST_KEYWORD));
     }
 
     #[test]
@@ -160,5 +175,24 @@ mod tests {
         assert_eq!(suggest("virtual_server", "lb_alg"), Some("lb_algo"));
         assert_eq!(suggest("vrrp_instance", "prioritty"), Some("priority"));
         assert_eq!(suggest("vrrp_instance", "xyzzy"), None);
+        assert_eq!(suggest("vrrp_instance", &"x".repeat(100_000)), None);
+        assert_eq!(suggest("vrrp_instance", ""), None);
+    }
+
+    #[test]
+    fn a_swap_of_neighbours_is_one_edit() {
+        for (left, right, edits) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abc", "abc", 0),
+            ("abc", "acb", 1),
+            ("abcd", "badc", 2),
+            ("kitten", "sitting", 3),
+            ("state", "stat", 1),
+        ] {
+            let left: Vec<char> = left.chars().collect();
+            assert_eq!(distance(&left, right), edits, "{right}");
+        }
     }
 }

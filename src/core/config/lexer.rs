@@ -1,6 +1,6 @@
 //! A logical line to words and braces.
 
-use super::preprocess::LogicalLine;
+use super::preprocess::{LogicalLine, is_blank};
 use super::tree::Token;
 use crate::core::diagnostics::{Diagnostic, Severity, Span};
 
@@ -15,57 +15,161 @@ pub enum Lexeme {
     Close(Span, usize),
 }
 
-/// Splits a line at blanks. Double quotes make one word of what is between them; a brace outside of
-/// quotes stands for itself, with or without blanks around it, but for the one of `${NAME}`.
-pub fn lex(line: &LogicalLine) -> Result<Vec<Lexeme>, Diagnostic> {
-    let text = line.text.as_str();
-    let mut lexemes = Vec::new();
-    let mut characters = text.char_indices().peekable();
-    while let Some((start, character)) = characters.next() {
-        match character {
-            character if is_blank(character) => {}
-            '"' => {
-                let end = characters.by_ref().find(|(_, c)| *c == '"').map(|(at, _)| at);
-                let Some(end) = end else {
-                    let span = line.span(start, text.len());
-                    let message = "Unmatched quote; the line is dropped";
-                    return Err(Diagnostic::new(Severity::Error, "unmatched-quote", span, message));
-                };
-                let word = text.get(start + 1..end).unwrap_or_default();
-                let span = line.span(start, end + 1);
-                let token = Token { text: word.to_owned(), span, quoted: true };
-                lexemes.push(Lexeme::Word(token, start));
-            }
-            '{' => lexemes.push(Lexeme::Open(line.span(start, start + 1), start)),
-            '}' => lexemes.push(Lexeme::Close(line.span(start, start + 1), start)),
-            _ => {
-                let mut end = start + character.len_utf8();
-                let mut before = character;
-                let mut reference = false;
-                while let Some((at, next)) = characters.peek().copied() {
-                    let opens = next == '{' && before == '$';
-                    let ends = is_blank(next) || next == '"' || next == '{' || next == '}';
-                    if ends && !opens && !(reference && next == '}') {
-                        break;
-                    }
-                    reference = opens || (reference && next != '}');
-                    end = at + next.len_utf8();
-                    before = next;
-                    characters.next();
-                }
-                let word = text.get(start..end).unwrap_or_default();
-                let token =
-                    Token { text: word.to_owned(), span: line.span(start, end), quoted: false };
-                lexemes.push(Lexeme::Word(token, start));
-            }
-        }
-    }
-    Ok(lexemes)
+/// What a line says.
+#[derive(Debug, Default)]
+pub struct Lexed {
+    /// In order.
+    pub lexemes: Vec<Lexeme>,
+    /// When the line breaks off at a quote, its last statement must not be acted on.
+    pub broken: Option<Broken>,
+    /// What was wrong.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Blanks of the dialect; the non-breaking space comes with text copied from a web page.
-fn is_blank(character: char) -> bool {
-    character.is_ascii_whitespace()
+/// A line that breaks off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Broken {
+    /// The brace that its last statement would have opened.
+    pub opens: Option<Span>,
+}
+
+/// Splits a line at blanks. Double quotes make one word of what is between them and end the word
+/// that they touch; a brace outside of quotes stands for itself, with or without blanks around it.
+///
+/// Where keepalived misreads (a non-breaking space as a part of a word, `${NAME}` without definition
+/// as a block), the line is read as it was meant, and told.
+pub fn lex(line: &LogicalLine) -> Lexed {
+    let text = line.text.as_str();
+    let mut lexed = Lexed::default();
+    let mut at = 0;
+    while let Some(rest) = text.get(at..)
+        && let Some(character) = rest.chars().next()
+    {
+        let start = at;
+        at += match character {
+            character if is_blank(character) => character.len_utf8(),
+            NON_BREAKING_SPACE => {
+                let end = start + character.len_utf8();
+                let message = "A non-breaking space; it is taken for a blank here";
+                lexed.diagnostics.push(
+                    Diagnostic::new(
+                        Severity::Error,
+                        "non-breaking-space",
+                        line.span(start, end),
+                        message,
+                    )
+                    .with_help("keepalived makes it a part of the word: type a blank instead"),
+                );
+                character.len_utf8()
+            }
+            '"' => {
+                let inside = rest.get(1..).unwrap_or_default();
+                let Some(length) = inside.find('"') else {
+                    lexed.unmatched_quote(line, start);
+                    return lexed;
+                };
+                lexed.lexemes.push(Lexeme::Word(
+                    Token {
+                        text: inside.get(..length).unwrap_or_default().to_owned(),
+                        span: line.span(start, start + length + 2),
+                        quoted: true,
+                    },
+                    start,
+                ));
+                length + 2
+            }
+            '{' => {
+                let open = Lexeme::Open(line.span(start, start + 1), start);
+                lexed.lexemes.push(open);
+                1
+            }
+            '}' => {
+                let close = Lexeme::Close(line.span(start, start + 1), start);
+                lexed.lexemes.push(close);
+                1
+            }
+            _ => {
+                let length = lexed.word_length(line, start, rest);
+                if let Some(name) = rest.get(1..length)
+                    && character == '$'
+                    && !name.is_empty()
+                    && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                {
+                    let span = line.span(start, start + length);
+                    let message = format!("`{name}` is not defined; the text is kept as it is");
+                    lexed.diagnostics.push(Diagnostic::new(
+                        Severity::Warning,
+                        "undefined-name",
+                        span,
+                        message,
+                    ));
+                }
+                lexed.lexemes.push(Lexeme::Word(
+                    Token {
+                        text: rest.get(..length).unwrap_or_default().to_owned(),
+                        span: line.span(start, start + length),
+                        quoted: false,
+                    },
+                    start,
+                ));
+                length
+            }
+        };
+    }
+    lexed
+}
+
+const NON_BREAKING_SPACE: char = '\u{a0}';
+
+impl Lexed {
+    /// How far the unquoted word reaches that `rest` begins with; at least one character.
+    fn word_length(&mut self, line: &LogicalLine, start: usize, rest: &str) -> usize {
+        let ends = |c: char| is_blank(c) || matches!(c, '"' | '{' | '}' | NON_BREAKING_SPACE);
+        let mut length = 0;
+        loop {
+            let more = rest.get(length..).unwrap_or_default();
+            length += more.find(ends).unwrap_or(more.len());
+            let before = rest.get(..length).unwrap_or_default();
+            let after = rest.get(length..).unwrap_or_default();
+            let Some(inner) = after.strip_prefix('{').filter(|_| before.ends_with('$')) else {
+                return length;
+            };
+            let Some(close) = inner
+                .find(['{', '}', '"'])
+                .filter(|at| inner.get(*at..).is_some_and(|rest| rest.starts_with('}')))
+            else {
+                return length;
+            };
+            let end = length + 2 + close;
+            let name = inner.get(..close).unwrap_or_default();
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Severity::Error,
+                    "undefined-name",
+                    line.span(start + length - 1, start + end),
+                    format!("`{name}` is not defined; the text is kept as it is"),
+                )
+                .with_help("a definition is a line like `$NAME=value` before this one"),
+            );
+            length = end;
+        }
+    }
+
+    /// keepalived rejects such a line; a block that it opens still counts, so that what follows
+    /// keeps its place.
+    fn unmatched_quote(&mut self, line: &LogicalLine, start: usize) {
+        let text = line.text.as_str();
+        let message = "Unmatched quote; the line is dropped";
+        self.diagnostics.push(Diagnostic::new(
+            Severity::Error,
+            "unmatched-quote",
+            line.span(start, text.len()),
+            message,
+        ));
+        let last = text.len().saturating_sub(1);
+        let opens = last > start && text.ends_with('{');
+        self.broken = Some(Broken { opens: opens.then(|| line.span(last, last + 1)) });
+    }
 }
 
 /// Splits the text after a script keyword into words: both kinds of quotes, and backslash escapes.
@@ -135,6 +239,68 @@ fn unescape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::config::preprocess::preprocess;
+    use crate::core::config::source::{Frozen, SourceSet};
+
+    fn words(text: &str) -> (Vec<String>, Vec<&'static str>) {
+        let set = SourceSet::from_text("x", text);
+        let lines = preprocess(set.main(), &mut Frozen(&set)).lines;
+        let lexed = lex(&lines[0]);
+        let words = lexed.lexemes.into_iter().map(|lexeme| match lexeme {
+            Lexeme::Word(token, _) if token.quoted => format!("'{}'", token.text),
+            Lexeme::Word(token, _) => token.text,
+            Lexeme::Open(..) => "{".to_owned(),
+            Lexeme::Close(..) => "}".to_owned(),
+        });
+        let codes = lexed.diagnostics.iter().map(|found| found.code);
+        (words.collect(), codes.collect())
+    }
+
+    #[test]
+    fn lines_are_split_at_blanks_quotes_and_braces() {
+        for (text, expected) in [
+            ("a\tb\rc\x0bd", "a b c d"),
+            ("a{b}c {\"d {e}\"f", "a { b } c { 'd {e}' f"),
+            ("a\"b\"c \"\"", "a 'b' c ''"),
+            ("pa$$word a$ $ é", "pa$$word a$ $ é"),
+        ] {
+            assert_eq!(words(text), (expected.split(' ').fold(Vec::new(), join), vec![]), "{text}");
+        }
+    }
+
+    /// Words in quotes may have blanks.
+    fn join(mut words: Vec<String>, word: &str) -> Vec<String> {
+        match words.last_mut() {
+            Some(last) if last.starts_with('\'') && (last.len() == 1 || !last.ends_with('\'')) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            Some(_) | None => words.push(word.to_owned()),
+        }
+        words
+    }
+
+    #[test]
+    fn what_keepalived_misreads_is_read_as_it_was_meant_and_told() {
+        let (found, codes) = words("global_defs\u{a0}{");
+        assert_eq!(
+            (found, codes),
+            (vec!["global_defs".into(), "{".into()], vec!["non-breaking-space"])
+        );
+        let (found, codes) = words("a x${U}y ${V W} $Z \"${Q}\" b");
+        assert_eq!(found, ["a", "x${U}y", "${V W}", "$Z", "'${Q}'", "b"]);
+        assert_eq!(codes, ["undefined-name"; 3]);
+        let (found, codes) = words("a ${U {b");
+        assert_eq!(found, ["a", "$", "{", "U", "{", "b"]);
+        assert_eq!(codes, [""; 0]);
+    }
+
+    #[test]
+    fn an_unmatched_quote_breaks_the_line_off() {
+        let (found, codes) = words("a { b \"c d {");
+        assert_eq!(found, ["a", "{", "b"]);
+        assert_eq!(codes, ["unmatched-quote"]);
+    }
 
     #[test]
     fn commands_are_split_like_a_shell_would() {

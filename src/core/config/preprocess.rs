@@ -4,25 +4,38 @@
 //! The parent answers from the file system and remembers the answers; the children answer from what
 //! the parent remembered, so that all of them see the same lines.
 
+mod line;
+mod sequence;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::core::diagnostics::{Diagnostic, FileId, Severity, Span};
+pub use line::LogicalLine;
+pub(super) use line::is_blank;
 
 /// keepalived's limit of a physical line.
 const LONGEST_LINE: usize = 1023;
-/// Definitions within definitions.
+/// Definitions of several lines and sequences within one another.
 const DEEPEST_EXPANSION: usize = 32;
+/// References that one line may take, those within definitions included.
+const MOST_REFERENCES: usize = 1000;
 /// Bytes of one line after expansion.
 const LONGEST_EXPANSION: usize = 64 << 10;
-/// Bytes that all expansions together may yield: a bomb gets a message instead of the memory.
-const LARGEST_OUTPUT: usize = 16 << 20;
-/// Lines that one sequence may yield.
-const LONGEST_SEQUENCE: usize = 65_536;
+/// Bytes that expanding may copy altogether: a bomb gets a message instead of the processor.
+const MOST_WORK: usize = 128 << 20;
+/// Bytes of all lines together: a bomb gets a message instead of the memory.
+const LARGEST_OUTPUT: usize = 64 << 20;
+/// What a line costs beside its text.
+const LINE_OVERHEAD: usize = 64;
 /// Problems that are told; more would not be read.
 const MOST_PROBLEMS: usize = 1000;
 /// Includes within includes.
 const DEEPEST_INCLUDE: usize = 32;
+/// Files that are read altogether, each as often as it is included.
+const MOST_READS: usize = 4096;
+/// Bytes that are read altogether, each as often as its file is included.
+const MOST_READ_BYTES: usize = 128 << 20;
 
 /// What a text asks of its surroundings.
 pub trait Files {
@@ -34,13 +47,79 @@ pub trait Files {
     fn include(
         &mut self,
         from: FileId,
-        keyword: &str,
+        checks: IncludeChecks,
         pattern: &str,
     ) -> Result<Vec<FileId>, IncludeError>;
     /// An environment variable.
     fn environment(&mut self, name: &str) -> Option<String>;
     /// What `@` lines are compared with.
     fn config_id(&self) -> &str;
+    /// Where the numbers of `${_RANDOM}` begin.
+    fn seed(&self) -> u64;
+}
+
+/// What makes an include fail; otherwise what is not there is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct IncludeChecks {
+    /// Each file that matches is regular, readable and not a program (`includer`).
+    pub readable: bool,
+    /// A name without wildcards exists (`includem`).
+    pub exact: bool,
+    /// A pattern with wildcards matches something (`includew`).
+    pub wildcard: bool,
+    /// Each alternative in braces matches something (`includeb`).
+    pub brace: bool,
+}
+
+impl IncludeChecks {
+    /// `includea`, and every include under `-e`.
+    pub const ALL: Self = Self { readable: true, exact: true, wildcard: true, brace: true };
+
+    /// What an include keyword asks for; `None` for any other word.
+    fn of(keyword: &str) -> Option<Self> {
+        let none = Self::default();
+        let readable = Self { readable: true, ..none };
+        let exact = Self { exact: true, ..readable };
+        Some(match keyword {
+            "include" => none,
+            "includer" => readable,
+            "includem" => exact,
+            "includew" => Self { wildcard: true, ..exact },
+            "includeb" => Self { brace: true, ..readable },
+            "includea" => Self::ALL,
+            _ => return None,
+        })
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            readable: self.readable || other.readable,
+            exact: self.exact || other.exact,
+            wildcard: self.wildcard || other.wildcard,
+            brace: self.brace || other.brace,
+        }
+    }
+
+    /// The argument words of `include_check`: none means all, `+` and `-` change what holds.
+    fn changed_by<'a>(self, words: impl Iterator<Item = &'a str>) -> Self {
+        let mut words = words.peekable();
+        let mut checks = match words.peek() {
+            None => return Self::ALL,
+            Some(word) if word.starts_with(['+', '-']) => self,
+            Some(_) => Self::default(),
+        };
+        for word in words {
+            let on = !word.starts_with('-');
+            match word.trim_start_matches(['+', '-']) {
+                "read" | "readable" => checks.readable = on,
+                "match" => checks.exact = on,
+                "wildcard_match" => checks.wildcard = on,
+                "brace_match" => checks.brace = on,
+                _ => {}
+            }
+        }
+        checks
+    }
 }
 
 /// Why an include gives nothing.
@@ -52,55 +131,10 @@ pub struct IncludeError {
     pub fatal: bool,
 }
 
-/// A line with everything resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogicalLine {
-    /// The text, without comment and surrounding blanks; never empty.
-    pub text: String,
-    /// The file it was written in.
-    pub file: FileId,
-    /// Where the text begins in the file.
-    start: u32,
-    /// For text that was expanded: where each byte comes from.
-    origin: Option<Vec<u32>>,
-}
-
-impl LogicalLine {
-    /// The place in the file of a range of bytes of the text.
-    pub fn span(&self, start: usize, end: usize) -> Span {
-        let from = self.offset(start);
-        let to = self.offset(end.saturating_sub(1).max(start)).saturating_add(1);
-        Span { file: self.file, start: from, end: to.max(from) }
-    }
-
-    fn offset(&self, index: usize) -> u32 {
-        match &self.origin {
-            None => self.start.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)),
-            Some(origin) => origin.get(index).or(origin.last()).copied().unwrap_or(self.start),
-        }
-    }
-
-    fn part(&self, start: usize, end: usize) -> Self {
-        let text = self.text.get(start..end).unwrap_or_default();
-        let leading = text.len() - text.trim_start().len();
-        let from = start + leading;
-        let text = text.trim();
-        Self {
-            text: text.to_owned(),
-            file: self.file,
-            start: self.offset(from),
-            origin: self
-                .origin
-                .as_ref()
-                .map(|origin| origin.get(from..from + text.len()).unwrap_or_default().to_vec()),
-        }
-    }
-}
-
 /// The lines of a configuration.
 #[derive(Debug, Default)]
 pub struct Preprocessed {
-    /// In order, includes in place.
+    /// In order, includes in place; none of them is empty.
     pub lines: Vec<LogicalLine>,
     /// What was wrong.
     pub diagnostics: Vec<Diagnostic>,
@@ -109,12 +143,16 @@ pub struct Preprocessed {
 /// Resolves everything from the main files on.
 pub fn preprocess(main: &[FileId], files: &mut dyn Files) -> Preprocessed {
     let mut state = State {
+        random: files.seed(),
         files,
         out: Preprocessed::default(),
         definitions: BTreeMap::new(),
-        produced: 0,
         open_definition: None,
-        random: 0x9e37_79b9_7f4a_7c15,
+        checks: IncludeChecks::default(),
+        work: 0,
+        produced: 0,
+        reads: 0,
+        read_bytes: 0,
     };
     for file in main {
         state.read(*file, 0);
@@ -122,26 +160,29 @@ pub fn preprocess(main: &[FileId], files: &mut dyn Files) -> Preprocessed {
     state.out
 }
 
-#[derive(Debug, Clone)]
-struct Definition {
-    lines: Vec<String>,
-}
-
 struct State<'a> {
     files: &'a mut dyn Files,
     out: Preprocessed,
-    definitions: BTreeMap<String, Definition>,
-    produced: usize,
+    /// The lines that each name stands for, never none.
+    definitions: BTreeMap<String, Arc<[String]>>,
     open_definition: Option<(String, Vec<String>)>,
+    checks: IncludeChecks,
     random: u64,
+    work: usize,
+    produced: usize,
+    reads: usize,
+    read_bytes: usize,
 }
 
 impl State<'_> {
-    fn problem(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
-        if self.out.diagnostics.len() >= MOST_PROBLEMS {
-            return;
+    fn tell(&mut self, diagnostic: Diagnostic) {
+        if self.out.diagnostics.len() < MOST_PROBLEMS {
+            self.out.diagnostics.push(diagnostic);
         }
-        self.out.diagnostics.push(Diagnostic::new(Severity::Error, code, span, message));
+    }
+
+    fn problem(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
+        self.tell(Diagnostic::new(Severity::Error, code, span, message));
     }
 
     fn read(&mut self, file: FileId, depth: usize) {
@@ -151,14 +192,10 @@ impl State<'_> {
             offset = 3;
             // keepalived takes the mark for a part of the first word and loses that whole block.
             let span = Span { file, start: 0, end: 3 };
-            self.out.diagnostics.push(
-                Diagnostic::new(
-                    Severity::Error,
-                    "byte-order-mark",
-                    span,
-                    "The file begins with a byte-order mark; it is passed over here",
-                )
-                .with_help("keepalived would lose the first block: save the file without it"),
+            let message = "The file begins with a byte-order mark; it is passed over here";
+            self.tell(
+                Diagnostic::new(Severity::Error, "byte-order-mark", span, message)
+                    .with_help("keepalived would lose the first block: save the file without it"),
             );
         }
         let rest = bytes.get(offset..).unwrap_or_default();
@@ -167,9 +204,7 @@ impl State<'_> {
             offset += raw.len() + 1;
             self.physical_line(file, start, raw, depth);
         }
-        if let Some((name, lines)) = self.open_definition.take() {
-            self.definitions.insert(name, Definition { lines });
-        }
+        self.end_definition();
     }
 
     fn physical_line(&mut self, file: FileId, start: u32, raw: &[u8], depth: usize) {
@@ -179,41 +214,40 @@ impl State<'_> {
             return self.problem("nul-byte", whole, "A NUL byte; the line is dropped");
         }
         if raw.len() > LONGEST_LINE {
-            let message =
-                format!("A line of {} bytes, at most 1023 are read; it is dropped", raw.len());
+            let message = format!(
+                "A line of {} bytes, at most {LONGEST_LINE} are read; it is dropped",
+                raw.len()
+            );
             return self.problem("line-too-long", whole, message);
         }
-        let text = String::from_utf8_lossy(raw);
-        let mut line = LogicalLine { text: text.into_owned(), file, start, origin: None };
-        strip_comment(&mut line);
+        let line = LogicalLine::read(file, start, raw);
+        let blank = line.text.trim_matches(is_blank).is_empty();
+        let line = line.without_comment();
         let line = line.part(0, line.text.len());
-        if let Some((name, mut lines)) = self.open_definition.take() {
-            if line.text.is_empty() {
-                // A comment between the lines of a definition does not end it.
-                self.open_definition = Some((name, lines));
-                return;
+        if line.text.is_empty() {
+            // A comment within a definition of several lines is passed over, a blank line ends it.
+            if blank {
+                self.end_definition();
             }
-            let (text, more) = continuation(&line.text);
-            lines.push(text.to_owned());
-            if more {
-                self.open_definition = Some((name, lines));
-            } else {
-                self.definitions.insert(name, Definition { lines });
-            }
-            return;
-        }
-        if !line.text.is_empty() {
+        } else if let Some((name, lines)) = self.open_definition.take() {
+            self.check_quotes(&line);
+            self.add_to_definition(name, lines, &line.text);
+        } else {
             self.line(line, depth);
         }
     }
 
     /// A line without comment: condition, definition, or text to expand.
     fn line(&mut self, line: LogicalLine, depth: usize) {
+        let whole = line.clone();
         let Some(line) = self.apply_condition(line) else {
-            return;
+            return self.check_quotes(&whole);
         };
         if self.define(&line) {
-            return;
+            return self.check_quotes(&line);
+        }
+        if sequence::is_sequence(&line.text) {
+            self.check_quotes(&line);
         }
         let mut expanded = Vec::new();
         self.expand(line, 0, &mut expanded);
@@ -222,6 +256,16 @@ impl State<'_> {
         }
     }
 
+    /// keepalived wants quotes to match in each line as it is written, also where it is not used.
+    fn check_quotes(&mut self, line: &LogicalLine) {
+        if line.is_quoted(line.text.len()) {
+            let start = line.text.rfind('"').unwrap_or(0);
+            let span = line.span(start, line.text.len());
+            self.problem("unmatched-quote", span, "Unmatched quote");
+        }
+    }
+
+    /// The line without its `@ID` or `@^ID`; `None` when it does not apply here.
     fn apply_condition(&self, line: LogicalLine) -> Option<LogicalLine> {
         let Some(rest) = line.text.strip_prefix('@') else {
             return Some(line);
@@ -230,7 +274,7 @@ impl State<'_> {
             Some(rest) => (true, rest),
             None => (false, rest),
         };
-        let id = rest.split_whitespace().next()?;
+        let id = rest.split(is_blank).next().unwrap_or_default();
         let matches = id == self.files.config_id();
         let from = line.text.len() - rest.len() + id.len();
         (matches != negated)
@@ -238,253 +282,289 @@ impl State<'_> {
             .filter(|line| !line.text.is_empty())
     }
 
+    /// Whether the line was a definition.
     fn define(&mut self, line: &LogicalLine) -> bool {
         let Some((name, value)) = definition(&line.text) else {
             return false;
         };
-        let (text, more) = continuation(value);
-        let lines = vec![text.to_owned()];
-        if more {
-            self.open_definition = Some((name.to_owned(), lines));
-        } else {
-            self.definitions.insert(name.to_owned(), Definition { lines });
-        }
+        self.add_to_definition(name.to_owned(), Vec::new(), value);
         true
     }
 
-    /// Replaces references and unrolls sequences.
-    fn expand(&mut self, line: LogicalLine, depth: usize, out: &mut Vec<LogicalLine>) {
-        let whole = line.span(0, line.text.len());
+    fn add_to_definition(&mut self, name: String, mut lines: Vec<String>, text: &str) {
+        let (text, more) = match text.strip_suffix('\\') {
+            Some(text) => (text.trim_end_matches(is_blank), true),
+            None => (text, false),
+        };
+        lines.push(text.to_owned());
+        self.open_definition = Some((name, lines));
+        if !more {
+            self.end_definition();
+        }
+    }
+
+    fn end_definition(&mut self) {
+        if let Some((name, lines)) = self.open_definition.take() {
+            self.definitions.insert(name, lines.into());
+        }
+    }
+
+    /// Whether there is still leave to copy so much.
+    fn charge(&mut self, line: &LogicalLine) -> bool {
+        self.work = self.work.saturating_add(line.text.len() + LINE_OVERHEAD);
+        if line.text.len() <= LONGEST_EXPANSION && self.work <= MOST_WORK {
+            return true;
+        }
+        let message = "Definitions expand to too much text; the line is dropped";
+        self.problem("expansion-too-large", line.whole(), message);
+        false
+    }
+
+    /// Replaces references and unrolls sequences. A replacement is looked through again.
+    fn expand(&mut self, mut line: LogicalLine, depth: usize, out: &mut Vec<LogicalLine>) {
         if depth > DEEPEST_EXPANSION {
-            return self.problem("expansion-too-deep", whole, "Definitions nest too deeply");
+            let message = "Definitions nest too deeply; the line is dropped";
+            return self.problem("expansion-too-deep", line.whole(), message);
         }
-        if line.text.len() > LONGEST_EXPANSION || self.produced > LARGEST_OUTPUT {
-            return self.problem(
-                "expansion-too-large",
-                whole,
-                "Definitions expand to too much text",
-            );
+        let (mut from, mut count) = (0, 0);
+        // What is left of definitions of several lines, in reverse.
+        let mut following: Vec<LogicalLine> = Vec::new();
+        while !sequence::is_sequence(&line.text) {
+            let Some(found) = self.next_reference(&line.text, from) else {
+                break;
+            };
+            let at_end = found.end == line.text.len();
+            let value = self.value(&found.name, &line, found.start..found.end);
+            let Some(lines) = value.filter(|lines| at_end || lines.len() == 1) else {
+                from = found.end;
+                continue;
+            };
+            count += 1;
+            if count > MOST_REFERENCES {
+                let message = "A definition refers to itself, or a line to too many of them";
+                return self.problem("expansion-too-deep", line.whole(), message);
+            }
+            if !self.charge(&line) {
+                return;
+            }
+            let place = line.span(found.start, found.end);
+            let (first, rest) = match lines.split_first() {
+                Some((first, rest)) => (first.as_str(), rest),
+                None => ("", Default::default()),
+            };
+            // A `#` out of a definition begins a comment too, which some use to switch lines off.
+            line = match comment_start(first, line.is_quoted(found.start)) {
+                Some(at) => {
+                    line.spliced(found.start, line.text.len(), first.get(..at).unwrap_or_default())
+                }
+                None => line.spliced(found.start, found.end, first),
+            };
+            from = found.start;
+            for text in rest.iter().rev() {
+                let text = text.get(..comment_start(text, false).unwrap_or(text.len()));
+                following.push(LogicalLine::stand_in(text.unwrap_or_default(), place));
+            }
         }
-        if depth > 0 {
-            self.produced += line.text.len() + 64;
-        }
-        if line.text.starts_with("~SEQ") || line.text.starts_with("~LST") {
-            return self.unroll(&line, depth, out);
-        }
-        let Some((start, end, name)) = self.first_reference(&line.text) else {
+        if sequence::is_sequence(&line.text) {
+            self.unroll(&line, depth, out);
+        } else if !line.text.is_empty() && self.charge(&line) {
             out.push(line);
-            return;
-        };
-        let Some(lines) = self.value(&name, &line, end) else {
-            // Left as it is; what follows may hold more.
-            return self.expand_tail(&line, end, depth, out);
-        };
-        let reference = line.offset(start);
-        if let [single] = lines.as_slice() {
-            let replaced = splice(&line, start, end, single, reference);
-            return self.expand(replaced, depth + 1, out);
         }
-        let mut lines = lines.into_iter();
-        let first = lines.next().unwrap_or_default();
-        let replaced = splice(&line, start, end, &first, reference);
-        if !replaced.text.is_empty() {
-            self.expand(replaced, depth + 1, out);
-        }
-        for text in lines {
-            let origin = Some(vec![reference; text.len()]);
-            let next = LogicalLine { text, file: line.file, start: reference, origin };
-            if let Some(next) = self.apply_condition(next)
-                && !self.define(&next)
-                && !next.text.is_empty()
+        while let Some(line) = following.pop() {
+            if let Some(line) = self.apply_condition(line)
+                && !self.define(&line)
             {
-                self.expand(next, depth + 1, out);
+                self.expand(line, depth + 1, out);
             }
         }
     }
 
-    /// Expands what follows an undefined name, keeping the name.
-    fn expand_tail(
-        &mut self,
-        line: &LogicalLine,
-        end: usize,
-        depth: usize,
-        out: &mut Vec<LogicalLine>,
-    ) {
-        let tail = line.text.get(end..).unwrap_or_default().to_owned();
-        let Some((start, stop, name)) = self.first_reference(&tail) else {
-            out.push(line.clone());
-            return;
-        };
-        let (start, stop) = (end + start, end + stop);
-        match self.value(&name, line, stop) {
-            Some(lines) if lines.len() == 1 => {
-                let text = lines.first().map_or("", String::as_str);
-                let replaced = splice(line, start, stop, text, line.offset(start));
-                self.expand(replaced, depth + 1, out);
-            }
-            Some(_) | None => self.expand_tail(line, stop, depth + 1, out),
-        }
-    }
-
-    /// The first `$NAME` or `${NAME}`: its range and what is between.
-    fn first_reference(&self, text: &str) -> Option<(usize, usize, String)> {
-        let mut from = 0;
-        while let Some(found) = text.get(from..)?.find('$') {
-            let start = from + found;
-            let rest = text.get(start + 1..)?;
+    /// The first `$NAME` or `${NAME}` that can be one.
+    fn next_reference(&self, text: &str, from: usize) -> Option<Reference> {
+        let mut rest = text.get(from..)?;
+        let mut at = from;
+        loop {
+            let found = rest.find('$')?;
+            at += found;
+            rest = rest.get(found + 1..)?;
+            let name_length = |text: &str| {
+                text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len())
+            };
             if let Some(inner) = rest.strip_prefix('{') {
-                if let Some(close) = inner.find('}') {
-                    let name = inner.get(..close)?.to_owned();
-                    return Some((start, start + 3 + close, name));
+                // Predefined names may have arguments after a blank.
+                let close = inner.find(['{', '}', '$', '"']);
+                let close = close.filter(|at| inner.as_bytes().get(*at) == Some(&b'}'));
+                if let Some(close) = close {
+                    return Some(Reference {
+                        name: inner.get(..close)?.to_owned(),
+                        start: at,
+                        end: at + 3 + close,
+                    });
                 }
             } else {
-                let length = rest
-                    .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-                    .unwrap_or(rest.len());
+                let length = name_length(rest);
                 let after = rest.get(length..)?.chars().next();
-                let ends = after.is_none_or(|c| c.is_whitespace() || c == ',' || c == ')');
+                let ends = after.is_none_or(|c| is_blank(c) || matches!(c, ',' | ')'));
                 let name = rest.get(..length)?;
                 if ends && self.definitions.contains_key(name) {
-                    return Some((start, start + 1 + length, name.to_owned()));
+                    return Some(Reference {
+                        name: name.to_owned(),
+                        start: at,
+                        end: at + 1 + length,
+                    });
                 }
             }
-            from = start + 1;
+            at += 1;
         }
-        None
     }
 
-    /// The lines that a reference stands for; several only where it ends its line.
-    fn value(&mut self, name: &str, line: &LogicalLine, end: usize) -> Option<Vec<String>> {
-        if let Some(definition) = self.definitions.get(name) {
-            let at_end = line.text.get(end..).is_none_or(|rest| rest.trim().is_empty());
-            return (definition.lines.len() == 1 || at_end).then(|| definition.lines.clone());
+    /// The lines that a reference stands for.
+    fn value(
+        &mut self,
+        name: &str,
+        line: &LogicalLine,
+        range: std::ops::Range<usize>,
+    ) -> Option<Arc<[String]>> {
+        if let Some(lines) = self.definitions.get(name) {
+            return Some(Arc::clone(lines));
         }
-        let mut words = name.split_whitespace();
+        let mut words = name.split(is_blank).filter(|word| !word.is_empty());
         let value = match words.next()? {
             "_PWD" => self.files.folder(line.file),
             "_INSTANCE" => self.files.config_id().to_owned(),
             "_HASH" => "#".to_owned(),
             "_BANG" => "!".to_owned(),
-            "_ENV" => {
-                let variable = words.next()?.to_owned();
-                self.files.environment(&variable).unwrap_or_default()
-            }
+            "_ENV" => self.files.environment(words.next()?).unwrap_or_default(),
             "_RANDOM" => {
-                let mut bound =
-                    |default| words.next().and_then(|w| w.parse().ok()).unwrap_or(default);
-                let (low, high): (u64, u64) = (bound(0), bound(32_767));
-                self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let width = high.saturating_sub(low).saturating_add(1);
-                (low + (self.random >> 33) % width).to_string()
+                let low = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+                let high = words.next().and_then(|word| word.parse().ok());
+                let high = high.unwrap_or(32_767);
+                if low > high {
+                    let message = format!("The range {low} to {high} of _RANDOM is empty");
+                    self.problem("empty-range", line.span(range.start, range.end), message);
+                }
+                self.next_random(low, high).to_string()
             }
             _ => return None,
         };
-        Some(vec![value])
+        Some(Arc::from([value.trim_matches(is_blank).to_owned()]))
     }
 
-    /// `~SEQ(VAR, …) text` and `~LST(VAR, …) text`: the text once for each value.
+    /// A number from `low` to `high`; `low` when there is none between.
+    fn next_random(&mut self, low: u64, high: u64) -> u64 {
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let width = high.saturating_sub(low).saturating_add(1);
+        low.saturating_add((self.random >> 33) % width)
+    }
+
+    /// `~SEQ(VAR, …) text` and `~LST(VAR, …) text`: the text once for each value. As with
+    /// keepalived, the variable keeps its last value.
     fn unroll(&mut self, line: &LogicalLine, depth: usize, out: &mut Vec<LogicalLine>) {
-        let whole = line.span(0, line.text.len());
-        let Some((assignments, body)) = parse_sequence(&line.text) else {
-            return self.problem(
-                "bad-sequence",
-                whole,
-                "A malformed ~SEQ or ~LST; the line is dropped",
-            );
+        let sequence = match sequence::parse(&line.text) {
+            Ok(sequence) => sequence,
+            Err(why) => {
+                let message = format!("A malformed ~SEQ or ~LST: {why}; the line is dropped");
+                return self.problem("bad-sequence", line.whole(), message);
+            }
         };
-        if assignments.len() > LONGEST_SEQUENCE {
-            return self.problem(
-                "sequence-too-long",
-                whole,
-                "A sequence of more than 65536 values",
-            );
+        if sequence.cut {
+            let message = format!("Only {} values of the sequence are used", sequence::LONGEST);
+            self.problem("sequence-too-long", line.whole(), message);
         }
-        let body = line.part(body, line.text.len());
-        for values in assignments {
-            if self.produced > LARGEST_OUTPUT {
-                return self.problem("expansion-too-large", whole, "A sequence of too much text");
-            }
-            let mut saved = Vec::new();
+        let body = line.part(sequence.body, line.text.len());
+        for values in sequence.assignments {
             for (name, value) in values {
-                let new = Definition { lines: vec![value] };
-                saved.push((name.clone(), self.definitions.insert(name, new)));
+                self.definitions.insert(name, Arc::from([value]));
             }
-            self.expand(body.clone(), depth + 1, out);
-            for (name, old) in saved {
-                match old {
-                    Some(old) => self.definitions.insert(name, old),
-                    None => self.definitions.remove(&name),
-                };
+            if !self.charge(&body) {
+                return;
+            }
+            if let Some(body) = self.apply_condition(body.clone())
+                && !self.define(&body)
+            {
+                self.expand(body, depth + 1, out);
             }
         }
     }
 
     fn emit(&mut self, line: LogicalLine, depth: usize) {
-        let mut words = line.text.split_whitespace();
+        let mut words = line.text.split(is_blank).filter(|word| !word.is_empty());
         let keyword = words.next().unwrap_or_default();
-        let known = matches!(
-            keyword,
-            "include" | "includer" | "includem" | "includew" | "includeb" | "includea"
-        );
-        // A line that a definition has turned into a comment.
-        if line.origin.is_some() && keyword.starts_with(['#', '!']) {
-            return;
-        }
-        let Some(pattern) = words.next().filter(|_| known) else {
-            if !line.text.is_empty() {
-                self.out.lines.push(line);
+        match keyword {
+            "include_check" => self.checks = self.checks.changed_by(words),
+            "random_seed" => {
+                let seed = words.next().and_then(|word| word.parse().ok());
+                self.random = seed.unwrap_or(self.random);
             }
-            return;
-        };
-        let span = line.span(0, line.text.len());
+            _ => {
+                let pattern = line.text.get(keyword.len()..).unwrap_or_default();
+                let pattern = include_pattern(pattern);
+                if let Some(checks) = IncludeChecks::of(keyword)
+                    && !pattern.is_empty()
+                {
+                    let pattern = pattern.to_owned();
+                    return self.include(&line, checks, &pattern, depth);
+                }
+            }
+        }
+        self.produced = self.produced.saturating_add(line.text.len() + LINE_OVERHEAD);
+        if self.produced > LARGEST_OUTPUT {
+            let message = "The configuration is too large; the line is dropped";
+            return self.problem("too-large", line.whole(), message);
+        }
+        self.out.lines.push(line);
+    }
+
+    fn include(&mut self, line: &LogicalLine, checks: IncludeChecks, pattern: &str, depth: usize) {
+        let span = line.whole();
         if depth >= DEEPEST_INCLUDE {
             return self.problem("include-too-deep", span, "Includes nest too deeply");
         }
-        let pattern = pattern.trim_matches('"');
-        match self.files.include(line.file, keyword, pattern) {
+        let checks = checks.or(self.checks);
+        match self.files.include(line.file, checks, pattern) {
             Ok(included) => {
                 for file in included {
+                    self.reads += 1;
+                    let length = self.files.text(file).len();
+                    self.read_bytes = self.read_bytes.saturating_add(length);
+                    if self.reads > MOST_READS || self.read_bytes > MOST_READ_BYTES {
+                        let message = "Includes bring too much text; this one is passed over";
+                        return self.problem("too-many-includes", span, message);
+                    }
                     self.read(file, depth + 1);
                 }
             }
             Err(error) => {
                 let severity = if error.fatal { Severity::Fatal } else { Severity::Note };
-                let found = Diagnostic::new(severity, "include", span, error.message);
-                self.out.diagnostics.push(found);
+                self.tell(Diagnostic::new(severity, "include", span, error.message));
             }
         }
     }
 }
 
-/// Cuts a comment off: `#` or `!` outside double quotes; a backslash before either keeps it.
-fn strip_comment(line: &mut LogicalLine) {
-    if !line.text.contains(['#', '!']) {
-        return;
-    }
-    let mut text = String::with_capacity(line.text.len());
-    let mut origin = Vec::with_capacity(line.text.len());
-    let mut quoted = false;
-    let mut characters = line.text.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
-        let mut place = at;
-        let mut kept = character;
-        match character {
-            '"' => quoted = !quoted,
-            '#' | '!' if !quoted => break,
-            '\\' if !quoted => {
-                if let Some((next, escaped @ ('#' | '!'))) = characters.peek().copied() {
-                    characters.next();
-                    (place, kept) = (next, escaped);
-                }
-            }
-            _ => {}
-        }
-        text.push(kept);
-        let place = line.offset(place);
-        origin.extend((0..kept.len_utf8()).map(|n| place + u32::try_from(n).unwrap_or(0)));
-    }
-    line.text = text;
-    line.origin = Some(origin);
+struct Reference {
+    name: String,
+    start: usize,
+    end: usize,
+}
+
+/// Where a comment begins in the text of a definition.
+fn comment_start(text: &str, mut quoted: bool) -> Option<usize> {
+    text.bytes().position(|byte| {
+        quoted ^= byte == b'"';
+        !quoted && matches!(byte, b'#' | b'!')
+    })
+}
+
+/// What an include names: all that follows, blanks too. keepalived takes quotes for a part of the
+/// name, so that nothing matches; here they may enclose it.
+fn include_pattern(text: &str) -> &str {
+    let text = text.trim_matches(is_blank);
+    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    quoted.filter(|name| !name.contains('"')).unwrap_or(text)
 }
 
 /// `$NAME=VALUE`.
@@ -494,245 +574,8 @@ fn definition(text: &str) -> Option<(&str, &str)> {
     let first = characters.next()?;
     let good = (first.is_ascii_alphabetic() || first == '_')
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
-    good.then(|| (name, value.trim()))
-}
-
-/// The text before a final backslash, and whether there was one.
-fn continuation(text: &str) -> (&str, bool) {
-    match text.strip_suffix('\\') {
-        Some(text) => (text.trim_end(), true),
-        None => (text, false),
-    }
-}
-
-fn splice(line: &LogicalLine, start: usize, end: usize, value: &str, place: u32) -> LogicalLine {
-    let before = line.text.get(..start).unwrap_or_default();
-    let after = line.text.get(end..).unwrap_or_default();
-    let mut origin: Vec<u32> = (0..start).map(|index| line.offset(index)).collect();
-    origin.extend(std::iter::repeat_n(place, value.len()));
-    origin.extend((end..line.text.len()).map(|index| line.offset(index)));
-    let joined = LogicalLine {
-        text: format!("{before}{value}{after}"),
-        file: line.file,
-        start: line.start,
-        origin: Some(origin),
-    };
-    joined.part(0, joined.text.len())
-}
-
-type Assignment = Vec<(String, String)>;
-
-/// The values of a sequence and where the repeated text begins.
-fn parse_sequence(text: &str) -> Option<(Vec<Assignment>, usize)> {
-    let open = text.find('(')?;
-    let kind = text.get(..open)?.trim_end();
-    let close = matching_parenthesis(text, open)?;
-    let inside = text.get(open + 1..close)?;
-    let values = match kind {
-        "~SEQ" | "~SEQx" => sequence(inside, kind == "~SEQx")?,
-        "~LST" => list(inside)?,
-        _ => return None,
-    };
-    Some((values, close + 1))
-}
-
-fn matching_parenthesis(text: &str, open: usize) -> Option<usize> {
-    let mut depth = 0usize;
-    for (at, character) in text.char_indices().skip_while(|(at, _)| *at < open) {
-        match character {
-            '(' => depth += 1,
-            ')' => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-fn sequence(inside: &str, hexadecimal: bool) -> Option<Vec<Assignment>> {
-    let parts: Vec<&str> = inside.split(',').map(str::trim).collect();
-    let number = |text: &str| match text.strip_prefix("0x") {
-        Some(digits) => i64::from_str_radix(digits, 16).ok(),
-        None => text.parse::<i64>().ok(),
-    };
-    let (name, start, step, end) = match parts.as_slice() {
-        [name, end] => (name, 1, 1, number(end)?),
-        [name, start, end] => {
-            let (start, end) = (number(start)?, number(end)?);
-            (name, start, if end < start { -1 } else { 1 }, end)
-        }
-        [name, start, step, end] => (name, number(start)?, number(step)?, number(end)?),
-        _ => return None,
-    };
-    if step == 0 || (end > start && step < 0) || (end < start && step > 0) {
-        return None;
-    }
-    let mut values = Vec::new();
-    let mut value = start;
-    while (step > 0 && value <= end) || (step < 0 && value >= end) {
-        let text = if hexadecimal { format!("{value:x}") } else { value.to_string() };
-        values.push(vec![((*name).to_owned(), text)]);
-        value = value.checked_add(step)?;
-        if values.len() > LONGEST_SEQUENCE {
-            break;
-        }
-    }
-    Some(values)
-}
-
-fn list(inside: &str) -> Option<Vec<Assignment>> {
-    let parts = split_list(inside)?;
-    let (names, values) = parts.split_first()?;
-    let members = |text: &str| -> Vec<String> {
-        let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-        match inner {
-            Some(inner) => inner.split(',').map(|word| word.trim().to_owned()).collect(),
-            None => vec![text.to_owned()],
-        }
-    };
-    let names = members(names);
-    values
-        .iter()
-        .map(|value| {
-            let values = members(value);
-            (values.len() <= names.len()).then(|| {
-                let mut values = values.into_iter();
-                names.iter().map(|name| (name.clone(), values.next().unwrap_or_default())).collect()
-            })
-        })
-        .collect()
-}
-
-/// At commas outside braces.
-fn split_list(inside: &str) -> Option<Vec<String>> {
-    let mut parts = vec![String::new()];
-    let mut depth = 0usize;
-    for character in inside.chars() {
-        match character {
-            ',' if depth == 0 => {
-                parts.push(String::new());
-                continue;
-            }
-            '{' => depth += 1,
-            '}' => depth = depth.checked_sub(1)?,
-            _ => {}
-        }
-        parts.last_mut()?.push(character);
-    }
-    (depth == 0).then(|| parts.iter().map(|part| part.trim().to_owned()).collect())
+    good.then(|| (name, value.trim_matches(is_blank)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Text(Arc<[u8]>);
-
-    impl Files for Text {
-        fn text(&self, _: FileId) -> Arc<[u8]> {
-            Arc::clone(&self.0)
-        }
-        fn folder(&self, _: FileId) -> String {
-            "/etc".into()
-        }
-        fn include(&mut self, _: FileId, _: &str, _: &str) -> Result<Vec<FileId>, IncludeError> {
-            Ok(vec![FileId(0)])
-        }
-        fn environment(&mut self, name: &str) -> Option<String> {
-            (name == "HOME").then(|| "/root".into())
-        }
-        fn config_id(&self) -> &str {
-            "node1"
-        }
-    }
-
-    fn run(text: &str) -> Preprocessed {
-        preprocess(&[FileId(0)], &mut Text(text.as_bytes().into()))
-    }
-
-    fn lines(text: &str) -> Vec<String> {
-        run(text).lines.into_iter().map(|line| line.text).collect()
-    }
-
-    #[test]
-    fn comments_end_a_line_unless_quoted_or_escaped() {
-        assert_eq!(
-            lines("a b # c\n! d\n  e \"x#y!z\" !f\ng \\# h\r\n"),
-            ["a b", "e \"x#y!z\"", "g # h"]
-        );
-    }
-
-    #[test]
-    fn conditions_select_lines_by_config_id() {
-        assert_eq!(lines("@node1 a\n@node2 b\n@^node1 c\n@^node2 d\n@node1\n"), ["a", "d"]);
-    }
-
-    #[test]
-    fn definitions_are_expanded_also_within_one_another() {
-        assert_eq!(
-            lines("$A=1\n$B=${A}2\nx $A y\nz ${B}3 $A,$B\nw $NONE $Ax"),
-            ["x 1 y", "z 123 1,12", "w $NONE $Ax"]
-        );
-    }
-
-    #[test]
-    fn a_definition_of_several_lines_stands_at_the_end_of_a_line() {
-        assert_eq!(
-            lines("$A=one \\\ntwo \\\nthree\nx $A\ny $A z"),
-            ["x one", "two", "three", "y $A z"]
-        );
-    }
-
-    #[test]
-    fn sequences_and_lists_repeat_the_rest_of_the_line() {
-        assert_eq!(lines("~SEQ(X, 2) a $X"), ["a 1", "a 2"]);
-        assert_eq!(lines("~SEQ(X, 6, -2, 2) a ${X}b"), ["a 6b", "a 4b", "a 2b"]);
-        assert_eq!(lines("~SEQx(X, 10, 11) ${X}"), ["a", "b"]);
-        assert_eq!(lines("~LST(X, p, q) $X"), ["p", "q"]);
-        assert_eq!(lines("~LST({A,B}, {1,2}, {3}) $A-${B}"), ["$A-2", "$A-"]);
-        assert_eq!(lines("~SEQ(X, 2) ~SEQ(Y, 2) ${X}${Y}"), ["11", "12", "21", "22"]);
-        assert_eq!(run("~SEQ(X, 1, 0, 5) a").diagnostics.len(), 1);
-    }
-
-    #[test]
-    fn predefined_names_are_known() {
-        assert_eq!(
-            lines("${_PWD} ${_INSTANCE} ${_ENV HOME} ${_HASH}${_BANG}"),
-            ["/etc node1 /root #!"]
-        );
-    }
-
-    #[test]
-    fn places_point_into_the_file_also_after_expansion() {
-        let text = "$A=xyz\n  foo ${A} bar # c\n";
-        let found = run(text);
-        let line = &found.lines[0];
-        assert_eq!(line.text, "foo xyz bar");
-        let at = |start, end| {
-            let span = line.span(start, end);
-            &text[span.start as usize..span.end as usize]
-        };
-        assert_eq!(at(0, 3), "foo");
-        assert_eq!(at(8, 11), "bar");
-        assert_eq!(at(4, 7), "$");
-    }
-
-    #[test]
-    fn bombs_get_a_message_and_an_end() {
-        let mut text = String::from("$A0=xxxxxxxxxx\n");
-        for n in 1..30 {
-            text += &format!("$A{n}=${{A{0}}}${{A{0}}}\n", n - 1);
-        }
-        text.push_str("$A29\n");
-        assert!(!run(&text).diagnostics.is_empty());
-        assert!(!run("$A=${A}\n$A\n").diagnostics.is_empty());
-        assert!(!run("include x\n").diagnostics.is_empty(), "a file that includes itself");
-        assert!(
-            !run("~SEQ(A, 60000) ~SEQ(B, 60000) xxxxxxxxxxxxxxxxxxxxxx\n").diagnostics.is_empty()
-        );
-    }
-}
+mod tests;

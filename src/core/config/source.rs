@@ -3,19 +3,23 @@
 //! The parent reads them; what was read, and what includes and environment gave, travels to the
 //! children, who see the same even when the files have changed since.
 
+mod frozen;
+mod glob;
+
 use std::collections::BTreeMap;
-use std::io;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::preprocess::{Files, IncludeError, preprocess};
+use self::glob::{alternatives, glob};
+use super::preprocess::{Files, IncludeChecks, IncludeError, preprocess};
 use crate::core::diagnostics::{FileId, SourceMap, SourceText};
 
 /// Files of one configuration.
 const MOST_FILES: usize = 4096;
 /// Bytes of all files together.
-const LARGEST: u64 = 128 << 20;
-const MAGIC: &[u8; 8] = b"STEADF01";
+const LARGEST: u64 = 32 << 20;
 
 /// How to read.
 #[derive(Debug, Clone, Default)]
@@ -52,10 +56,11 @@ impl LoadError {
 pub struct SourceSet {
     files: Vec<(String, Arc<[u8]>)>,
     main: Vec<FileId>,
-    includes: BTreeMap<(FileId, String, String), Result<Vec<FileId>, IncludeError>>,
+    includes: BTreeMap<(FileId, IncludeChecks, String), Result<Vec<FileId>, IncludeError>>,
     environment: BTreeMap<String, Option<String>>,
     config_id: String,
     host_name: String,
+    seed: u64,
 }
 
 impl SourceSet {
@@ -69,6 +74,8 @@ impl SourceSet {
             set: Self {
                 config_id: options.config_id.clone().unwrap_or(short),
                 host_name,
+                // Differs each time; the standard library's hasher is keyed by chance.
+                seed: RandomState::new().build_hasher().finish(),
                 ..Self::default()
             },
             all_config: options.all_config,
@@ -122,55 +129,6 @@ impl SourceSet {
             .map(|(name, bytes)| SourceText { name: name.clone(), bytes: Arc::clone(bytes) });
         SourceMap { files: texts.collect() }
     }
-
-    /// For another process.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Writer(MAGIC.to_vec());
-        out.text(&self.config_id);
-        out.text(&self.host_name);
-        out.count(self.files.len());
-        for (name, bytes) in &self.files {
-            out.text(name);
-            out.bytes(bytes);
-        }
-        out.ids(&self.main);
-        out.count(self.includes.len());
-        for ((from, keyword, pattern), found) in &self.includes {
-            out.count(from.0 as usize);
-            out.text(keyword);
-            out.text(pattern);
-            match found {
-                Ok(ids) => {
-                    out.count(0);
-                    out.ids(ids);
-                }
-                Err(error) => {
-                    out.count(1 + usize::from(error.fatal));
-                    out.text(&error.message);
-                }
-            }
-        }
-        out.count(self.environment.len());
-        for (name, value) in &self.environment {
-            out.text(name);
-            out.count(usize::from(value.is_some()));
-            out.text(value.as_deref().unwrap_or_default());
-        }
-        out.0
-    }
-
-    /// What [`Self::to_bytes`] made.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, LoadError> {
-        let rest = bytes.strip_prefix(MAGIC).ok_or(LoadError::Damaged("it begins wrongly"))?;
-        let set =
-            parse(&mut Bytes(rest)).ok_or(LoadError::Damaged("it is cut off or inconsistent"))?;
-        let known = |id: &FileId| (id.0 as usize) < set.files.len();
-        let sound = set.main.iter().all(known)
-            && set.includes.iter().all(|((from, ..), found)| {
-                known(from) && found.as_ref().map_or(true, |ids| ids.iter().all(known))
-            });
-        if sound { Ok(set) } else { Err(LoadError::Damaged("it names a file that is not there")) }
-    }
 }
 
 /// Answers the preprocessor from what was frozen.
@@ -193,10 +151,10 @@ impl Files for Frozen<'_> {
     fn include(
         &mut self,
         from: FileId,
-        keyword: &str,
+        checks: IncludeChecks,
         pattern: &str,
     ) -> Result<Vec<FileId>, IncludeError> {
-        let key = (from, keyword.to_owned(), pattern.to_owned());
+        let key = (from, checks, pattern.to_owned());
         self.0.includes.get(&key).cloned().unwrap_or_else(|| {
             let message = format!("Include '{pattern}' was not read");
             Err(IncludeError { message, fatal: false })
@@ -209,6 +167,10 @@ impl Files for Frozen<'_> {
 
     fn config_id(&self) -> &str {
         &self.0.config_id
+    }
+
+    fn seed(&self) -> u64 {
+        self.0.seed
     }
 }
 
@@ -225,12 +187,15 @@ impl Reader {
         if let Some(known) = self.set.files.iter().position(|(file, _)| *file == name) {
             return Ok(FileId(u32::try_from(known).unwrap_or(u32::MAX)));
         }
-        let size = std::fs::metadata(path)?.len();
-        self.total = self.total.saturating_add(size);
-        if self.set.files.len() >= MOST_FILES || self.total > LARGEST {
+        let mut bytes = Vec::new();
+        let left = LARGEST.saturating_sub(self.total);
+        // What is read counts, not what the directory says: pipes and devices have no size.
+        std::fs::File::open(path)?.take(left.saturating_add(1)).read_to_end(&mut bytes)?;
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if self.set.files.len() >= MOST_FILES || length > left {
             return Err(io::Error::other("the configuration is too large"));
         }
-        let bytes = std::fs::read(path)?;
+        self.total += length;
         self.set.files.push((name, bytes.into()));
         Ok(FileId(u32::try_from(self.set.files.len() - 1).unwrap_or(u32::MAX)))
     }
@@ -248,14 +213,14 @@ impl Files for Reader {
     fn include(
         &mut self,
         from: FileId,
-        keyword: &str,
+        checks: IncludeChecks,
         pattern: &str,
     ) -> Result<Vec<FileId>, IncludeError> {
-        let key = (from, keyword.to_owned(), pattern.to_owned());
+        let key = (from, checks, pattern.to_owned());
         if let Some(known) = self.set.includes.get(&key) {
             return known.clone();
         }
-        let found = self.find(from, keyword, pattern);
+        let found = self.find(from, checks, pattern);
         self.set.includes.insert(key, found.clone());
         found
     }
@@ -269,41 +234,56 @@ impl Files for Reader {
     fn config_id(&self) -> &str {
         &self.set.config_id
     }
+
+    fn seed(&self) -> u64 {
+        self.set.seed
+    }
 }
 
 impl Reader {
     fn find(
         &mut self,
         from: FileId,
-        keyword: &str,
+        checks: IncludeChecks,
         pattern: &str,
     ) -> Result<Vec<FileId>, IncludeError> {
-        let strict =
-            self.all_config || matches!(keyword, "includea" | "includem" | "includew" | "includeb");
+        let checks = if self.all_config { IncludeChecks::ALL } else { checks };
+        let refuse = |fatal, message| Err(IncludeError { message, fatal });
         let absolute = match pattern.strip_prefix("~/") {
             Some(rest) => Path::new(&std::env::var("HOME").unwrap_or_default()).join(rest),
             None => Path::new(&self.folder(from)).join(pattern),
         };
         let mut ids = Vec::new();
-        for path in glob(&absolute.to_string_lossy()) {
-            if let Some(fault) = unsuitable(&path) {
-                if strict || keyword == "includer" {
-                    let message = format!("Include '{}' {fault}", path.display());
-                    return Err(IncludeError { message, fatal: true });
-                }
-                continue;
+        for alternative in alternatives(&absolute.to_string_lossy(), 0) {
+            let paths = glob(&alternative);
+            let missing = if pattern.contains('{') && checks.brace {
+                true
+            } else if alternative.contains(['*', '?', '[']) {
+                checks.wildcard
+            } else {
+                checks.exact
+            };
+            if paths.is_empty() && missing {
+                return refuse(true, format!("Include '{alternative}' matches no file"));
             }
-            match self.read(&path) {
-                Ok(id) => ids.push(id),
-                Err(error) => {
-                    let message = format!("Include '{}' cannot be read: {error}", path.display());
-                    return Err(IncludeError { message, fatal: strict || keyword == "includer" });
+            for path in paths {
+                if let Some(fault) = unsuitable(&path) {
+                    if checks.readable {
+                        return refuse(true, format!("Include '{}' {fault}", path.display()));
+                    }
+                    continue;
+                }
+                match self.read(&path) {
+                    Ok(id) => ids.push(id),
+                    Err(error) => {
+                        let message = format!("Include '{}': {error}", path.display());
+                        return refuse(checks.readable, message);
+                    }
                 }
             }
         }
         if ids.is_empty() {
-            let message = format!("Include '{pattern}' matches no file");
-            return Err(IncludeError { message, fatal: strict });
+            return refuse(false, format!("Include '{pattern}' matches no file"));
         }
         Ok(ids)
     }
@@ -320,200 +300,12 @@ fn unsuitable(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// The existing paths that match a pattern with `*`, `?`, `[…]` and `{a,b}`, in order.
-fn glob(pattern: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for alternative in alternatives(pattern, 0) {
-        let mut paths = vec![PathBuf::from("/")];
-        for part in alternative.split('/').filter(|part| !part.is_empty()) {
-            paths = paths.iter().flat_map(|base| children(base, part)).take(MOST_FILES).collect();
-        }
-        found.extend(paths.into_iter().filter(|path| path.exists()));
-    }
-    found
-}
-
-fn children(base: &Path, part: &str) -> Vec<PathBuf> {
-    if !part.contains(['*', '?', '[']) {
-        return vec![base.join(part)];
-    }
-    let Ok(entries) = std::fs::read_dir(base) else {
-        return Vec::new();
-    };
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| !name.starts_with('.') || part.starts_with('.'))
-        .filter(|name| matches(part.as_bytes(), name.as_bytes()))
-        .collect();
-    names.sort();
-    names.iter().map(|name| base.join(name)).collect()
-}
-
-/// `{a,b}` spelled out; nested too.
-fn alternatives(pattern: &str, depth: usize) -> Vec<String> {
-    let whole = || vec![pattern.to_owned()];
-    let Some(open) = pattern.find('{').filter(|_| depth < 8) else {
-        return whole();
-    };
-    let (mut level, mut parts, mut from) = (0usize, Vec::new(), open + 1);
-    for (at, character) in pattern.char_indices().skip_while(|(at, _)| *at < open) {
-        match character {
-            '{' => level += 1,
-            ',' if level == 1 => {
-                parts.push(pattern.get(from..at).unwrap_or_default());
-                from = at + 1;
-            }
-            '}' if level == 1 => {
-                parts.push(pattern.get(from..at).unwrap_or_default());
-                let (before, after) = (
-                    pattern.get(..open).unwrap_or_default(),
-                    pattern.get(at + 1..).unwrap_or_default(),
-                );
-                return parts
-                    .iter()
-                    .flat_map(|part| alternatives(&format!("{before}{part}{after}"), depth + 1))
-                    .take(256)
-                    .collect();
-            }
-            '}' => level = level.saturating_sub(1),
-            _ => {}
-        }
-    }
-    whole()
-}
-
-/// Whether a name matches `*`, `?` and `[a-z]`; linear in practice, no recursion.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        let step = match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-                continue;
-            }
-            Some(b'?') => Some(1),
-            Some(b'[') => class(pattern.get(p..).unwrap_or_default(), name.get(n).copied()),
-            Some(byte) => (Some(byte) == name.get(n)).then_some(1),
-            None => None,
-        };
-        match (step, star) {
-            (Some(length), _) => {
-                p += length;
-                n += 1;
-            }
-            (None, Some((at, eaten))) => {
-                star = Some((at, eaten + 1));
-                p = at + 1;
-                n = eaten + 1;
-            }
-            (None, None) => return false,
-        }
-    }
-    pattern.get(p..).unwrap_or_default().iter().all(|byte| *byte == b'*')
-}
-
-/// `[abc]`, `[a-c]`, `[!a]`: the length of the class when the byte is in it.
-fn class(pattern: &[u8], byte: Option<u8>) -> Option<usize> {
-    let byte = byte?;
-    let close = pattern.iter().skip(2).position(|c| *c == b']')? + 2;
-    let inside = pattern.get(1..close)?;
-    let (negated, inside) = match inside.split_first() {
-        Some((b'!' | b'^', rest)) => (true, rest),
-        Some(_) | None => (false, inside),
-    };
-    let mut found = false;
-    let mut rest = inside;
-    while let Some((first, more)) = rest.split_first() {
-        if let [b'-', last, after @ ..] = more {
-            found |= (*first..=*last).contains(&byte);
-            rest = after;
-        } else {
-            found |= *first == byte;
-            rest = more;
-        }
-    }
-    (found != negated).then_some(close + 1)
-}
-
 /// What the fuzzer runs: bytes are refused, or come back the same and compile.
 pub fn fuzz(data: &[u8]) {
     if let Ok(set) = SourceSet::from_bytes(data) {
         assert_eq!(SourceSet::from_bytes(&set.to_bytes()).ok(), Some(set.clone()));
         let _ = super::parse(&set);
     }
-}
-
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn count(&mut self, count: usize) {
-        self.0.extend(u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.count(bytes.len());
-        self.0.extend(bytes);
-    }
-
-    fn text(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
-    }
-
-    fn ids(&mut self, ids: &[FileId]) {
-        self.count(ids.len());
-        for id in ids {
-            self.count(id.0 as usize);
-        }
-    }
-}
-
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn count(&mut self) -> Option<u32> {
-        let (number, rest) = self.0.split_first_chunk::<4>()?;
-        self.0 = rest;
-        Some(u32::from_le_bytes(*number))
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(self.count()?).ok()?;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        String::from_utf8(self.bytes()?.to_vec()).ok()
-    }
-
-    fn ids(&mut self) -> Option<Vec<FileId>> {
-        (0..self.count()?).map(|_| self.count().map(FileId)).collect()
-    }
-}
-
-fn parse(bytes: &mut Bytes<'_>) -> Option<SourceSet> {
-    let mut set =
-        SourceSet { config_id: bytes.text()?, host_name: bytes.text()?, ..SourceSet::default() };
-    for _ in 0..bytes.count()? {
-        set.files.push((bytes.text()?, bytes.bytes()?.into()));
-    }
-    set.main = bytes.ids()?;
-    for _ in 0..bytes.count()? {
-        let key = (FileId(bytes.count()?), bytes.text()?, bytes.text()?);
-        let found = match bytes.count()? {
-            0 => Ok(bytes.ids()?),
-            kind => Err(IncludeError { message: bytes.text()?, fatal: kind == 2 }),
-        };
-        set.includes.insert(key, found);
-    }
-    for _ in 0..bytes.count()? {
-        let (name, present, value) = (bytes.text()?, bytes.count()?, bytes.text()?);
-        set.environment.insert(name, (present == 1).then_some(value));
-    }
-    bytes.0.is_empty().then_some(set)
 }
 
 #[cfg(test)]
@@ -564,30 +356,29 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_as_in_a_shell() {
-        for (pattern, name, expected) in [
-            ("*.conf", "a.conf", true),
-            ("a*b*c", "axxbyyc", true),
-            ("a*b*c", "axxbyy", false),
-            ("[a-c]?", "bz", true),
-            ("[!a-c]?", "bz", false),
-            ("*", "", true),
+    fn each_form_of_include_is_as_strict_as_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("there.inc"), "x\n").unwrap();
+        for (line, fatal) in [
+            ("include none", Some(false)),
+            ("includer none", Some(false)),
+            ("includer there.inc", None),
+            ("includer .", Some(true)),
+            ("include .", Some(false)),
+            ("includem none", Some(true)),
+            ("includem none*", Some(false)),
+            ("includew none*", Some(true)),
+            ("includeb {none,there}.inc", Some(true)),
+            ("includer {none,there}.inc", None),
+            ("includea there*", None),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
-        }
-        assert_eq!(alternatives("a{b,c{d,e}}f", 0), ["abf", "acdf", "acef"]);
-    }
-
-    #[test]
-    fn damaged_bytes_are_refused() {
-        let bytes = SourceSet::from_text("x", "a\n").to_bytes();
-        for length in 0..bytes.len() {
-            assert!(SourceSet::from_bytes(&bytes[..length]).is_err());
-        }
-        for index in 0..bytes.len() {
-            let mut damaged = bytes.clone();
-            damaged[index] ^= 0x55;
-            let _ = SourceSet::from_bytes(&damaged);
+            std::fs::write(folder.path().join("main.conf"), line).unwrap();
+            let set = load(folder.path(), &LoadOptions::default());
+            let found = preprocess(set.main(), &mut Frozen(&set)).diagnostics;
+            let severe = |found: &crate::core::diagnostics::Diagnostic| {
+                found.severity == crate::core::diagnostics::Severity::Fatal
+            };
+            assert_eq!(found.first().map(severe), fatal, "{line}");
         }
     }
 }

@@ -7,6 +7,13 @@ use crate::core::diagnostics::{Diagnostic, Severity, Span};
 
 /// Blocks within blocks; the dialect has five.
 const DEEPEST: usize = 32;
+/// How often, and over how many lines, braces are counted ahead to judge a doubtful place.
+const MOST_LOOKS: usize = 200;
+const FARTHEST_LOOK: usize = 5000;
+/// Problems that are told; more would not be read.
+const MOST_PROBLEMS: usize = 1000;
+/// The keyword of a block whose content is passed over; no word of a file can be it.
+const DISCARDED: &str = "{";
 
 /// A word of the configuration after comments, quotes, definitions and sequences are resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,12 +63,25 @@ pub struct Tree {
     pub statements: Vec<Statement>,
 }
 
-/// Makes a tree of logical lines. Faults of braces are told where they are seen, and a keyword that
-/// can only stand further out ends the blocks that somebody forgot to close.
+/// Makes a tree of logical lines. Faults of braces are told where they are seen and repaired where
+/// the keywords show what was meant:
+/// - a root block ends every block that somebody forgot to close;
+/// - a word that belongs further out ends the blocks between, when a closing brace is missing;
+/// - a word that belongs into the block that has just ended opens it again, when there is a closing
+///   brace too many.
 pub fn build_tree(lines: &[LogicalLine]) -> (Tree, Vec<Diagnostic>) {
-    let mut builder =
-        Builder { open: Vec::new(), root: Vec::new(), diagnostics: Vec::new(), just_opened: false };
-    for line in lines {
+    let mut builder = Builder {
+        lines,
+        line: 0,
+        looks: 0,
+        open: Vec::new(),
+        root: Vec::new(),
+        diagnostics: Vec::new(),
+        just_ended: false,
+        closed_by: None,
+    };
+    for (index, line) in lines.iter().enumerate() {
+        builder.line = index;
         builder.line(line);
     }
     builder.finish();
@@ -74,28 +94,39 @@ struct Open {
     /// Its name in the keyword table; `None` inside of something unknown.
     path: Option<String>,
     brace: Span,
+    /// How far its line is indented.
+    indent: usize,
 }
 
-struct Builder {
+struct Builder<'a> {
+    lines: &'a [LogicalLine],
+    /// Index of the line at hand.
+    line: usize,
+    looks: usize,
     open: Vec<Open>,
     root: Vec<Statement>,
     diagnostics: Vec<Diagnostic>,
     /// A statement has just ended that a brace on the next line may belong to.
-    just_opened: bool,
+    just_ended: bool,
+    /// The brace that ended the last root block and its opening one, until the next root statement.
+    closed_by: Option<(Span, Span)>,
 }
 
-impl Builder {
+impl Builder<'_> {
+    fn tell(&mut self, diagnostic: Diagnostic) {
+        if self.diagnostics.len() < MOST_PROBLEMS {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
     fn line(&mut self, line: &LogicalLine) {
-        let lexemes = match lex(line) {
-            Ok(lexemes) => lexemes,
-            Err(diagnostic) => {
-                self.diagnostics.push(diagnostic);
-                return;
-            }
-        };
+        let lexed = lex(line);
+        for diagnostic in lexed.diagnostics {
+            self.tell(diagnostic);
+        }
         let mut words: Vec<Token> = Vec::new();
         let mut raw_from = 0;
-        for lexeme in lexemes {
+        for lexeme in lexed.lexemes {
             match lexeme {
                 Lexeme::Word(token, at) => {
                     if words.is_empty() {
@@ -105,17 +136,26 @@ impl Builder {
                 }
                 Lexeme::Open(span, at) => {
                     let raw = line.text.get(raw_from..at).unwrap_or_default();
-                    self.opening(std::mem::take(&mut words), raw, span);
+                    self.opening(statement(std::mem::take(&mut words), raw), span);
                 }
                 Lexeme::Close(span, at) => {
                     let raw = line.text.get(raw_from..at).unwrap_or_default();
-                    self.statement(std::mem::take(&mut words), raw, None);
+                    self.statement(statement(std::mem::take(&mut words), raw));
                     self.closing(span);
                 }
             }
         }
-        let raw = line.text.get(raw_from..).unwrap_or_default();
-        self.statement(words, raw, None);
+        match lexed.broken {
+            Some(broken) => {
+                if let Some(brace) = broken.opens {
+                    self.discard_block(brace);
+                }
+            }
+            None => {
+                let raw = line.text.get(raw_from..).unwrap_or_default();
+                self.statement(statement(words, raw));
+            }
+        }
     }
 
     fn level(&mut self) -> &mut Vec<Statement> {
@@ -125,150 +165,284 @@ impl Builder {
         }
     }
 
+    fn indent(&self) -> usize {
+        self.lines.get(self.line).map_or(0, |line| line.indent)
+    }
+
+    /// The name of the block at hand in the keyword table.
     fn path(&self) -> Option<&str> {
-        match self.open.last() {
-            Some(open) => open.path.as_deref(),
+        self.path_at(self.open.len())
+    }
+
+    /// The name of the block that encloses what is `depth` blocks deep.
+    fn path_at(&self, depth: usize) -> Option<&str> {
+        match depth.checked_sub(1) {
             None => Some(keywords::ROOT),
+            Some(index) => self.open.get(index)?.path.as_deref(),
         }
     }
 
-    fn statement(&mut self, words: Vec<Token>, raw: &str, brace: Option<Span>) {
-        let (Some(first), Some(last)) = (words.first(), words.last()) else {
-            return;
-        };
-        let span = first.span.to(last.span);
-        let (keyword, keyword_span) = (first.text.clone(), first.span);
-        let opens = brace.is_some() && plausible(&words);
-        self.close_forgotten(&keyword, keyword_span, opens);
-        let statement = Statement { words, raw: raw.trim().to_owned(), block: None, span };
-        if let Some(brace) = brace {
-            let path = self.path().and_then(|path| {
-                let child = keywords::child_block(path, &keyword);
-                keywords::lookup(path, &keyword).map(|_| child)
-            });
-            let statement = Statement { block: Some(Vec::new()), ..statement };
-            self.open.push(Open { statement, path, brace });
-            self.just_opened = false;
-        } else {
-            self.level().push(statement);
-            self.just_opened = true;
-        }
+    /// A statement without a brace on its line.
+    fn statement(&mut self, statement: Option<Statement>) {
+        let Some(statement) = statement else { return };
+        self.reopen(&statement);
+        self.end_list(&statement);
+        self.level().push(statement);
+        self.just_ended = true;
     }
 
-    fn opening(&mut self, words: Vec<Token>, raw: &str, brace: Span) {
-        if self.open.len() >= DEEPEST {
-            let message = "Blocks nest too deeply";
-            self.diagnostics.push(Diagnostic::new(Severity::Error, "too-deep", brace, message));
-            self.just_opened = false;
-            return;
-        }
-        if !words.is_empty() {
-            return self.statement(words, raw, Some(brace));
-        }
+    fn opening(&mut self, statement: Option<Statement>, brace: Span) {
         // A brace on a line of its own belongs to the statement before it.
-        let adopt = std::mem::take(&mut self.just_opened);
-        match self.level().pop_if(|last| adopt && last.block.is_none()) {
-            Some(statement) => {
-                let words = statement.words;
-                self.statement(words, &statement.raw, Some(brace));
-            }
-            None => {
-                self.diagnostics.push(Diagnostic::new(
-                    Severity::Error,
-                    "unexpected-brace",
-                    brace,
-                    "Unexpected '{' - ignoring",
-                ));
-                // What is inside belongs to nothing: it is read as a block without a name.
-                let words = vec![Token { text: "{".to_owned(), span: brace, quoted: false }];
-                let statement =
-                    Statement { words, raw: "{".to_owned(), block: Some(Vec::new()), span: brace };
-                self.open.push(Open { statement, path: None, brace });
-            }
+        let adopt = std::mem::take(&mut self.just_ended) && statement.is_none();
+        let statement =
+            statement.or_else(|| self.level().pop_if(|last| adopt && last.block.is_none()));
+        let Some(statement) = statement else {
+            let message = "Unexpected '{' - ignoring";
+            self.tell(
+                Diagnostic::new(Severity::Error, "unexpected-brace", brace, message)
+                    .with_help("no keyword stands before it; the block is passed over"),
+            );
+            return self.discard_block(brace);
+        };
+        self.reopen(&statement);
+        self.close_forgotten(&statement);
+        if self.open.len() >= DEEPEST {
+            let message = "Blocks nest too deeply; this one is passed over";
+            self.tell(Diagnostic::new(Severity::Error, "too-deep", brace, message));
+            return self.discard_block(brace);
         }
+        let keyword = statement.keyword();
+        let child = match self.path() {
+            Some(path) if keywords::opens_block(path, keyword) => {
+                Some(keywords::child_block(path, keyword))
+            }
+            Some(path) if keywords::lookup(path, keyword).is_some() || !takes_keywords(path) => {
+                let message = "Unexpected '{' - ignoring";
+                let help = format!("`{keyword}` takes no block here; the block is passed over");
+                self.tell(
+                    Diagnostic::new(Severity::Error, "unexpected-brace", brace, message)
+                        .with_help(help),
+                );
+                self.level().push(statement);
+                return self.discard_block(brace);
+            }
+            Some(_) | None => None,
+        };
+        self.open.push(Open {
+            statement: Statement { block: Some(Vec::new()), ..statement },
+            path: child,
+            brace,
+            indent: self.indent(),
+        });
+    }
+
+    /// Reads on until the closing brace without keeping anything.
+    fn discard_block(&mut self, brace: Span) {
+        self.just_ended = false;
+        if self.open.len() > 2 * DEEPEST {
+            // The closing braces will be told as unexpected.
+            return;
+        }
+        let word = Token { text: DISCARDED.to_owned(), span: brace, quoted: false };
+        self.open.push(Open {
+            statement: Statement {
+                words: vec![word],
+                raw: DISCARDED.to_owned(),
+                block: Some(Vec::new()),
+                span: brace,
+            },
+            path: None,
+            brace,
+            indent: self.indent(),
+        });
     }
 
     fn closing(&mut self, brace: Span) {
-        self.just_opened = false;
+        self.just_ended = false;
         match self.open.pop() {
             Some(open) => {
-                // The contents of a stray brace have been told already.
-                if open.statement.keyword() != "{" {
-                    self.level().push(open.statement);
-                }
+                self.closed_by = self.open.is_empty().then_some((brace, open.brace));
+                self.keep(open.statement);
             }
-            None => self.diagnostics.push(
-                Diagnostic::new(
-                    Severity::Error,
-                    "unexpected-brace",
-                    brace,
-                    "Unexpected '}' - ignoring",
-                )
-                .with_help("there is no open block here"),
-            ),
+            None => {
+                let message = "Unexpected '}' - ignoring";
+                self.tell(
+                    Diagnostic::new(Severity::Error, "unexpected-brace", brace, message)
+                        .with_help("there is no open block here"),
+                );
+            }
         }
     }
 
-    /// A word that opens a block further out but means nothing here: the blocks between were left
-    /// open.
-    fn close_forgotten(&mut self, keyword: &str, span: Span, opens: bool) {
-        let Some(path) = self.path() else {
-            return self.close_unknown(keyword, span, opens);
-        };
-        if self.open.is_empty()
-            || !opens
-            || keywords::lookup(path, keyword).is_some()
-            || !keywords::has_keywords(path) && !is_root_block(keyword)
-        {
+    fn keep(&mut self, statement: Statement) {
+        // A quoted word may look like the mark of what is passed over.
+        let discarded = statement.keyword() == DISCARDED
+            && statement.words.first().is_some_and(|word| !word.quoted);
+        if !discarded {
+            self.level().push(statement);
+        }
+    }
+
+    /// A block further out that is begun where it means nothing: the blocks between were left open.
+    fn close_forgotten(&mut self, statement: &Statement) {
+        let keyword = statement.keyword();
+        let known = self.path().is_some_and(|path| keywords::opens_block(path, keyword));
+        if self.open.is_empty() || known || !plausible(&statement.words) {
             return;
         }
+        let is_root = is_root_block(keyword);
         let outer = (0..self.open.len()).rev().find(|depth| {
-            let outer = match depth.checked_sub(1).and_then(|index| self.open.get(index)) {
-                Some(open) => open.path.as_deref(),
-                None => Some(keywords::ROOT),
-            };
-            outer.is_some_and(|outer| keywords::opens_block(outer, keyword))
+            self.path_at(*depth).is_some_and(|path| keywords::opens_block(path, keyword))
         });
-        if let Some(depth) = outer {
-            self.close_down_to(depth, keyword, span);
+        let Some(depth) = outer else { return };
+        let inside = self.open.last().is_some_and(|open| open.indent < self.indent());
+        let forgotten = if is_root && !inside {
+            // Also when somebody has made the number of braces right further down.
+            true
+        } else {
+            // Inside of something unknown, only a root block is a sign that a brace is missing.
+            (is_root || self.path().is_some()) && self.brace_is_missing()
+        };
+        if forgotten {
+            self.close_down_to(depth, keyword, statement.span);
         }
     }
 
-    /// Inside of something unknown only a root block is a sign that a brace is missing.
-    fn close_unknown(&mut self, keyword: &str, span: Span, opens: bool) {
-        if opens && is_root_block(keyword) {
-            self.close_down_to(0, keyword, span);
+    /// A keyword of the block around a list of addresses: the list was left open.
+    fn end_list(&mut self, statement: &Statement) {
+        let keyword = statement.keyword();
+        let depth = self.open.len();
+        if depth >= 2
+            && self.path().is_some_and(is_address_list)
+            && self.path_at(depth - 1).is_some_and(|path| keywords::lookup(path, keyword).is_some())
+            && self.brace_is_missing()
+        {
+            self.close_down_to(depth - 1, keyword, statement.span);
         }
+    }
+
+    /// A word that means nothing at the root, but something in the block that has just ended: the
+    /// brace that ended it was one too many.
+    fn reopen(&mut self, statement: &Statement) {
+        if !self.open.is_empty() {
+            return;
+        }
+        let keyword = statement.keyword();
+        let Some((brace, opening)) = self.closed_by.take() else {
+            return;
+        };
+        let fits = self.root.last().is_some_and(|last| {
+            let path = keywords::child_block(keywords::ROOT, last.keyword());
+            takes_keywords(&path) && keywords::lookup(&path, keyword).is_some()
+        });
+        if !fits || keywords::lookup(keywords::ROOT, keyword).is_some() {
+            return;
+        }
+        if self.closing_ahead().is_none_or(|surplus| surplus < 1) {
+            return;
+        }
+        let Some(last) = self.root.pop() else { return };
+        let message = "Unexpected '}' - ignoring";
+        let remark = format!("`{keyword}` belongs into that block");
+        self.tell(
+            Diagnostic::new(Severity::Error, "unexpected-brace", brace, message)
+                .with_related(statement.span, remark)
+                .with_help("it would end the block too early: there is one more further down"),
+        );
+        self.open.push(Open {
+            path: Some(keywords::child_block(keywords::ROOT, last.keyword())),
+            statement: last,
+            brace: opening,
+            indent: 0,
+        });
+    }
+
+    /// Whether there are fewer closing braces ahead than blocks are open.
+    fn brace_is_missing(&mut self) -> bool {
+        let open = self.open.len();
+        self.closing_ahead().is_some_and(|closing| closing < open)
+    }
+
+    /// How many more blocks are closed than opened from the line at hand to the next root block (or
+    /// the end), at the most. `None` when it is not worth looking any more.
+    fn closing_ahead(&mut self) -> Option<usize> {
+        self.looks += 1;
+        if self.looks > MOST_LOOKS {
+            return None;
+        }
+        let root_indent = self.open.first().map_or(0, |open| open.indent);
+        let (mut depth, mut closing) = (0usize, 0usize);
+        let ahead = self.lines.get(self.line..)?.iter().take(FARTHEST_LOOK);
+        for (index, line) in ahead.enumerate() {
+            let lexed = lex(line);
+            if let (Some(Lexeme::Word(first, _)), true) = (lexed.lexemes.first(), index > 0)
+                && line.indent <= root_indent
+                && is_root_block(&first.text)
+                && keywords::lookup("vrrp_instance", &first.text).is_none()
+            {
+                break;
+            }
+            for lexeme in &lexed.lexemes {
+                match lexeme {
+                    Lexeme::Word(..) => {}
+                    Lexeme::Open(..) => depth += 1,
+                    Lexeme::Close(..) => match depth.checked_sub(1) {
+                        Some(less) => depth = less,
+                        None => closing += 1,
+                    },
+                }
+            }
+            depth += usize::from(lexed.broken.is_some_and(|broken| broken.opens.is_some()));
+        }
+        Some(closing)
     }
 
     fn close_down_to(&mut self, depth: usize, keyword: &str, span: Span) {
         while self.open.len() > depth {
             let Some(open) = self.open.pop() else { return };
-            let message = format!("The block `{}` has no closing brace", open.statement.keyword());
-            self.diagnostics.push(
-                Diagnostic::new(Severity::Error, "missing-brace", open.brace, message)
+            self.tell(
+                missing_brace(&open)
                     .with_related(span, format!("`{keyword}` cannot stand inside of it"))
                     .with_help("a `}` is missing before that line"),
             );
-            if open.statement.keyword() != "{" {
-                self.level().push(open.statement);
-            }
+            self.keep(open.statement);
         }
-        self.just_opened = false;
+        self.just_ended = false;
     }
 
     fn finish(&mut self) {
         while let Some(open) = self.open.pop() {
-            let message = format!("The block `{}` has no closing brace", open.statement.keyword());
-            self.diagnostics.push(
-                Diagnostic::new(Severity::Error, "missing-brace", open.brace, message)
-                    .with_help("a `}` is missing before the end of the file"),
+            self.tell(
+                missing_brace(&open).with_help("a `}` is missing before the end of the file"),
             );
-            if open.statement.keyword() != "{" {
-                self.level().push(open.statement);
-            }
+            self.keep(open.statement);
         }
     }
+}
+
+fn missing_brace(open: &Open) -> Diagnostic {
+    let message = format!("The block `{}` has no closing brace", open.statement.keyword());
+    Diagnostic::new(Severity::Error, "missing-brace", open.brace, message)
+}
+
+fn statement(words: Vec<Token>, raw: &str) -> Option<Statement> {
+    let (first, last) = (words.first()?, words.last()?);
+    Some(Statement {
+        span: first.span.to(last.span),
+        words,
+        raw: raw.trim().to_owned(),
+        block: None,
+    })
+}
+
+/// Whether the lines of a block begin with keywords of the table.
+fn takes_keywords(path: &str) -> bool {
+    path == keywords::ROOT || keywords::has_keywords(path)
+}
+
+fn is_address_list(path: &str) -> bool {
+    let (_, name) = path.rsplit_once('/').unwrap_or_default();
+    matches!(name, "virtual_ipaddress" | "virtual_ipaddress_excluded" | "unicast_peer")
 }
 
 /// Whether a block's line has the name that such a block needs.
@@ -354,6 +528,114 @@ mod tests {
             build("}\nglobal_defs {\n router_id x\n}\n}\n{\n a\n}\nvrrp_instance V {\n}\n");
         assert_eq!(shape(&tree.statements), "global_defs{router_id x;};vrrp_instance V{};");
         assert_eq!(diagnostics.len(), 3);
+    }
+
+    fn repaired(text: &str) -> (String, Vec<&'static str>) {
+        let (tree, diagnostics) = build(text);
+        let codes = diagnostics.iter().map(|found| found.code).collect();
+        (shape(&tree.statements), codes)
+    }
+
+    #[test]
+    fn a_list_that_was_not_closed_does_not_swallow_the_keywords_after_it() {
+        let text = "vrrp_instance A {\n virtual_ipaddress {\n 10.0.0.1\n priority 50\n}\n";
+        let (shape, codes) = repaired(&format!("{text}vrrp_instance B {{\n}}\n"));
+        assert_eq!(
+            shape,
+            "vrrp_instance A{virtual_ipaddress{10.0.0.1;};priority 50;};vrrp_instance B{};"
+        );
+        assert_eq!(codes, ["missing-brace"]);
+    }
+
+    #[test]
+    fn a_misplaced_keyword_ends_nothing_when_the_braces_match() {
+        let text = "vrrp_instance A {\n virtual_ipaddress {\n priority 50\n}\n state BACKUP\n}\n";
+        assert_eq!(
+            repaired(text),
+            ("vrrp_instance A{virtual_ipaddress{priority 50;};state BACKUP;};".into(), vec![])
+        );
+        let text = "virtual_server 10.0.0.1 80 {\n real_server 10.0.0.2 80 {\n \
+                    real_server 10.0.0.3 80 {\n}\n}\n real_server 10.0.0.4 80 {\n}\n}\n";
+        let (shape, codes) = repaired(text);
+        assert!(shape.ends_with("};real_server 10.0.0.4 80{};};"), "{shape}");
+        assert_eq!(codes, [""; 0]);
+    }
+
+    #[test]
+    fn a_root_block_that_is_indented_into_another_is_left_there_when_the_braces_match() {
+        let text = "vrrp_instance A {\n  vrrp_track_file {\n    f\n  }\n  priority 5\n}\n";
+        assert_eq!(
+            repaired(text),
+            ("vrrp_instance A{vrrp_track_file{f;};priority 5;};".into(), vec![])
+        );
+        // Not indented: the brace at the end only makes the number right.
+        let text = "vrrp_instance A {\n priority 5\nvrrp_script s {\n}\n}\n";
+        assert_eq!(
+            repaired(text),
+            (
+                "vrrp_instance A{priority 5;};vrrp_script s{};".into(),
+                vec!["missing-brace", "unexpected-brace"]
+            )
+        );
+    }
+
+    #[test]
+    fn a_brace_too_many_does_not_cut_a_block_short() {
+        let text = "vrrp_instance A {\n virtual_ipaddress {\n 10.0.0.1\n}\n}\n priority 50\n \
+                    track_script {\n s\n}\n}\nvrrp_instance B {\n}\n";
+        assert_eq!(
+            repaired(text),
+            (
+                "vrrp_instance A{virtual_ipaddress{10.0.0.1;};priority 50;track_script{s;};};\
+                 vrrp_instance B{};"
+                    .into(),
+                vec!["unexpected-brace"]
+            )
+        );
+        let alone = "vrrp_instance A {\n}\npriority 50\nvrrp_instance B {\n}\n";
+        assert_eq!(repaired(alone).0, "vrrp_instance A{};priority 50;vrrp_instance B{};");
+    }
+
+    #[test]
+    fn a_brace_after_a_keyword_without_block_is_told_and_its_content_passed_over() {
+        let text = "global_defs {\n vrrp_version 3 {\n router_id x\n }\n router_id y\n}\n";
+        assert_eq!(
+            repaired(text),
+            ("global_defs{vrrp_version 3;router_id y;};".into(), vec!["unexpected-brace"])
+        );
+        let text = "vrrp_instance A {\n track_script {\n s {\n t\n }\n }\n state BACKUP\n}\n";
+        assert_eq!(
+            repaired(text),
+            ("vrrp_instance A{track_script{s;};state BACKUP;};".into(), vec!["unexpected-brace"])
+        );
+    }
+
+    #[test]
+    fn a_line_with_an_unmatched_quote_takes_its_block_with_it() {
+        let text = "vrrp_instance \"A {\n state MASTER\n}\nvrrp_instance B {\n}\n";
+        assert_eq!(repaired(text), ("vrrp_instance B{};".into(), vec!["unmatched-quote"]));
+        let text = "global_defs {\n router_id \"x\n vrrp_version 3\n}\n";
+        assert_eq!(
+            repaired(text),
+            ("global_defs{vrrp_version 3;};".into(), vec!["unmatched-quote"])
+        );
+    }
+
+    #[test]
+    fn an_unknown_block_stays_one_statement() {
+        let text = "global_defs {\n nonsense 3 {\n a {\n b\n }\n }\n vrrp_version 3\n}\n";
+        assert_eq!(
+            repaired(text),
+            ("global_defs{nonsense 3{a{b;};};vrrp_version 3;};".into(), vec![])
+        );
+    }
+
+    #[test]
+    fn endless_nesting_is_passed_over() {
+        let (_, diagnostics) = build(&"a {\n".repeat(5000));
+        assert_eq!(diagnostics.len(), MOST_PROBLEMS);
+        let (tree, _) = build(&format!("{}{}b\n", "a {\n".repeat(50), "}\n".repeat(50)));
+        assert_eq!(tree.statements.len(), 2);
     }
 
     #[test]

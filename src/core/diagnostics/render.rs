@@ -1,4 +1,5 @@
-//! Diagnostics as people read them: on a terminal with the source line, or one line in a log.
+//! Diagnostics as people and programs read them: on a terminal with the source line, one line in a
+//! log, or a JSON object.
 
 use std::fmt::Write as _;
 
@@ -21,6 +22,11 @@ struct Place<'a> {
     column: usize,
     text: String,
     width: usize,
+}
+
+/// Text of a file as it may go to a terminal or a log: no control characters.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 fn place(span: Span, sources: &SourceMap) -> Option<Place<'_>> {
@@ -71,7 +77,7 @@ pub fn full(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> Strin
         "{on}{}{off}[{}]: {}\n",
         name(diagnostic.severity),
         diagnostic.code,
-        diagnostic.message
+        printable(&diagnostic.message)
     );
     if let Some(found) = diagnostic.span.and_then(|span| place(span, sources)) {
         excerpt(&mut text, &found, None);
@@ -83,7 +89,7 @@ pub fn full(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> Strin
     }
     if let Some(help) = &diagnostic.help {
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(text, "  = help: {help}");
+        let _ = writeln!(text, "  = help: {}", printable(help));
     }
     text
 }
@@ -91,23 +97,80 @@ pub fn full(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> Strin
 fn excerpt(text: &mut String, found: &Place<'_>, remark: Option<&str>) {
     let number = found.line.to_string();
     let margin = " ".repeat(number.len());
-    let _ = writeln!(text, "{margin}--> {}:{}:{}", found.file, found.line, found.column);
-    let _ = writeln!(text, "{number} | {}", found.text.replace('\t', " "));
+    let _ = writeln!(text, "{margin}--> {}:{}:{}", printable(found.file), found.line, found.column);
+    let line = printable(&found.text.replace('\t', " "));
+    let _ = writeln!(text, "{number} | {line}");
     let indent = " ".repeat(found.column - 1);
     let marks = "^".repeat(found.width);
-    let remark = remark.map(|remark| format!(" {remark}")).unwrap_or_default();
+    let remark = remark.map(|remark| format!(" {}", printable(remark))).unwrap_or_default();
     let _ = writeln!(text, "{margin} | {indent}{marks}{remark}");
 }
 
 /// One line, in keepalived's manner: `(/etc/keepalived/keepalived.conf: Line 12) message`.
 pub fn concise(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
     let help = diagnostic.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
-    match diagnostic.span.and_then(|span| place(span, sources)) {
-        Some(found) => {
-            format!("({}: Line {}) {}{help}", found.file, found.line, diagnostic.message)
-        }
-        None => format!("{}{help}", diagnostic.message),
+    let message = &diagnostic.message;
+    printable(&match diagnostic.span.and_then(|span| place(span, sources)) {
+        Some(found) => format!("({}: Line {}) {message}{help}", found.file, found.line),
+        None => format!("{message}{help}"),
+    })
+}
+
+/// One JSON object on one line, for editors and pipelines:
+/// `{"code":…,"severity":…,"message":…,"place":{"file":…,"line":…,"column":…,"length":…},"help":…,
+/// "related":[{"place":…,"message":…}]}`. Lines and columns count characters from 1; `place` and
+/// `help` are null when there are none.
+pub fn json(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
+    let mut text = String::from("{\"code\":");
+    json_string(&mut text, diagnostic.code);
+    text.push_str(",\"severity\":");
+    json_string(&mut text, name(diagnostic.severity));
+    text.push_str(",\"message\":");
+    json_string(&mut text, &diagnostic.message);
+    text.push_str(",\"place\":");
+    json_place(&mut text, diagnostic.span, sources);
+    text.push_str(",\"help\":");
+    match &diagnostic.help {
+        Some(help) => json_string(&mut text, help),
+        None => text.push_str("null"),
     }
+    text.push_str(",\"related\":[");
+    for (index, (span, remark)) in diagnostic.related.iter().enumerate() {
+        text.push_str(if index == 0 { "{\"place\":" } else { ",{\"place\":" });
+        json_place(&mut text, Some(*span), sources);
+        text.push_str(",\"message\":");
+        json_string(&mut text, remark);
+        text.push('}');
+    }
+    text.push_str("]}");
+    text
+}
+
+fn json_place(text: &mut String, span: Option<Span>, sources: &SourceMap) {
+    let Some(found) = span.and_then(|span| place(span, sources)) else {
+        return text.push_str("null");
+    };
+    text.push_str("{\"file\":");
+    json_string(text, found.file);
+    let _ = write!(
+        text,
+        ",\"line\":{},\"column\":{},\"length\":{}}}",
+        found.line, found.column, found.width
+    );
+}
+
+fn json_string(text: &mut String, value: &str) {
+    text.push('"');
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => text.extend(['\\', character]),
+            character if character.is_control() => {
+                let _ = write!(text, "\\u{:04x}", u32::from(character));
+            }
+            character => text.push(character),
+        }
+    }
+    text.push('"');
 }
 
 /// How many there were of each kind.
@@ -169,7 +232,31 @@ mod tests {
             concise(&found, &sources),
             "(a.conf: Line 2) Unknown keyword 'prioritty' (did you mean `priority`?)"
         );
+        assert_eq!(
+            json(&found, &sources),
+            "{\"code\":\"unknown-keyword\",\"severity\":\"error\",\
+             \"message\":\"Unknown keyword 'prioritty'\",\
+             \"place\":{\"file\":\"a.conf\",\"line\":2,\"column\":5,\"length\":9},\
+             \"help\":\"did you mean `priority`?\",\
+             \"related\":[{\"place\":{\"file\":\"a.conf\",\"line\":1,\"column\":1,\"length\":13},\
+             \"message\":\"in this block\"}]}"
+        );
         assert_eq!(summary(&[found.clone(), found]), "2 errors");
+    }
+
+    #[test]
+    fn control_characters_of_a_file_do_not_reach_a_terminal() {
+        let file = SourceText { name: "a\nb".into(), bytes: b"x\x1b[31m\x07 y".as_slice().into() };
+        let sources = SourceMap { files: vec![file] };
+        let span = Span { file: FileId(0), start: 0, end: 6 };
+        let found = Diagnostic::new(Severity::Error, "x", span, "Unknown 'x\x1b[31m\"'");
+        let full = full(&found, &sources, Style::Plain);
+        assert!(!full.contains(['\x1b', '\x07']), "{full}");
+        assert_eq!(concise(&found, &sources), "(a\u{fffd}b: Line 1) Unknown 'x\u{fffd}[31m\"'");
+        let parsed: serde_json::Value = serde_json::from_str(&json(&found, &sources)).unwrap();
+        assert_eq!(parsed["message"], "Unknown 'x\x1b[31m\"'");
+        assert_eq!(parsed["place"]["file"], "a\nb");
+        assert_eq!(parsed["help"], serde_json::Value::Null);
     }
 
     #[test]

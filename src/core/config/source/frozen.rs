@@ -1,0 +1,187 @@
+//! The frozen form of a configuration: what the parent hands to its children in a sealed memory file.
+//!
+//! Little endian; a count is 32 bits; a text is its length and its bytes.
+//!
+//! ```text
+//! magic (8 bytes)  config id  host name  seed (64 bits)
+//! count of files:        name, bytes
+//! count of main files:   index
+//! count of includes:     index of the file, checks, pattern,
+//!                        0 + indices | 1 or 2 (fatal) + message
+//! count of variables:    name, whether it is set, value
+//! ```
+
+use super::{LoadError, SourceSet};
+use crate::core::config::preprocess::{IncludeChecks, IncludeError};
+use crate::core::diagnostics::FileId;
+
+/// The number goes up whenever the form of the bytes changes.
+const MAGIC: &[u8; 8] = b"STEADF02";
+
+impl SourceSet {
+    /// For another process.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Writer(MAGIC.to_vec());
+        out.text(&self.config_id);
+        out.text(&self.host_name);
+        out.0.extend(self.seed.to_le_bytes());
+        out.count(self.files.len());
+        for (name, bytes) in &self.files {
+            out.text(name);
+            out.bytes(bytes);
+        }
+        out.ids(&self.main);
+        out.count(self.includes.len());
+        for ((from, checks, pattern), found) in &self.includes {
+            out.count(from.0 as usize);
+            out.count(bits(*checks));
+            out.text(pattern);
+            match found {
+                Ok(ids) => {
+                    out.count(0);
+                    out.ids(ids);
+                }
+                Err(error) => {
+                    out.count(1 + usize::from(error.fatal));
+                    out.text(&error.message);
+                }
+            }
+        }
+        out.count(self.environment.len());
+        for (name, value) in &self.environment {
+            out.text(name);
+            out.count(usize::from(value.is_some()));
+            out.text(value.as_deref().unwrap_or_default());
+        }
+        out.0
+    }
+
+    /// What [`Self::to_bytes`] made.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, LoadError> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or(LoadError::Damaged("it begins wrongly"))?;
+        let set =
+            parse(&mut Bytes(rest)).ok_or(LoadError::Damaged("it is cut off or inconsistent"))?;
+        let known = |id: &FileId| (id.0 as usize) < set.files.len();
+        let sound = set.main.iter().all(known)
+            && set.includes.iter().all(|((from, ..), found)| {
+                known(from) && found.as_ref().map_or(true, |ids| ids.iter().all(known))
+            });
+        if sound { Ok(set) } else { Err(LoadError::Damaged("it names a file that is not there")) }
+    }
+}
+
+fn bits(checks: IncludeChecks) -> usize {
+    usize::from(checks.readable)
+        | usize::from(checks.exact) << 1
+        | usize::from(checks.wildcard) << 2
+        | usize::from(checks.brace) << 3
+}
+
+fn checks(bits: u32) -> Option<IncludeChecks> {
+    (bits < 16).then_some(IncludeChecks {
+        readable: bits & 1 != 0,
+        exact: bits & 2 != 0,
+        wildcard: bits & 4 != 0,
+        brace: bits & 8 != 0,
+    })
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn count(&mut self, count: usize) {
+        self.0.extend(u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.0.extend(bytes);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn ids(&mut self, ids: &[FileId]) {
+        self.count(ids.len());
+        for id in ids {
+            self.count(id.0 as usize);
+        }
+    }
+}
+
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn count(&mut self) -> Option<u32> {
+        let (number, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        Some(u32::from_le_bytes(*number))
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk::<8>()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*number))
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.count()?).ok()?;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes()?.to_vec()).ok()
+    }
+
+    fn ids(&mut self) -> Option<Vec<FileId>> {
+        (0..self.count()?).map(|_| self.count().map(FileId)).collect()
+    }
+}
+
+fn parse(bytes: &mut Bytes<'_>) -> Option<SourceSet> {
+    let mut set = SourceSet {
+        config_id: bytes.text()?,
+        host_name: bytes.text()?,
+        seed: bytes.number()?,
+        ..SourceSet::default()
+    };
+    for _ in 0..bytes.count()? {
+        set.files.push((bytes.text()?, bytes.bytes()?.into()));
+    }
+    set.main = bytes.ids()?;
+    for _ in 0..bytes.count()? {
+        let from = FileId(bytes.count()?);
+        let key = (from, checks(bytes.count()?)?, bytes.text()?);
+        let found = match bytes.count()? {
+            0 => Ok(bytes.ids()?),
+            kind => Err(IncludeError { message: bytes.text()?, fatal: kind == 2 }),
+        };
+        set.includes.insert(key, found);
+    }
+    for _ in 0..bytes.count()? {
+        let (name, present, value) = (bytes.text()?, bytes.count()?, bytes.text()?);
+        set.environment.insert(name, (present == 1).then_some(value));
+    }
+    bytes.0.is_empty().then_some(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_bytes_are_refused() {
+        let bytes = SourceSet::from_text("x", "a\n").to_bytes();
+        for length in 0..bytes.len() {
+            assert!(SourceSet::from_bytes(&bytes[..length]).is_err());
+        }
+        for index in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[index] ^= 0x55;
+            let _ = SourceSet::from_bytes(&damaged);
+        }
+    }
+}
