@@ -27,7 +27,8 @@ pub fn compile(sources: &SourceSet) -> Compiled {
     let mut diagnostics = parsed.diagnostics;
     diagnostics.extend(built.diagnostics);
     diagnostics.extend(unsecured(&built.config, &built.places));
-    diagnostics.extend(built.unsupported.iter().map(Unsupported::diagnostic));
+    // More would not be read.
+    diagnostics.extend(built.unsupported.iter().take(1000).map(Unsupported::diagnostic));
     Compiled {
         config: built.config,
         sources: parsed.sources,

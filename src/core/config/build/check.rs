@@ -1,5 +1,6 @@
 //! `virtual_server`, `virtual_server_group`, `SSL`.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::checker;
@@ -140,9 +141,10 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
         }
     }
     let mut service = draft.finish(context, block);
+    let mut addresses = BTreeSet::new();
     for statement in block.children().iter().filter(|child| child.keyword() == "real_server") {
         if let Some(server) = real_server(context, statement, &service, &draft) {
-            if service.real_servers.iter().any(|known| known.address == server.address) {
+            if !addresses.insert(server.address) {
                 let message =
                     format!("real_server {} is there twice, the first counts", server.address);
                 context.error("duplicate", statement.span, message);
@@ -162,7 +164,7 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
     if service.real_servers.is_empty() {
         context.warning("no-real-server", block.span, "a virtual server without real servers");
     }
-    if config.check.virtual_servers.iter().any(|known| known.target == service.target) {
+    if !context.targets.insert(service.target.clone()) {
         return context.error("duplicate", block.span, "this virtual server is defined already");
     }
     config.check.virtual_servers.push(service);

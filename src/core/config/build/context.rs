@@ -1,15 +1,20 @@
 //! What all builders share: taking arguments, telling faults, setting aside what is not acted on.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::{Need, Places, Unsupported};
 use crate::core::config::keywords;
 use crate::core::config::lexer::split_command;
+use crate::core::config::model::check::Target;
 use crate::core::config::model::{Script, ScriptUser};
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values::{self, Fault};
 use crate::core::diagnostics::{Diagnostic, Severity, Span};
 use crate::core::time::Interval;
+
+/// Problems that are told; more would not be read.
+const MOST_PROBLEMS: usize = 1000;
 
 /// The state of a build.
 #[derive(Debug, Default)]
@@ -20,22 +25,36 @@ pub struct Context {
     pub places: Places,
     /// What is not acted on.
     pub unsupported: Vec<Unsupported>,
+    /// Virtual servers so far.
+    pub targets: BTreeSet<Target>,
+    /// One that decides was kept beyond the limit.
+    full: bool,
 }
 
 impl Context {
+    /// Collects a problem. Of a file that is nothing but problems only so many are kept; those that
+    /// decide whether a daemon may run always are.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        let decides = diagnostic.severity >= Severity::Missing;
+        if self.diagnostics.len() < MOST_PROBLEMS || (decides && !self.full) {
+            self.full |= decides && self.diagnostics.len() >= MOST_PROBLEMS;
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
     /// Something is ignored or corrected.
     pub fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
-        self.diagnostics.push(Diagnostic::new(Severity::Error, code, span, message));
+        self.push(Diagnostic::new(Severity::Error, code, span, message));
     }
 
     /// The daemon cannot run.
     pub fn fatal(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
-        self.diagnostics.push(Diagnostic::new(Severity::Fatal, code, span, message));
+        self.push(Diagnostic::new(Severity::Fatal, code, span, message));
     }
 
     /// Probably not meant; keepalived says nothing.
     pub fn warning(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
-        self.diagnostics.push(Diagnostic::new(Severity::Warning, code, span, message));
+        self.push(Diagnostic::new(Severity::Warning, code, span, message));
     }
 
     /// A word that the builder of `block` does not act on: known to the dialect, or not at all.
@@ -63,14 +82,14 @@ impl Context {
         } else if let Some(place) = home_of(word) {
             diagnostic = diagnostic.with_help(format!("`{word}` belongs in {place}"));
         }
-        self.diagnostics.push(diagnostic);
+        self.push(diagnostic);
     }
 
     /// The first argument; when there is none, keepalived ends on the spot.
     pub fn required<'a>(&mut self, statement: &'a Statement) -> Option<&'a Token> {
         let found = statement.arguments().first();
         if found.is_none() {
-            self.diagnostics.push(
+            self.push(
                 Diagnostic::new(
                     Severity::Missing,
                     "missing-argument",
