@@ -74,6 +74,8 @@ struct Daemon<'a> {
     script_inbox: mpsc::Receiver<ScriptRun>,
     notify: NotifyQueues,
     refusals: BTreeMap<DesiredAddress, Refusal>,
+    /// Log lines and notifications, for when the network has got its due.
+    untold: Vec<Output>,
     /// The kernel's addresses or links have changed since they were last brought in line.
     kernel_changed: bool,
 }
@@ -131,6 +133,7 @@ impl<'a> Daemon<'a> {
             script_inbox,
             notify: NotifyQueues::new(policy),
             refusals: BTreeMap::new(),
+            untold: Vec::new(),
             kernel_changed: true,
             config,
         })
@@ -230,6 +233,18 @@ impl<'a> Daemon<'a> {
                 break;
             }
         }
+        self.tell();
+    }
+
+    /// Words and scripts come last: neither an advert nor an announcement waits for them.
+    fn tell(&mut self) {
+        for output in std::mem::take(&mut self.untold) {
+            match output {
+                Output::Notify(notice) => self.run_notifications(&notice),
+                Output::Log(event) => log_event(&event),
+                Output::Transmit(_) | Output::Announce(_) => {}
+            }
+        }
     }
 
     fn pump_outputs(&mut self) -> bool {
@@ -239,8 +254,7 @@ impl<'a> Daemon<'a> {
             match output {
                 Output::Transmit(advert) => self.transmit(&advert),
                 Output::Announce(announcement) => self.announce(&announcement),
-                Output::Notify(transition) => self.run_notifications(&transition),
-                Output::Log(event) => log_event(&event),
+                Output::Notify(_) | Output::Log(_) => self.untold.push(output),
             }
         }
         spoke
@@ -378,9 +392,9 @@ impl<'a> Daemon<'a> {
         else {
             return;
         };
-        tracing::debug!("Sending gratuitous ARP on {} for {address}", link.name);
-        if let Err(error) = self.frames.send(index, &arp::gratuitous(mac, address)) {
-            tracing::warn!("cannot send gratuitous ARP on {}: {error}", link.name);
+        match self.frames.send(index, &arp::gratuitous(mac, address)) {
+            Ok(()) => tracing::debug!("Sending gratuitous ARP on {} for {address}", link.name),
+            Err(error) => tracing::warn!("cannot send gratuitous ARP on {}: {error}", link.name),
         }
     }
 
@@ -691,6 +705,7 @@ impl<'a> Daemon<'a> {
         if !self.options.keep_addresses {
             self.reconcile_addresses();
         }
+        self.tell();
         if !self.notify.drain(STOP_GRACE).await {
             tracing::warn!("a notify script is still running, not waiting for it any longer");
         }
