@@ -36,6 +36,8 @@ spread() {
     get "$@"
     if [[ $(summary) == "$want" ]]; then ok "$what: $want"; else not_ok "$what" "wanted $want, got $(summary)"; fi
 }
+# lists TEXT: a piece of a line of d1's table
+lists() { [[ $(table d1) == *"$1"* ]]; }
 # timed WHAT SECONDS CMD...
 timed() {
     local what=$1 secs=$2 t; shift 2; t=$(now_us)

@@ -76,6 +76,24 @@ reload_ops "the same file, with a dead server" ""
 check "the dead one stays out" has_reals d1 1
 bg rs2 http lab-http serve rs2 80
 timed "rs2 is back" 10 has_reals d1 2
+# What somebody else does to our part of the table is mended; what is theirs is left alone.
+# (keepalived never looks: these are ours only.)
+if [[ ${LAB_DAEMON##*/} != keepalived ]]; then
+    on d1 ipvsadm -A -t 10.9.9.9:99 -s wlc
+    on d1 ipvsadm -a -t 10.9.9.9:99 -r 10.9.9.1:99 -m
+    on d1 ipvsadm -d -t $VIP:80 -r 10.77.1.22:80
+    timed "a server that someone took out is back" 12 lists "$VIP:80 -r 10.77.1.22:80"
+    on d1 ipvsadm -e -t $VIP:80 -r 10.77.1.21:80 -g -w 99
+    timed "a weight that someone changed is right again" 12 lists "$VIP:80 -r 10.77.1.21:80 -g -w 5"
+    check "the foreign service is untouched" lists "10.9.9.9:99 -r 10.9.9.1:99"
+    on d1 ipvsadm -C
+    timed "after ipvsadm -C everything of ours is there again" 12 has_reals d1 2
+    on d1 ipvsadm -A -t 10.9.9.9:99 -s wlc
+fi
 stop d1 daemon
-check "no service is left" eval '[[ -z $(table d1) ]]'
+if [[ ${LAB_DAEMON##*/} != keepalived ]]; then
+    check "at the end only the foreign service is left" eval '[[ $(table d1 | wc -l) == 1 && $(table d1) == *10.9.9.9:99* ]]'
+else
+    check "no service is left" eval '[[ -z $(table d1) ]]'
+fi
 lab_done

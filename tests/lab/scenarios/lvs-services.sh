@@ -117,7 +117,6 @@ virtual_server $VIP 83 {
 }
 C
 daemon d1 "$LAB_DIR/d1.conf"
-lists() { [[ $(table d1) == *"$1"* ]]; }            # a piece of a line of the table
 quorum() { [[ $(tail -1 "$LAB_DIR/quorum") == "$1" ]]; }
 timed "d1 is master" 12 owner_is $VIP d1
 # keepalived takes a fresh server for alive until its first check says no
