@@ -1,7 +1,8 @@
 //! Telling the outside world: scripts that the operator configured.
 //!
 //! [`script`] runs one command with its account, time limit and process group; `queue` keeps the
-//! notifications of one object in order.
+//! notifications of one object in order; [`security`] looks who could replace a script.
 
 pub mod queue;
 pub mod script;
+pub mod security;

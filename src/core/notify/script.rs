@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Gid, Group, Pid, Uid, User, setgid, setgroups, setuid};
 use tokio::process::{Child, Command};
 
+use super::security::examine_script;
 use crate::core::config::model::global::Global;
 use crate::core::config::model::{Script, ScriptUser};
 use crate::core::time::Interval;
@@ -133,6 +134,11 @@ pub fn start(
     let (program, own_arguments) =
         script.words.split_first().ok_or_else(|| "empty command".to_owned())?;
     let account = account_of(script, policy)?;
+    if policy.security
+        && let Some(why) = examine_script(script, policy)?
+    {
+        return Err(format!("{program}: {why}, and enable_script_security is set"));
+    }
     let mut command = Command::new(program);
     command
         .args(own_arguments)
