@@ -75,10 +75,8 @@ impl<'a> Daemon<'a> {
             tracing::error!("cannot clear the table: {error}");
         }
         let known = table.as_mut().map(read).unwrap_or_default();
-        if let (Some(client), Some(timeouts)) = (&mut table, &config.global.lvs_timeouts)
-            && let Err(error) = client.set_timeouts(timeouts)
-        {
-            tracing::error!("cannot set lvs_timeouts: {error}");
+        if let Some(client) = &mut table {
+            set_timeouts(client, &config);
         }
         let now = runtime::now();
         let seed = now.as_nanos() ^ u64::from(std::process::id());
@@ -164,10 +162,9 @@ impl<'a> Daemon<'a> {
         self.surroundings = Surroundings { policy: policy.clone(), tls: config.check.tls.clone() };
         self.notify.set_policy(policy);
         if config.global.lvs_timeouts != self.config.global.lvs_timeouts
-            && let (Some(client), Some(timeouts)) = (&mut self.table, &config.global.lvs_timeouts)
-            && let Err(error) = client.set_timeouts(timeouts)
+            && let Some(client) = &mut self.table
         {
-            tracing::error!("cannot set lvs_timeouts: {error}");
+            set_timeouts(client, &config);
         }
         let input = Input::Reconfigure(Box::new(config.check.clone()));
         self.engine.handle(runtime::now(), input);
@@ -233,8 +230,9 @@ impl<'a> Daemon<'a> {
         let Some(client) = &mut self.table else { return true };
         let desired = self.engine.desired();
         let operations = plan(&desired, &self.known, &self.owned);
-        self.owned = self.engine.service_keys();
+        let wanted = self.engine.service_keys();
         if operations.is_empty() {
+            self.owned = wanted;
             return true;
         }
         let results = client.apply(&operations);
@@ -250,7 +248,9 @@ impl<'a> Daemon<'a> {
         }
         if failed {
             self.known = read(client);
+            self.owned = still_owned(&self.owned, wanted, &self.known);
         } else {
+            self.owned = wanted;
             self.refused.clear();
             self.note(&operations, desired);
         }
@@ -273,6 +273,7 @@ impl<'a> Daemon<'a> {
             self.next_look = now + REOPEN;
             if let Ok(mut client) = Client::open() {
                 tracing::info!("IPVS is there now");
+                set_timeouts(&mut client, &self.config);
                 self.known = read(&mut client);
                 self.table = Some(client);
                 self.program();
@@ -311,7 +312,9 @@ impl<'a> Daemon<'a> {
 
     async fn stop(mut self) {
         tracing::info!("Stopping");
-        let ours = self.engine.service_keys();
+        let mut ours = self.engine.service_keys();
+        // Also what the kernel has refused to remove so far.
+        ours.extend(std::mem::take(&mut self.owned));
         self.engine.handle(runtime::now(), Input::Shutdown);
         for (_, handle) in std::mem::take(&mut self.running).into_values() {
             handle.abort();
@@ -362,6 +365,26 @@ fn open_table() -> Option<Client> {
     }
 }
 
+fn set_timeouts(client: &mut Client, config: &Config) {
+    if let Some(timeouts) = &config.global.lvs_timeouts
+        && let Err(error) = client.set_timeouts(timeouts)
+    {
+        tracing::error!("cannot set lvs_timeouts: {error}");
+    }
+}
+
+/// Whose services are ours after a plan that failed in part: those that are wanted, and those that
+/// were ours and are still in the kernel, so that the next plan removes them again.
+fn still_owned(
+    before: &BTreeSet<ServiceKey>,
+    wanted: BTreeSet<ServiceKey>,
+    known: &Table,
+) -> BTreeSet<ServiceKey> {
+    let mut owned = wanted;
+    owned.extend(before.iter().filter(|key| known.contains_key(*key)).copied());
+    owned
+}
+
 fn read(client: &mut Client) -> Table {
     match client.table() {
         Ok(table) => table,
@@ -383,5 +406,37 @@ fn log_event(event: &Event) {
         Importance::Detail => tracing::debug!("{}", event.text),
         Importance::Normal => tracing::info!("{}", event.text),
         Importance::Warning => tracing::warn!("{}", event.text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::engine::tests::service;
+    use crate::check::virtual_server::{entry, service_keys};
+    use crate::core::config::model::Family;
+    use crate::core::config::model::check::CheckConfig;
+
+    #[test]
+    fn a_service_whose_removal_was_refused_is_removed_by_the_next_plan() {
+        let config = service(1);
+        let kept = service_keys(&config, &CheckConfig::default())[0];
+        let left = ServiceKey::Fwmark { mark: 7, family: Family::Inet };
+        let foreign = ServiceKey::Fwmark { mark: 8, family: Family::Inet };
+        let gone = ServiceKey::Fwmark { mark: 9, family: Family::Inet };
+        let wanted = BTreeSet::from([kept]);
+        let desired = Table::from([(kept, entry(&config, &kept, &[], true))]);
+        let mut known = desired.clone();
+        for key in [left, foreign] {
+            known.insert(key, entry(&config, &key, &[], true));
+        }
+        let before = BTreeSet::from([kept, left, gone]);
+        let owned = still_owned(&before, wanted, &known);
+        assert_eq!(owned, BTreeSet::from([kept, left]));
+        let operations = plan(&desired, &known, &owned);
+        assert!(
+            matches!(operations.as_slice(), [Operation::RemoveService { key }] if *key == left),
+            "{operations:?}"
+        );
     }
 }
