@@ -1,9 +1,9 @@
 //! All services and their checkers: results of probes and reloads in; probes to start, scripts to
 //! run and the desired table out. Pure: it owns no clock, socket or file.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-use super::event::{Event, Importance, ServiceName, endpoint, protocol_of};
+use super::event::{Event, Importance, Names, ServiceName, endpoint, protocol_of};
 use super::health::{Health, Memory};
 use super::virtual_server::{self, ServerView};
 use crate::core::config::model::Script;
@@ -33,12 +33,19 @@ pub enum Outcome {
     Failure {
         /// In keepalived's words.
         text: String,
+        /// What it does not say: the error beneath.
+        cause: Option<String>,
     },
 }
 
 /// What happens to the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
+    /// A probe has left the queue: its time counts from now on.
+    Started {
+        /// Whose.
+        id: CheckerId,
+    },
     /// A probe has ended.
     Finished {
         /// Whose.
@@ -63,8 +70,8 @@ pub enum Output {
         probe: Probe,
         /// Which url of an HTTP probe.
         url: usize,
-        /// The server, for words.
-        server: String,
+        /// For its words.
+        names: Names,
     },
     /// Its result does not matter any more.
     CancelProbe(CheckerId),
@@ -201,6 +208,7 @@ impl CheckEngine {
     /// What happened, at `now`.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
+            Input::Started { id } => self.started(now, id),
             Input::Finished { id, outcome } => self.finished(now, id, &outcome),
             Input::Reconfigure(config) => self.reconfigure(now, &config),
             Input::Shutdown => self.shutdown(),
@@ -211,11 +219,11 @@ impl CheckEngine {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         while let Some((_, (id, kind))) = self.timers.pop_due(now) {
             match kind {
-                TimerKind::Probe => self.start_probe(now, id),
+                TimerKind::Probe => self.start_probe(id),
                 TimerKind::Silence => {
                     self.outputs.push_back(Output::CancelProbe(id));
                     let text = "a check gave no result in time".to_owned();
-                    self.finished(now, id, &Outcome::Failure { text });
+                    self.finished(now, id, &Outcome::Failure { text, cause: None });
                 }
             }
         }
@@ -247,11 +255,6 @@ impl CheckEngine {
     /// Whether the table may have changed since this was last asked.
     pub fn take_table_changed(&mut self) -> bool {
         std::mem::take(&mut self.table_changed)
-    }
-
-    /// The kernel's services that are ours.
-    pub fn service_keys(&self) -> BTreeSet<ServiceKey> {
-        self.services.iter().flat_map(|service| service.keys.iter().copied()).collect()
     }
 
     /// For dumps.
@@ -346,8 +349,7 @@ impl CheckEngine {
         let Some(service) = self.services.get(place) else { return };
         let mut lines = Vec::new();
         for server in &service.servers {
-            for checker in server.checkers.iter().filter(|checker| new(checker.id)) {
-                let _ = checker;
+            for _ in server.checkers.iter().filter(|checker| new(checker.id)) {
                 lines.push(format!(
                     "Activating healthchecker for service {} for VS {}",
                     service.server_name(&server.config),
@@ -378,9 +380,7 @@ impl CheckEngine {
             self.services.push(state);
         }
         for service in old {
-            for server in &service.servers {
-                self.forget(server);
-            }
+            self.retire(&service);
         }
         self.index();
         for place in 0..self.services.len() {
@@ -468,24 +468,31 @@ impl CheckEngine {
     fn shutdown(&mut self) {
         let services = std::mem::take(&mut self.services);
         for service in &services {
-            for server in &service.servers {
-                self.forget(server);
-            }
             if service.config.omega {
-                let object = service.name().0;
-                let down = service
-                    .servers
-                    .iter()
-                    .filter(|server| server.up)
-                    .filter_map(|server| server.config.notify_down.clone());
-                let quorum = service.config.quorum_down.clone().filter(|_| service.quorum);
-                for script in down.chain(quorum) {
-                    let object = object.clone();
-                    self.outputs.push_back(Output::RunScript { object, script });
-                }
+                self.retire(service);
+            } else {
+                service.servers.iter().for_each(|server| self.forget(server));
             }
         }
         self.places.clear();
+    }
+
+    /// A service goes away: its servers are told, then that there is no quorum any more.
+    fn retire(&mut self, service: &ServiceState) {
+        let object = service.name().0;
+        for server in &service.servers {
+            self.forget(server);
+        }
+        let down = service
+            .servers
+            .iter()
+            .filter(|server| server.up)
+            .filter_map(|server| server.config.notify_down.clone());
+        let quorum = service.config.quorum_down.clone().filter(|_| service.quorum);
+        for script in down.chain(quorum) {
+            let object = object.clone();
+            self.outputs.push_back(Output::RunScript { object, script });
+        }
     }
 
     // ---- probes
@@ -495,24 +502,32 @@ impl CheckEngine {
         self.services.get_mut(service)?.servers.get_mut(server)?.checkers.get_mut(checker)
     }
 
-    fn start_probe(&mut self, now: Timestamp, id: CheckerId) {
-        let Some(place) = self.places.get(&id).copied() else { return };
-        let server = self.services.get(place.0).and_then(|service| {
-            let server = service.servers.get(place.1)?;
-            Some(service.server_name(&server.config))
-        });
+    fn names(&self, id: CheckerId) -> Option<Names> {
+        let (service, server, _) = *self.places.get(&id)?;
+        let service = self.services.get(service)?;
+        let server = service.server_name(&service.servers.get(server)?.config);
+        Some(Names { server, service: service.name().0 })
+    }
+
+    fn start_probe(&mut self, id: CheckerId) {
+        let Some(names) = self.names(id) else { return };
         let Some(checker) = self.checker(id) else { return };
         checker.probing = true;
         let probe = checker.config.probe.clone();
         let url = checker.memory.url;
-        let limit = match &probe {
+        self.outputs.push_back(Output::StartProbe { id, probe, url, names });
+    }
+
+    /// A probe keeps its own time; this is for one that has lost it.
+    fn started(&mut self, now: Timestamp, id: CheckerId) {
+        let Some(checker) = self.checker(id) else { return };
+        let limit = match &checker.config.probe {
             Probe::Tcp(connect) => connect.timeout,
-            Probe::Http(http) => http.connect.timeout * 3,
+            // Connection, handshake, answer and goodbye have a limit each.
+            Probe::Http(http) => http.connect.timeout * 4,
             Probe::Misc(misc) => misc.timeout + Interval::from_secs(2),
         };
         self.timers.set((id, TimerKind::Silence), now + limit + MARGIN);
-        let server = server.unwrap_or_default();
-        self.outputs.push_back(Output::StartProbe { id, probe, url, server });
     }
 
     fn finished(&mut self, now: Timestamp, id: CheckerId, outcome: &Outcome) {
@@ -525,14 +540,14 @@ impl CheckEngine {
         }
         let before = checker.memory.health;
         let mut reweighed = false;
-        let (success, text) = match outcome {
+        let (success, text, cause) = match outcome {
             Outcome::Success { text, weight } => {
                 // Exit status 0 asks for the configured weight again.
                 reweighed = *weight != checker.weight;
                 checker.weight = *weight;
-                (true, text.clone())
+                (true, text.clone(), None)
             }
-            Outcome::Failure { text } => (false, text.clone()),
+            Outcome::Failure { text, cause } => (false, text.clone(), cause.clone()),
         };
         let config = checker.config.clone();
         let wait = checker.memory.result(&config, success);
@@ -547,7 +562,15 @@ impl CheckEngine {
             (false, true | false) => Importance::Detail,
         };
         if !text.is_empty() && (told || !success) {
-            self.log(importance, text);
+            self.outputs.push_back(Output::Log(Event { importance, text, cause }));
+        }
+        if let (Health::Up { failures: 1.. }, Health::Down, Some(kind)) =
+            (before, after, config.probe.word())
+            && let Some(server) = self.names(id).map(|names| names.server)
+        {
+            let retry = config.retry;
+            let text = format!("{kind} on service {server} failed after {retry} retries.");
+            self.log(Importance::Warning, text);
         }
         self.table_changed |= reweighed;
         self.settle(service);
@@ -579,7 +602,7 @@ impl CheckEngine {
             };
             let text = format!("{verb} {server_name} {preposition} VS {name}");
             let importance = if up { Importance::Normal } else { Importance::Warning };
-            outputs.push(Output::Log(Event { importance, text }));
+            outputs.push(Output::Log(Event { importance, text, cause: None }));
             if let Some(script) = script {
                 let object = name.0.clone();
                 outputs.push(Output::RunScript { object, script: script.clone() });
@@ -595,7 +618,7 @@ impl CheckEngine {
     }
 
     fn log(&mut self, importance: Importance, text: String) {
-        self.outputs.push_back(Output::Log(Event { importance, text }));
+        self.outputs.push_back(Output::Log(Event { importance, text, cause: None }));
     }
 }
 
@@ -616,8 +639,11 @@ fn quorum_changed(service: &ServiceState, total: u64) -> Vec<Output> {
         let sorry = sorry.map(|sorry| format!("Adding sorry server {sorry} to VS {name}"));
         (Importance::Warning, vec![Some(line), sorry], &service.config.quorum_down)
     };
-    let mut outputs: Vec<Output> =
-        lines.drain(..).flatten().map(|text| Output::Log(Event { importance, text })).collect();
+    let mut outputs: Vec<Output> = lines
+        .drain(..)
+        .flatten()
+        .map(|text| Output::Log(Event { importance, text, cause: None }))
+        .collect();
     if let Some(script) = script {
         outputs.push(Output::RunScript { object: name.0, script: script.clone() });
     }

@@ -1,5 +1,7 @@
 //! The engine with a driven clock.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::core::config::model::check::{
     Connect, Forwarding, Protocol, Scheduler, SorryServer, Target, Thresholds,
@@ -70,6 +72,7 @@ struct Rig {
     now: Timestamp,
     dead: BTreeSet<u8>,
     silent: BTreeSet<u8>,
+    queued: BTreeSet<u8>,
     lines: Vec<String>,
     scripts: Vec<String>,
     probes: usize,
@@ -87,6 +90,7 @@ impl Rig {
             now: Timestamp::ZERO,
             dead: BTreeSet::new(),
             silent: BTreeSet::new(),
+            queued: BTreeSet::new(),
             lines: Vec::new(),
             scripts: Vec::new(),
             probes: 0,
@@ -122,11 +126,15 @@ impl Rig {
         let Probe::Tcp(connect) = probe else { panic!("{probe:?}") };
         let std::net::IpAddr::V4(address) = connect.destination.ip() else { panic!() };
         let last = address.octets()[3];
+        if self.queued.contains(&last) {
+            return;
+        }
+        self.engine.handle(self.now, Input::Started { id });
         if self.silent.contains(&last) {
             return;
         }
         let outcome = if self.dead.contains(&last) {
-            Outcome::Failure { text: "failed".into() }
+            Outcome::Failure { text: "failed".into(), cause: None }
         } else {
             Outcome::Success { text: "succeeded".into(), weight: None }
         };
@@ -182,6 +190,33 @@ fn a_probe_that_never_reports_counts_as_failed() {
     rig.silent.clear();
     rig.run(30);
     assert_eq!(rig.weights(), [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn a_probe_that_waits_for_its_turn_is_not_a_failed_one() {
+    let mut rig = Rig::new(&config(vec![service(2)]));
+    rig.run(15);
+    rig.queued.insert(1);
+    rig.run(600);
+    assert_eq!(rig.weights(), [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn a_service_that_a_reload_removes_tells_its_scripts() {
+    let script = |name: &str| Some(Script { words: vec![name.into()], user: None });
+    let mut gone = service(3);
+    gone.quorum_down = script("quorum down");
+    for (server, name) in gone.real_servers.iter_mut().zip(["one", "two", "three"]) {
+        server.notify_down = script(name);
+    }
+    let mut rig = Rig::new(&config(vec![gone]));
+    rig.dead.insert(2);
+    rig.run(15);
+    rig.scripts.clear();
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![]))));
+    rig.run(60);
+    assert_eq!(rig.scripts, ["one", "three", "quorum down"]);
+    assert_eq!(rig.engine.desired(), Table::new());
 }
 
 #[test]
@@ -309,4 +344,21 @@ fn a_dynamic_weight_is_recomputed_never_added_up() {
         rig.engine.handle(rig.now, Input::Finished { id, outcome });
         assert_eq!(rig.weights(), [(1, weight)]);
     }
+}
+
+#[test]
+fn a_server_that_goes_is_spoken_of_in_keepaliveds_words() {
+    let mut rig = Rig::new(&config(vec![service(1)]));
+    rig.run(15);
+    rig.lines.clear();
+    rig.dead.insert(1);
+    rig.run(30);
+    assert_eq!(
+        rig.lines.iter().filter(|line| !line.starts_with("failed")).collect::<Vec<_>>(),
+        [
+            "TCP_CHECK on service [10.1.0.1]:tcp:80 failed after 1 retries.",
+            "Removing service [10.1.0.1]:tcp:80 from VS [10.0.0.1]:tcp:80",
+            "Lost quorum 1-0=1 > 0 for VS [10.0.0.1]:tcp:80",
+        ]
+    );
 }

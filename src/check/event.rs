@@ -34,6 +34,15 @@ pub fn endpoint(address: SocketAddr, protocol: Protocol) -> String {
     format!("[{}]:{}:{}", address.ip(), protocol.name().to_lowercase(), address.port())
 }
 
+/// What a probe's words call its server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The server.
+    pub server: String,
+    /// The service it belongs to.
+    pub service: String,
+}
+
 /// The protocol that a server's name carries.
 pub fn protocol_of(target: &Target) -> Protocol {
     match target {
@@ -67,6 +76,8 @@ pub enum Importance {
 pub struct Event {
     /// Its weight.
     pub importance: Importance,
-    /// Its words.
+    /// Its words, keepalived's where it has them.
     pub text: String,
+    /// Why, where keepalived does not say.
+    pub cause: Option<String>,
 }

@@ -88,11 +88,14 @@ impl Memory {
                 self.health = Health::Up { failures: failures + 1 };
                 checker.delay_before_retry
             }
-            Health::Up { .. } | Health::Unproved { .. } => {
+            Health::Up { .. } | Health::Unproved { .. } | Health::Down => {
                 self.health = Health::Down;
-                checker.delay_loop
+                match &checker.probe {
+                    // As keepalived: a longer wait for retries holds for a dead web server too.
+                    Probe::Http(_) => checker.delay_loop.max(checker.delay_before_retry),
+                    Probe::Tcp(_) | Probe::Misc(_) => checker.delay_loop,
+                }
             }
-            Health::Down => checker.delay_loop,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Health checks: which servers are alive, and so which table IPVS should have.
 //!
 //! [`health`] is one checker's memory, [`engine`] everything together (pure), [`event`] the words.
-//! [`probe`] does the asking, [`daemon`] is the rim that also programs IPVS.
+//! [`probe`] does the asking, [`kernel_table`] keeps IPVS as desired, [`daemon`] is the rim.
 
 pub mod daemon;
 pub mod engine;
 pub mod event;
 pub mod health;
+pub mod kernel_table;
 pub mod probe;
 pub mod status;
 pub mod virtual_server;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::client::{IpvsError, IpvsTable};
-use super::model::{Entry, Table};
+use super::model::{Entry, ServiceKey, Table};
 use super::plan::Operation;
 use crate::core::config::model::global::LvsTimeouts;
 use crate::core::netlink::NetlinkError;
@@ -17,10 +17,18 @@ pub struct FakeKernel {
     pub log: Vec<Operation>,
     /// Timeouts, when set.
     pub timeouts: Option<LvsTimeouts>,
+    /// How many more dumps fail.
+    pub unreadable: u32,
+    /// A service whose every change is refused.
+    pub refuse: Option<ServiceKey>,
 }
 
 impl IpvsTable for FakeKernel {
     fn table(&mut self) -> Result<Table, IpvsError> {
+        if let Some(left) = self.unreadable.checked_sub(1) {
+            self.unreadable = left;
+            return Err(refused(libc::ENOBUFS));
+        }
         Ok(self.table.clone())
     }
 
@@ -29,8 +37,10 @@ impl IpvsTable for FakeKernel {
         operations
             .iter()
             .map(|operation| {
-                apply(&mut self.table, operation)
-                    .map_err(|errno| NetlinkError::Refused { errno, text: None }.into())
+                if self.refuse == Some(operation.service()) {
+                    return Err(refused(libc::EBUSY));
+                }
+                apply(&mut self.table, operation).map_err(refused)
             })
             .collect()
     }
@@ -44,6 +54,10 @@ impl IpvsTable for FakeKernel {
         self.timeouts = Some(*timeouts);
         Ok(())
     }
+}
+
+fn refused(errno: i32) -> IpvsError {
+    NetlinkError::Refused { errno, text: None }.into()
 }
 
 /// One operation; the error is the errno that Linux gives.

@@ -17,6 +17,20 @@ pub enum Operation {
     RemoveDestination { service: ServiceKey, key: DestinationKey },
 }
 
+impl Operation {
+    /// The service that it is about.
+    pub const fn service(&self) -> ServiceKey {
+        match self {
+            Self::AddService { key, .. }
+            | Self::SetService { key, .. }
+            | Self::RemoveService { key } => *key,
+            Self::AddDestination { service, .. }
+            | Self::SetDestination { service, .. }
+            | Self::RemoveDestination { service, .. } => *service,
+        }
+    }
+}
+
 /// The operations in the order that never leaves a service without its servers for longer than need
 /// be: services, new destinations, changed ones, removals. Equal entries give nothing, so that their
 /// connections live on. A service that is neither desired nor `owned` is somebody else's.

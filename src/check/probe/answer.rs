@@ -20,14 +20,17 @@ pub struct Answer {
     body: Vec<u8>,
     md5: Md5,
     in_body: bool,
+    fault: Option<Fault>,
 }
 
 /// Why an answer cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The first line is not one of HTTP.
+    #[error("the answer is not HTTP")]
     NotHttp,
     /// The header does not end.
+    #[error("the header does not end")]
     HeadTooLong,
 }
 
@@ -48,11 +51,21 @@ impl Answer {
             body: Vec::new(),
             md5: Md5::new(),
             in_body: false,
+            fault: None,
         }
     }
 
-    /// Takes the next bytes in; gives whether the answer is complete.
+    /// Takes the next bytes in; gives whether the answer is complete. A fault is for ever.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let taken = self.take(bytes);
+        self.fault = taken.err();
+        taken
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
         if self.in_body {
             self.take_body(bytes);
             return Ok(self.is_complete());
@@ -60,11 +73,16 @@ impl Answer {
         let searched = self.head.len().saturating_sub(3);
         self.head.extend_from_slice(bytes);
         let Some((end, body)) = end_of_head(&self.head, searched) else {
-            if self.head.len() > LONGEST_HEAD {
-                return Err(Fault::HeadTooLong);
-            }
-            return Ok(false);
+            return if self.head.len() > LONGEST_HEAD {
+                Err(Fault::HeadTooLong)
+            } else {
+                Ok(false)
+            };
         };
+        // However the pieces were cut.
+        if body > LONGEST_HEAD {
+            return Err(Fault::HeadTooLong);
+        }
         let rest = self.head.split_off(body);
         self.head.truncate(end);
         self.in_body = true;
@@ -75,6 +93,10 @@ impl Answer {
     }
 
     fn take_body(&mut self, bytes: &[u8]) {
+        // What comes after the announced length is not part of the answer (RFC 9112 section 6.3).
+        let left = self.length.map_or(u64::MAX, |length| length.saturating_sub(self.received));
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let bytes = bytes.get(..left).unwrap_or(bytes);
         self.received = self.received.saturating_add(bytes.len() as u64);
         self.md5.update(bytes);
         let room = LONGEST_BODY.saturating_sub(self.body.len());
@@ -147,11 +169,10 @@ pub fn fuzz(data: &[u8]) {
     let mut last = Ok(false);
     for piece in data.chunks(7) {
         last = pieces.feed(piece);
-        if last.is_err() {
-            break;
-        }
     }
-    if result.is_ok() && last.is_ok() {
+    assert_eq!(result.is_err(), last.is_err());
+    if result.is_ok() {
+        assert_eq!(result, last);
         assert_eq!(whole.status(), pieces.status());
         assert_eq!(whole.body(), pieces.body());
         assert_eq!(whole.digest(), pieces.digest());
@@ -173,6 +194,7 @@ mod tests {
     fn odd_answers_are_understood() {
         for (text, status, body) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi, more", 200, "hi"),
             ("HTTP/1.0 404\n\nx", 404, "x"),
             ("HTTP/1.1 204 No\r\nweird header line\r\n: empty\r\n\r\n", 204, ""),
         ] {

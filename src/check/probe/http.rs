@@ -7,7 +7,7 @@ use pcre2::bytes::{Regex as Pcre, RegexBuilder};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::answer::{Answer, Fault};
-use super::{tcp, tls};
+use super::{failure, tcp, tls};
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::{HttpProbe, HttpVersion, Regex, TlsIdentity, Url};
 
@@ -16,28 +16,11 @@ const CHUNK: usize = 16 << 10;
 /// Asks for one url.
 pub async fn probe(http: &HttpProbe, url: usize, server: &str, identity: &TlsIdentity) -> Outcome {
     let Some(url) = http.urls.get(url).or(http.urls.first()) else {
-        return Outcome::Failure { text: format!("no url to ask {server} for") };
+        return failure(format!("no url to ask {server} for"), None);
     };
     match exchange(http, url, identity).await {
         Ok(answer) => judge(&answer, url, server),
-        Err(Trouble::Connect(error)) => {
-            Outcome::Failure { text: format!("Error connecting server {server}. ({error})") }
-        }
-        Err(Trouble::Tls(error)) => Outcome::Failure {
-            text: format!("SSL handshake with server {server} failed ({error})"),
-        },
-        Err(Trouble::Exchange(error)) => {
-            Outcome::Failure { text: format!("Read error with server {server}: {error}") }
-        }
-        Err(Trouble::Timeout) => {
-            Outcome::Failure { text: format!("Timeout reading server {server}") }
-        }
-        Err(Trouble::Answer(Fault::NotHttp)) => {
-            Outcome::Failure { text: format!("Server {server} did not answer in HTTP") }
-        }
-        Err(Trouble::Answer(Fault::HeadTooLong)) => {
-            Outcome::Failure { text: format!("Server {server} answered with an endless header") }
-        }
+        Err(trouble) => trouble.told(server, http.tls.is_some()),
     }
 }
 
@@ -47,6 +30,32 @@ enum Trouble {
     Exchange(io::Error),
     Timeout,
     Answer(Fault),
+}
+
+impl Trouble {
+    fn told(&self, server: &str, tls: bool) -> Outcome {
+        let kind = if tls { "SSL" } else { "HTTP" };
+        let (text, cause) = match self {
+            Self::Connect(error) if error.kind() == io::ErrorKind::TimedOut => {
+                (format!("Timeout connecting server {server}."), None)
+            }
+            Self::Connect(error) => {
+                (format!("Error connecting server {server}."), Some(error.to_string()))
+            }
+            Self::Tls(error) => (
+                format!("SSL handshake/communication error connecting to server {server}."),
+                Some(error.to_string()),
+            ),
+            Self::Exchange(error) => {
+                (format!("Read error with server {server}."), Some(error.to_string()))
+            }
+            Self::Timeout => (format!("Timeout {kind} read server {server}."), None),
+            Self::Answer(fault) => {
+                (format!("Read error with server {server}."), Some(fault.to_string()))
+            }
+        };
+        failure(text, cause)
+    }
 }
 
 async fn exchange(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Result<Answer, Trouble> {
@@ -126,24 +135,30 @@ fn judge(answer: &Answer, url: &Url, server: &str) -> Outcome {
     if !url.status.iter().any(|(low, high)| (*low..=*high).contains(&status)) {
         let text =
             format!("HTTP status code error to {server} url({path}), status_code({status}).");
-        return Outcome::Failure { text };
+        return failure(text, None);
     }
     if url.digest.is_some_and(|digest| digest != answer.digest()) {
-        return Outcome::Failure { text: format!("MD5 digest error to {server} url({path})") };
+        let cause = format!("digest {}", hex(&answer.digest()));
+        return failure(format!("MD5 digest error to {server} url({path})."), Some(cause));
     }
     match url.regex.as_ref().map(|regex| matches(regex, answer.body())) {
         None | Some(Ok(true)) => {}
         Some(Ok(false)) => {
-            return Outcome::Failure {
-                text: format!("Regex match failed to {server} url({path})"),
-            };
+            return failure(format!("Regex match failed to {server} url({path})."), None);
         }
         Some(Err(why)) => {
-            return Outcome::Failure { text: format!("Regex of url({path}) for {server}: {why}") };
+            return failure(format!("Regex match failed to {server} url({path})."), Some(why));
         }
     }
     let text = format!("HTTP status code success to {server} url({path}).");
     Outcome::Success { text, weight: None }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Whether the body is as the pattern wants it.
@@ -296,6 +311,39 @@ pub(crate) mod tests {
             let (outcome, _) = ask(url(), pieces, close);
             assert!(matches!(outcome, Outcome::Failure { .. }), "{pieces:?}: {outcome:?}");
         }
+        assert!(started.elapsed() < std::time::Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_reset_a_drip_and_a_peer_that_never_accepts_are_failures_within_the_time() {
+        let started = std::time::Instant::now();
+        block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let ask =
+                || async { probe(&http(address, url()), 0, "S", &TlsIdentity::default()).await };
+            let resets = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                // Closing with a zero linger time resets.
+                socket2::SockRef::from(&stream)
+                    .set_linger(Some(std::time::Duration::ZERO))
+                    .unwrap();
+            };
+            let (outcome, ()) = tokio::join!(ask(), resets);
+            assert!(matches!(outcome, Outcome::Failure { .. }), "reset: {outcome:?}");
+            let drips = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                // A byte now and then, for ever.
+                while stream.write_all(b"H").await.is_ok() {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            };
+            let (outcome, ()) = tokio::join!(ask(), drips);
+            assert!(matches!(outcome, Outcome::Failure { .. }), "drip: {outcome:?}");
+            // Connected by the kernel, never accepted by the program.
+            let outcome = ask().await;
+            assert!(matches!(outcome, Outcome::Failure { .. }), "half open: {outcome:?}");
+        });
         assert!(started.elapsed() < std::time::Duration::from_secs(20));
     }
 

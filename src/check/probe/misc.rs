@@ -1,36 +1,34 @@
 //! `MISC_CHECK`: a program's exit status.
 
+use super::failure;
 use crate::check::engine::Outcome;
+use crate::check::event::Names;
 use crate::core::config::model::check::MiscProbe;
 use crate::core::notify::script::{self, ScriptPolicy};
 
 /// Runs the program. Status 0 is good, anything else bad; with `misc_dynamic` a status of 2 to 255
 /// is good too, and asks for the weight status - 2.
-pub async fn probe(misc: &MiscProbe, server: &str, policy: &ScriptPolicy) -> Outcome {
+pub async fn probe(misc: &MiscProbe, names: &Names, policy: &ScriptPolicy) -> Outcome {
     let ended = script::run(&misc.script, &[], policy, Some(misc.timeout)).await;
-    let path = misc.script.path();
+    let Names { server, service } = names;
+    let subject = format!("Misc check for [{server} VS {service}] by [{}]", misc.script.path());
     match ended {
-        script::Outcome::Exited(0) => Outcome::Success {
-            text: format!("Misc check for {server} by {path} succeeded."),
-            weight: None,
-        },
+        script::Outcome::Exited(0) => {
+            Outcome::Success { text: format!("{subject} succeeded."), weight: None }
+        }
         script::Outcome::Exited(status @ 2..) if misc.dynamic => Outcome::Success {
-            text: format!("Misc check for {server} by {path} succeeded, status {status}."),
+            text: format!("{subject} succeeded, status {status}."),
             weight: Some(u32::from(status) - 2),
         },
-        script::Outcome::Exited(status) => Outcome::Failure {
-            text: format!(
-                "Misc check for {server} by {path} failed (exited with status {status})."
-            ),
-        },
-        script::Outcome::Signalled(signal) => Outcome::Failure {
-            text: format!("Misc check for {server} by {path} failed (due to signal {signal})."),
-        },
-        script::Outcome::TimedOut => {
-            Outcome::Failure { text: format!("Misc check for {server} by {path} timed out.") }
+        script::Outcome::Exited(status) => {
+            failure(format!("{subject} failed (exited with status {status})."), None)
         }
+        script::Outcome::Signalled(signal) => {
+            failure(format!("{subject} failed (due to signal {signal})."), None)
+        }
+        script::Outcome::TimedOut => failure(format!("{subject} timed out."), None),
         script::Outcome::NotStarted(why) => {
-            Outcome::Failure { text: format!("Misc check for {server} could not be run: {why}") }
+            failure(format!("{subject} could not be run."), Some(why))
         }
     }
 }
@@ -48,7 +46,7 @@ mod tests {
         let words = ["/bin/sh", "-c", command].map(str::to_owned).to_vec();
         let timeout = Interval::from_millis(300);
         let misc = MiscProbe { script: Script { words, user }, timeout, dynamic };
-        block_on(probe(&misc, "S", &ScriptPolicy::default()))
+        block_on(probe(&misc, &Names::default(), &ScriptPolicy::default()))
     }
 
     #[test]

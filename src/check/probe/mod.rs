@@ -9,6 +9,7 @@ pub mod tcp;
 pub mod tls;
 
 use super::engine::Outcome;
+use super::event::Names;
 use crate::core::config::model::check::{Probe, TlsIdentity};
 use crate::core::notify::script::ScriptPolicy;
 
@@ -21,11 +22,17 @@ pub struct Surroundings {
     pub tls: TlsIdentity,
 }
 
-/// Carries one probe out. `server` is the server's name in messages; `url` chooses among several.
-pub async fn run(probe: Probe, url: usize, server: String, surroundings: Surroundings) -> Outcome {
+/// Carries one probe out. `url` chooses among several.
+pub async fn run(probe: Probe, url: usize, names: Names, surroundings: Surroundings) -> Outcome {
+    let server = &names.server;
     match probe {
-        Probe::Tcp(connect) => tcp::probe(&connect, &server).await,
-        Probe::Http(http) => http::probe(&http, url, &server, &surroundings.tls).await,
-        Probe::Misc(misc) => misc::probe(&misc, &server, &surroundings.policy).await,
+        Probe::Tcp(connect) => tcp::probe(&connect, server).await,
+        Probe::Http(http) => http::probe(&http, url, server, &surroundings.tls).await,
+        Probe::Misc(misc) => misc::probe(&misc, &names, &surroundings.policy).await,
     }
+}
+
+/// A failure in keepalived's words, with the error beneath.
+fn failure(text: String, cause: Option<String>) -> Outcome {
+    Outcome::Failure { text, cause }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::failure;
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::Connect;
 
@@ -16,7 +17,9 @@ pub async fn probe(connect: &Connect, server: &str) -> Outcome {
             Outcome::Success { text: format!("TCP connection to {server} success."), weight: None }
         }
         Err(error) => {
-            Outcome::Failure { text: format!("TCP connection to {server} failed. ({error})") }
+            let how = if error.kind() == io::ErrorKind::TimedOut { "timeout" } else { "failed" };
+            let text = format!("TCP connection to {server} {how}.");
+            failure(text, Some(error.to_string()))
         }
     }
 }

@@ -275,6 +275,17 @@ pub enum Probe {
     Misc(MiscProbe),
 }
 
+impl Probe {
+    /// How keepalived's line about used-up retries names it; a script has no such line.
+    pub const fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Tcp(_) => Some("TCP_CHECK"),
+            Self::Http(_) => Some("HTTP_CHECK"),
+            Self::Misc(_) => None,
+        }
+    }
+}
+
 /// Where and how a probe connects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Connect {
