@@ -13,7 +13,7 @@ use steadfast::core::config::model::Config;
 use steadfast::core::config::source::SourceSet;
 use steadfast::core::time::{Interval, Timestamp};
 use steadfast::vrrp::desired::DesiredAddress;
-use steadfast::vrrp::engine::{Input, LinkState, Output, ReceivedPacket, VrrpEngine};
+use steadfast::vrrp::engine::{Input, LinkState, Output, OwnAddresses, ReceivedPacket, VrrpEngine};
 use steadfast::vrrp::event::State;
 
 /// A small generator; the same seed gives the same cluster life.
@@ -132,8 +132,8 @@ impl Cluster {
     fn tell_link(&mut self, place: usize) {
         let node = &self.nodes[place];
         let state = if node.link { LinkState::Up } else { LinkState::Down };
-        let primary = Some(node.address);
-        self.input(place, Input::Link { interface: "eth0".into(), state, primary });
+        let own = OwnAddresses { inet: Some(node.address), inet6: None };
+        self.input(place, Input::Link { interface: "eth0".into(), state, own });
     }
 
     fn input(&mut self, place: usize, input: Input) {

@@ -29,6 +29,7 @@ const LAB: &[(&[u16], &str)] = &[
     (&[120, 124, 158], "vrrp-failover: the address is on one node only"),
     (&[145, 148], "lvs-ha: connections to the virtual address while master"),
     (&[99, 100], "vrrp-faults: frozen nodes; the clock is monotonic"),
+    (&[3, 8, 13, 49, 113, 121, 175], "vrrp-interop-ipv6: three nodes, judged by tshark"),
     (&[171], "vrrp-failover: clients follow broadcast requests"),
     (&[197, 198], "config tests and vrrp-interop: twelve instances on one interface"),
     (&[223, 227], "vrrp-notify, named-keepalived: states, dumps, statistics"),
@@ -36,7 +37,9 @@ const LAB: &[(&[u16], &str)] = &[
 
 /// For the issue that completes VRRP.
 const LEFT: &[(&[u16], &str)] = &[
-    (&[3, 8, 13, 49, 70, 113, 121, 141, 142, 147, 173, 174, 175], "IPv6"),
+    (&[147], "accept mode: no rule of ours drops neighbour discovery"),
+    (&[141, 142], "the kernel's part: answers solicitations, joins the solicited-node group"),
+    (&[70], "the first address of an IPv6 advert is not checked on receipt, as in keepalived"),
     (&[9, 123, 140, 144, 177, 178, 192], "virtual MAC"),
     (&[210, 211, 212, 213, 214, 215, 216], "virtual MAC"),
     (&[33, 36], "AH and HMAC authentication"),

@@ -28,6 +28,11 @@ fn the_real_keepalived_as_one_of_three_in_every_role() {
     scenario("vrrp-interop");
 }
 
+#[test]
+fn the_real_keepalived_as_one_of_three_in_every_role_over_ipv6() {
+    scenario("vrrp-interop-ipv6");
+}
+
 /// V-080: a rejected packet touches no timer.
 #[test]
 fn hostile_version_2_adverts_disturb_no_master() {

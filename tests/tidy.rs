@@ -72,7 +72,7 @@ const UNSAFE: &[&str] = &[
     "src/core/notify/script.rs",
     "src/core/runtime.rs",
     "src/core/supervisor/handover.rs",
-    "src/vrrp/socket.rs",
+    "src/vrrp/socket/frame.rs",
 ];
 
 /// A file is one concept.

@@ -193,6 +193,13 @@ pub fn write_dump(name: &str, text: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
+/// Whether the kernel forwards IPv6 packets that come in on the interface: its neighbour
+/// advertisements then say that it is a router (RFC 4861 section 7.2.4).
+pub fn forwards_ipv6(interface: &str) -> bool {
+    let setting = format!("/proc/sys/net/ipv6/conf/{interface}/forwarding");
+    std::fs::read(setting).is_ok_and(|value| value.first() == Some(&b'1'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 //! announcements and notifications out. What to do is the engine's to say.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -10,9 +10,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::desired::DesiredAddress;
-use super::engine::{Input, LinkState, Output, ReceivedPacket, Transmit, VrrpEngine};
+use super::engine::{
+    Input, LinkState, Output, OwnAddresses, ReceivedPacket, SocketName, Transmit, VrrpEngine,
+};
 use super::event::{Event, Importance, Notice, Subject};
-use super::packet::arp;
+use super::packet::{arp, ndp};
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
 use crate::core::config::model::Config;
@@ -67,9 +69,11 @@ struct Daemon<'a> {
     actual: BTreeMap<Place, KernelAddress>,
     /// Those of them that we added, or found and took over.
     managed: BTreeSet<Place>,
-    sockets: BTreeMap<Option<String>, OpenSocket>,
-    packets: mpsc::Sender<(Option<String>, Datagram)>,
-    packet_inbox: mpsc::Receiver<(Option<String>, Datagram)>,
+    sockets: BTreeMap<SocketName, OpenSocket>,
+    /// Some socket could not be opened: when to try again.
+    deaf_until: Option<Timestamp>,
+    packets: mpsc::Sender<(SocketName, Datagram)>,
+    packet_inbox: mpsc::Receiver<(SocketName, Datagram)>,
     scripts: ScriptTracker,
     script_inbox: mpsc::Receiver<ScriptRun>,
     notify: NotifyQueues,
@@ -127,6 +131,7 @@ impl<'a> Daemon<'a> {
             actual,
             managed: BTreeSet::new(),
             sockets: BTreeMap::new(),
+            deaf_until: None,
             packets,
             packet_inbox,
             scripts: ScriptTracker::new(results),
@@ -162,8 +167,8 @@ impl<'a> Daemon<'a> {
             tokio::select! {
                 // Packets before timers: after a stall the mailbox is the truth.
                 biased;
-                Some((interface, datagram)) = self.packet_inbox.recv() => {
-                    self.handle_packet(interface, datagram);
+                Some((socket, datagram)) = self.packet_inbox.recv() => {
+                    self.handle_packet(socket, datagram);
                     self.drain_packets();
                 }
                 event = self.monitor.next() => self.handle_kernel_event(event),
@@ -194,6 +199,9 @@ impl<'a> Daemon<'a> {
     /// Before a timer counts, everything that has arrived counts.
     fn fire_timers(&mut self) {
         if self.next_deadline().is_some_and(|at| at <= runtime::now()) {
+            if self.deaf_until.is_some_and(|until| until <= runtime::now()) {
+                self.open_sockets();
+            }
             self.sweep_sockets();
             self.engine.handle_timeout(runtime::now());
         }
@@ -263,23 +271,25 @@ impl<'a> Daemon<'a> {
     // ---- sockets
 
     fn open_sockets(&mut self) {
-        let mut wanted: BTreeMap<Option<String>, BTreeSet<Ipv4Addr>> = BTreeMap::new();
+        let mut wanted: BTreeMap<SocketName, BTreeSet<IpAddr>> = BTreeMap::new();
         for instance in &self.config.vrrp.instances {
-            let groups = wanted.entry(instance.interface.clone()).or_default();
+            let name = (instance.interface.clone(), instance.family);
+            let groups = wanted.entry(name).or_default();
             match &instance.transport {
-                Transport::Multicast { group: IpAddr::V4(group) } => {
+                Transport::Multicast { group } => {
                     groups.insert(*group);
                 }
-                Transport::Multicast { group: IpAddr::V6(_) } | Transport::Unicast { .. } => {}
+                Transport::Unicast { .. } => {}
             }
         }
+        let mut deaf = BTreeSet::new();
         let links = &self.links;
         self.sockets.retain(|name, open| {
-            let current = name.as_ref().and_then(|name| interface_id(links, name));
+            let current = name.0.as_ref().and_then(|name| interface_id(links, name));
             wanted.contains_key(name) && open.interface == current
         });
         for (name, groups) in wanted {
-            let interface = match &name {
+            let interface = match &name.0 {
                 None => None,
                 Some(name) => match interface_id(&self.links, name) {
                     Some(interface) => Some(interface),
@@ -293,7 +303,10 @@ impl<'a> Daemon<'a> {
                         self.sockets.insert(name.clone(), open);
                     }
                     Err(error) => {
-                        tracing::error!("cannot open a VRRP socket on {name:?}: {error}");
+                        if self.deaf_until.is_none() {
+                            tracing::error!("cannot open a VRRP socket on {:?}: {error}", name.0);
+                        }
+                        deaf.insert(name);
                         continue;
                     }
                 }
@@ -307,14 +320,16 @@ impl<'a> Daemon<'a> {
                 }
             }
         }
+        self.deaf_until = (!deaf.is_empty()).then(|| runtime::now() + RETRY_LIMIT);
+        self.engine.handle(runtime::now(), Input::Deaf(deaf));
     }
 
     fn open_socket(
         &self,
-        name: Option<String>,
+        name: SocketName,
         interface: Option<InterfaceId>,
     ) -> std::io::Result<OpenSocket> {
-        let socket = Arc::new(AdvertSocket::open(interface.as_ref())?);
+        let socket = Arc::new(AdvertSocket::open(name.1, interface.as_ref())?);
         let reader = Arc::clone(&socket);
         let packets = self.packets.clone();
         let reader = tokio::spawn(async move {
@@ -327,7 +342,7 @@ impl<'a> Daemon<'a> {
                     }
                     // ENETDOWN and the like: the link event says what happened.
                     Err(error) => {
-                        tracing::debug!("receiving on {name:?}: {error}");
+                        tracing::debug!("receiving on {:?}: {error}", name.0);
                         tokio::time::sleep(Interval::from_millis(50).to_duration()).await;
                     }
                 }
@@ -336,7 +351,7 @@ impl<'a> Daemon<'a> {
         Ok(OpenSocket { interface, socket, reader })
     }
 
-    fn handle_packet(&mut self, interface: Option<String>, datagram: Datagram) {
+    fn handle_packet(&mut self, (interface, _): SocketName, datagram: Datagram) {
         let packet = ReceivedPacket {
             interface,
             source: datagram.source,
@@ -350,8 +365,8 @@ impl<'a> Daemon<'a> {
     /// What the readers have already taken in.
     fn drain_packets(&mut self) {
         for _ in 0..PACKETS_AT_ONCE {
-            let Ok((interface, datagram)) = self.packet_inbox.try_recv() else { return };
-            self.handle_packet(interface, datagram);
+            let Ok((socket, datagram)) = self.packet_inbox.try_recv() else { return };
+            self.handle_packet(socket, datagram);
         }
     }
 
@@ -371,14 +386,11 @@ impl<'a> Daemon<'a> {
     }
 
     fn transmit(&self, advert: &Transmit) {
-        let Some(open) = self.sockets.get(&advert.interface) else {
+        let Some(open) = self.sockets.get(&(advert.interface.clone(), advert.family)) else {
             tracing::debug!("no socket for an advert of {}", advert.instance);
             return;
         };
-        let (IpAddr::V4(source), IpAddr::V4(destination)) = (advert.source, advert.destination)
-        else {
-            return;
-        };
+        let (source, destination) = (advert.source, advert.destination);
         if let Err(error) = open.socket.send(source, destination, advert.ttl, &advert.payload) {
             tracing::warn!("({}) cannot send an advert to {destination}: {error}", advert.instance);
         }
@@ -387,14 +399,18 @@ impl<'a> Daemon<'a> {
     fn announce(&self, announcement: &DesiredAddress) {
         let link = self.links.values().find(|link| link.name == announcement.interface);
         let Some(link) = link.filter(|link| link.has_arp()) else { return };
-        let (Some(index), Some(mac), IpAddr::V4(address)) =
-            (NonZeroU32::new(link.index), link.mac, announcement.address.address)
-        else {
-            return;
+        let (Some(index), Some(mac)) = (NonZeroU32::new(link.index), link.mac) else { return };
+        let address = announcement.address.address;
+        let (frame, what) = match address {
+            IpAddr::V4(address) => (arp::gratuitous(mac, address), "gratuitous ARP"),
+            IpAddr::V6(address) => {
+                let router = runtime::forwards_ipv6(&link.name);
+                (ndp::unsolicited(mac, address, router), "unsolicited Neighbour Advert")
+            }
         };
-        match self.frames.send(index, &arp::gratuitous(mac, address)) {
-            Ok(()) => tracing::debug!("Sending gratuitous ARP on {} for {address}", link.name),
-            Err(error) => tracing::warn!("cannot send gratuitous ARP on {}: {error}", link.name),
+        match self.frames.send(index, &frame) {
+            Ok(()) => tracing::debug!("Sending {what} on {} for {address}", link.name),
+            Err(error) => tracing::warn!("cannot send {what} on {}: {error}", link.name),
         }
     }
 
@@ -574,6 +590,7 @@ impl<'a> Daemon<'a> {
                     prefix: address.prefix,
                     scope: address.scope,
                     secondary: false,
+                    usable: true,
                     label: address.label.clone(),
                     protocol: 0,
                 };
@@ -587,7 +604,7 @@ impl<'a> Daemon<'a> {
     fn next_deadline(&self) -> Option<Timestamp> {
         let engine = self.engine.poll_timeout().map(|deadline| deadline.at);
         let retry = self.refusals.values().map(|refusal| refusal.again);
-        engine.into_iter().chain(retry).min()
+        engine.into_iter().chain(retry).chain(self.deaf_until).min()
     }
 
     fn tell_link(&mut self, name: &str) {
@@ -609,23 +626,35 @@ impl<'a> Daemon<'a> {
             Some(link) if link.is_running() => LinkState::Up,
             Some(_) => LinkState::Down,
         };
-        let primary = link.and_then(|link| self.primary_address(link.index));
-        Input::Link { interface: name.to_owned(), state, primary }
+        let own = link.map(|link| self.own_addresses(link.index)).unwrap_or_default();
+        Input::Link { interface: name.to_owned(), state, own }
     }
 
-    /// The interface's own address: none that comes and goes with a virtual router.
-    fn primary_address(&self, index: u32) -> Option<IpAddr> {
+    /// The interface's own addresses: none that comes and goes with a virtual router.
+    fn own_addresses(&self, index: u32) -> OwnAddresses {
         let virtual_ones = self.places(configured(&self.config.vrrp));
-        let mut own: Vec<&KernelAddress> = self
+        let own = self
             .actual
             .values()
-            .filter(|address| address.index == index && address.address.is_ipv4())
+            .filter(|address| address.index == index && address.usable)
             .filter(|address| !address.is_ours() && !self.managed.contains(&place_of(address)))
-            .filter(|address| !virtual_ones.contains_key(&place_of(address)))
-            .collect();
-        // Global before link scope; a real network before a host address.
-        own.sort_by_key(|found| (found.scope, found.prefix == 32, found.secondary, found.address));
-        own.first().map(|address| address.address)
+            .filter(|address| !virtual_ones.contains_key(&place_of(address)));
+        let inet = own
+            .clone()
+            .filter(|found| found.address.is_ipv4())
+            // Global before link scope; a real network before a host address.
+            .min_by_key(|found| (found.scope, found.prefix == 32, found.secondary, found.address));
+        let inet6 = own
+            .filter(|found| match found.address {
+                IpAddr::V6(address) => address.is_unicast_link_local(),
+                IpAddr::V4(_) => false,
+            })
+            // The one that the kernel made has a network; a virtual one is a host address.
+            .min_by_key(|found| (found.prefix == 128, found.address));
+        OwnAddresses {
+            inet: inet.map(|found| found.address),
+            inet6: inet6.map(|found| found.address),
+        }
     }
 
     // ---- scripts

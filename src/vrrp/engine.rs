@@ -38,6 +38,29 @@ pub enum LinkState {
     Absent,
 }
 
+/// The addresses of an interface that adverts come from: its primary IPv4 address, its link-local
+/// IPv6 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OwnAddresses {
+    /// IPv4.
+    pub inet: Option<IpAddr>,
+    /// IPv6.
+    pub inet6: Option<IpAddr>,
+}
+
+impl OwnAddresses {
+    /// The one of a family.
+    pub const fn of(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::Inet => self.inet,
+            Family::Inet6 => self.inet6,
+        }
+    }
+}
+
+/// Interface and family; no interface for unicast on any.
+pub type SocketName = (Option<String>, Family);
+
 /// What happens to the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -45,15 +68,17 @@ pub enum Input {
     Start,
     /// An advert arrived.
     Packet(ReceivedPacket),
-    /// State of an interface, and its own IPv4 address.
+    /// State of an interface, and its own addresses.
     Link {
         /// Which.
         interface: String,
         /// How it is.
         state: LinkState,
-        /// None that comes and goes with a virtual router.
-        primary: Option<IpAddr>,
+        /// None of them comes and goes with a virtual router.
+        own: OwnAddresses,
     },
+    /// The interfaces on which no adverts of a family can be sent or heard.
+    Deaf(BTreeSet<SocketName>),
     /// The kernel has these virtual addresses.
     AddressesPresent(Vec<DesiredAddress>),
     /// The kernel no longer has these virtual addresses, and it was not us.
@@ -80,6 +105,8 @@ pub struct Transmit {
     pub instance: String,
     /// Which socket.
     pub interface: Option<String>,
+    /// Which socket.
+    pub family: Family,
     /// For the IP header.
     pub source: IpAddr,
     /// For the IP header.
@@ -134,7 +161,8 @@ pub struct VrrpEngine {
     next_id: RouterId,
     timers: TimerTable<(RouterId, TimerKind)>,
     pacer: Pacer,
-    links: BTreeMap<String, (LinkState, Option<IpAddr>)>,
+    links: BTreeMap<String, (LinkState, OwnAddresses)>,
+    deaf: BTreeSet<SocketName>,
     scripts: BTreeMap<String, bool>,
     initially_bad: BTreeSet<String>,
     group_states: BTreeMap<String, State>,
@@ -158,6 +186,7 @@ impl VrrpEngine {
             timers: TimerTable::new(),
             pacer: Pacer::default(),
             links: BTreeMap::new(),
+            deaf: BTreeSet::new(),
             scripts: BTreeMap::new(),
             initially_bad: BTreeSet::new(),
             group_states: BTreeMap::new(),
@@ -180,9 +209,15 @@ impl VrrpEngine {
         match input {
             Input::Start => self.start(now),
             Input::Packet(packet) => self.handle_packet(now, &packet),
-            Input::Link { interface, state, primary } => {
-                self.links.insert(interface, (state, primary));
+            Input::Link { interface, state, own } => {
+                self.links.insert(interface, (state, own));
                 self.review(now);
+            }
+            Input::Deaf(deaf) => {
+                if deaf != self.deaf {
+                    self.deaf = deaf;
+                    self.review(now);
+                }
             }
             Input::AddressesPresent(addresses) => self.handle_present(now, &addresses),
             Input::AddressesLost(addresses) => self.handle_lost(now, &addresses),
@@ -496,12 +531,11 @@ impl VrrpEngine {
 
 /// Instances that this version can run; the others are told of by the config test.
 pub fn is_runnable(instance: &Instance) -> bool {
-    let unauthenticated = match instance.authentication {
+    match instance.authentication {
         Authentication::None | Authentication::Password(_) => true,
         // Without the header its peers would not hear it, and there would be two masters.
         Authentication::Header(_) => false,
-    };
-    instance.family == Family::Inet && unauthenticated
+    }
 }
 
 #[cfg(test)]

@@ -92,6 +92,8 @@ pub enum Fault {
     InterfaceMissing(String),
     /// The interface has no address to send adverts from.
     NoSource,
+    /// Adverts can neither be sent nor heard.
+    NoSocket,
     /// A tracked script is bad (or good, with `reverse`).
     Script(String),
     /// A member of the sync group has a fault.
@@ -104,6 +106,7 @@ impl fmt::Display for Fault {
             Self::InterfaceDown(name) => write!(f, "interface {name} is down"),
             Self::InterfaceMissing(name) => write!(f, "interface {name} does not exist"),
             Self::NoSource => write!(f, "the interface has no address to send from"),
+            Self::NoSocket => write!(f, "no socket could be opened for adverts"),
             Self::Script(name) => write!(f, "script {name}"),
             Self::Group(name) => write!(f, "sync group {name}"),
         }
@@ -280,7 +283,11 @@ impl fmt::Display for Event {
                 write!(f, "Changing effective priority from {from} to {to}")
             }
             EventKind::Announcing { interface, address } => {
-                write!(f, "Sending/queueing gratuitous ARPs on {interface} for {address}")
+                let what = match address {
+                    IpAddr::V4(_) => "gratuitous ARPs",
+                    IpAddr::V6(_) => "Unsolicited Neighbour Adverts",
+                };
+                write!(f, "Sending/queueing {what} on {interface} for {address}")
             }
             EventKind::Rejected { from, rejection } => {
                 write!(f, "Dropping received VRRP packet from {from}: {rejection}")

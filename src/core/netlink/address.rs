@@ -24,6 +24,8 @@ const IFA_FLAGS: u16 = 8;
 const IFA_PROTO: u16 = 11;
 const IFA_F_SECONDARY: u32 = 0x01;
 const IFA_F_NODAD: u32 = 0x02;
+const IFA_F_DADFAILED: u32 = 0x08;
+const IFA_F_TENTATIVE: u32 = 0x40;
 /// struct ifaddrmsg
 const INFO: usize = 8;
 /// Marks what is ours, as keepalived marks routes (`rt_protos`: 18).
@@ -43,6 +45,8 @@ pub struct KernelAddress {
     pub scope: u8,
     /// Another address of its network was there before.
     pub secondary: bool,
+    /// IPv6: nobody else has it, so it may be used (RFC 4862 section 5.4); always true for IPv4.
+    pub usable: bool,
     /// Label, of IPv4.
     pub label: Option<String>,
     /// IFA_PROTO, on kernels that have it.
@@ -203,6 +207,7 @@ pub fn parse(message: &Message<'_>) -> Option<KernelAddress> {
         prefix,
         scope,
         secondary: address.is_ipv4() && flags & IFA_F_SECONDARY != 0,
+        usable: flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) == 0,
         label: attributes.find(IFA_LABEL).map(text),
         protocol: attributes.find(IFA_PROTO).and_then(|value| value.first().copied()).unwrap_or(0),
     })

@@ -20,6 +20,7 @@ impl VrrpEngine {
             self.outputs.push_back(Output::Transmit(Transmit {
                 instance: router.instance.name.clone(),
                 interface: router.instance.interface.clone(),
+                family: router.instance.family,
                 source,
                 destination,
                 ttl,

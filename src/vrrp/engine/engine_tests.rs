@@ -53,6 +53,11 @@ pub(crate) fn instance(name: &str, priority: u8) -> Instance {
 }
 
 const OWN: [u8; 4] = [10, 0, 0, 10];
+
+fn own(address: [u8; 4]) -> OwnAddresses {
+    OwnAddresses { inet: Some(address.into()), inet6: None }
+}
+
 const PEER: [u8; 4] = [10, 0, 0, 20];
 const GROUP: [u8; 4] = [224, 0, 0, 18];
 
@@ -102,8 +107,7 @@ impl Rig {
     }
 
     fn link(&mut self, state: LinkState) {
-        let primary = Some(OWN.into());
-        self.input(Input::Link { interface: "eth0".into(), state, primary });
+        self.input(Input::Link { interface: "eth0".into(), state, own: own(OWN) });
     }
 
     fn input(&mut self, input: Input) {
@@ -229,8 +233,7 @@ fn v_110_and_v_131_an_owner_is_master_at_once_and_preempts() {
 fn v_126_and_v_176_the_advert_leaves_first_and_announcements_only_for_what_is_there() {
     let config = VrrpConfig { instances: vec![instance("V", 100)], ..VrrpConfig::default() };
     let mut engine = VrrpEngine::new(Timestamp::ZERO, Global::default(), config);
-    let link =
-        Input::Link { interface: "eth0".into(), state: LinkState::Up, primary: Some(OWN.into()) };
+    let link = Input::Link { interface: "eth0".into(), state: LinkState::Up, own: own(OWN) };
     engine.handle(Timestamp::ZERO, link);
     engine.handle(Timestamp::ZERO, Input::Start);
     let at = engine.poll_timeout().unwrap().at;
@@ -366,12 +369,12 @@ fn v_152_a_master_yields_to_a_higher_priority_and_gives_the_addresses_up() {
 
 #[test]
 fn v_153_the_higher_address_wins_a_tie_as_a_number() {
-    for (own, peer, yields) in
+    for (address, peer, yields) in
         [([10, 0, 0, 9], [10, 0, 0, 10], true), ([10, 0, 0, 200], [10, 0, 0, 30], false)]
     {
         let mut rig = Rig::master(instance("V", 100));
-        let primary = Some(own.into());
-        rig.input(Input::Link { interface: "eth0".into(), state: LinkState::Up, primary });
+        let own = own(address);
+        rig.input(Input::Link { interface: "eth0".into(), state: LinkState::Up, own });
         let advert = rig.advert(100);
         let payload = advert::emit(&advert, ChecksumForm::Message, peer.into(), GROUP.into());
         let packet = ReceivedPacket { source: peer.into(), payload, ..carried(&advert) };
@@ -495,6 +498,16 @@ fn v_005_and_v_031_and_v_034_and_v_060_and_v_061_and_v_066_and_v_068_and_v_069_a
             assert_eq!(counters.advert_rcvd, 0, "{name}");
         }
     }
+}
+
+#[test]
+fn a_router_that_can_neither_send_nor_hear_is_no_master() {
+    let mut rig = Rig::master(instance("V", 100));
+    let socket = (Some("eth0".to_owned()), Family::Inet);
+    rig.input(Input::Deaf(BTreeSet::from([socket])));
+    assert_eq!(rig.state(), State::Fault);
+    rig.input(Input::Deaf(BTreeSet::new()));
+    assert_eq!(rig.state(), State::Backup);
 }
 
 #[test]
@@ -730,7 +743,7 @@ fn v_220_a_script_without_weight_holds_the_start_and_faults_while_bad() {
 fn v_220_a_tracked_interface_faults_or_weighs() {
     let track = |effect| vec![TrackedInterface { name: "eth1".into(), effect }];
     let up = |rig: &mut Rig, state| {
-        rig.input(Input::Link { interface: "eth1".into(), state, primary: None });
+        rig.input(Input::Link { interface: "eth1".into(), state, own: OwnAddresses::default() });
     };
     let mut rig = Rig::new(vec![Instance {
         track_interfaces: track(TrackEffect::Fault),
@@ -773,11 +786,7 @@ fn group() -> VrrpConfig {
 #[test]
 fn v_222_a_sync_group_moves_as_one() {
     let mut rig = Rig::with(group());
-    let eth1 = |state| Input::Link {
-        interface: "eth1".into(),
-        state,
-        primary: Some([10, 1, 0, 10].into()),
-    };
+    let eth1 = |state| Input::Link { interface: "eth1".into(), state, own: own([10, 1, 0, 10]) };
     let states =
         |rig: &Rig| -> Vec<State> { rig.engine.routers().map(|router| router.state).collect() };
     assert_eq!(states(&rig), [State::Fault, State::Fault], "eth1 is not there");
@@ -888,8 +897,9 @@ fn the_engine_survives_any_input_in_any_order() {
                 2 => rig.link(if byte < 128 { LinkState::Down } else { LinkState::Up }),
                 3 => {
                     let state = if byte < 128 { LinkState::Absent } else { LinkState::Up };
-                    let primary = (byte % 3 > 0).then(|| [10, 1, 0, 10].into());
-                    rig.input(Input::Link { interface: "eth1".into(), state, primary });
+                    let inet = (byte % 3 > 0).then(|| [10, 1, 0, 10].into());
+                    let own = OwnAddresses { inet, inet6: None };
+                    rig.input(Input::Link { interface: "eth1".into(), state, own });
                 }
                 4 => {
                     let lost = rig.engine.configured().into_iter().collect();

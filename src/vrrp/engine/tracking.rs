@@ -17,12 +17,13 @@ impl VrrpEngine {
             own.insert(*id, faults);
             if let Some(router) = self.routers.get_mut(id) {
                 router.waiting_for = waiting;
+                let family = router.instance.family;
                 router.primary = router
                     .instance
                     .interface
                     .as_ref()
                     .and_then(|interface| self.links.get(interface))
-                    .and_then(|(_, primary)| *primary);
+                    .and_then(|(_, own)| own.of(family));
             }
         }
         for id in &ids {
@@ -71,10 +72,13 @@ impl VrrpEngine {
                 }
                 Some((LinkState::Up | LinkState::Down, _)) => {}
             }
-            let primary = link.and_then(|(_, primary)| *primary);
+            let primary = link.and_then(|(_, own)| own.of(instance.family));
             if instance.source.is_none() && primary.is_none() {
                 faults.insert(Fault::NoSource);
             }
+        }
+        if self.deaf.contains(&(instance.interface.clone(), instance.family)) {
+            faults.insert(Fault::NoSocket);
         }
         let group = self.group_of(id);
         let group_links = group.iter().flat_map(|group| &group.track_interfaces);

@@ -1,17 +1,20 @@
 #!/bin/bash
 # vrrp-interop: three nodes, one of them the real keepalived, twelve instances
-# at once: versions 2 and 3, multicast and unicast, each with the real one as
-# first, second and last by priority.  One master each, in time, always.
-#   lab-netns run --directors 3 -- scenarios/vrrp-interop.sh
+# at once: versions 2 and 3 (IPv6: 3), multicast and unicast, each with the real
+# one as first, second and last by priority.  One master each, in time, always.
+#   [LAB_FAMILY=6] lab-netns run --directors 3 -- scenarios/vrrp-interop.sh
 set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
 PEER_NODE=d1            # d2, d3: the program under test
 # VRID -> priorities of d1 d2 d3
 order=([0]="150 120 100" [1]="120 150 100" [2]="100 120 150")
 names=(first second last) kinds=("2 multicast" "2 unicast" "3 multicast" "3 unicast")
+family=${LAB_FAMILY:-4} node=10.77.1.1 filter='ip proto 112 or arp'
+if [[ $family == 6 ]]; then kinds=("3 multicast" "3 unicast") node=fd77:1::1 filter='ip6 proto 112 or icmp6'; fi
 vrids=() declare -A vip what
-for k in 0 1 2 3; do for o in 0 1 2; do
+for k in "${!kinds[@]}"; do for o in 0 1 2; do
     id=$(( 51 + 3 * k + o )); vrids+=("$id"); vip[$id]=10.77.1.$(( 149 + id ))
+    if [[ $family == 6 ]]; then vip[$id]=fd77:1::1:$id; fi
     what[$id]="VRRPv${kinds[k]}, the real one ${names[o]}"
 done; done
 
@@ -32,11 +35,12 @@ vrrp_instance VI_$id {
 C
         if [[ ${kinds[k]} == 2* ]]; then printf '    authentication {\n        auth_type PASS\n        auth_pass 1111\n    }\n'; fi
         if [[ ${kinds[k]} == *unicast ]]; then
-            printf '    unicast_src_ip 10.77.1.1%s\n    unicast_peer {\n' "$1"
-            for n in 1 2 3; do (( n == $1 )) || printf '        10.77.1.1%s\n' "$n"; done
+            printf '    unicast_src_ip %s\n    unicast_peer {\n' "$node$1"
+            for n in 1 2 3; do (( n == $1 )) || printf '        %s\n' "$node$n"; done
             printf '    }\n'
         fi
-        printf '    virtual_ipaddress {\n        %s/24\n    }\n}\n' "${vip[$id]}"
+        if [[ $family == 6 ]]; then printf '    virtual_ipaddress {\n        fe80::1:%s\n        %s/64\n    }\n}\n' "$id" "${vip[$id]}"
+        else printf '    virtual_ipaddress {\n        %s/24\n    }\n}\n' "${vip[$id]}"; fi
     done
 }
 start() { # NODE
@@ -50,7 +54,7 @@ holders() {
     for id in "${vrids[@]}"; do HOLDS[$id]=; done
     for n in d1 d2 d3; do
         [[ ! -e $LAB_DIR/nodes/$n/off ]] || continue
-        text=$(ip -n "$n" -o -4 addr show dev eth0)
+        text=$(ip -n "$n" -o "-$family" addr show dev eth0)
         for id in "${vrids[@]}"; do
             if [[ $text == *" ${vip[$id]}/"* ]]; then HOLDS[$id]+="${HOLDS[$id]:+ }$n"; fi
         done
@@ -70,7 +74,7 @@ settled() { local id; holders; for id in "${vrids[@]}"; do [[ ${HOLDS[$id]} == "
 # settle WHAT SECONDS ALIVE...
 settle() {
     local name=$1 secs=$2 t id; shift 2; expected "$@"; t=$(now_us)
-    if wait_until "$secs" settled; then ok "$name: twelve addresses, each on its node ($(since_ms "$t") ms)"; return; fi
+    if wait_until "$secs" settled; then ok "$name: ${#vrids[@]} addresses, each on its node ($(since_ms "$t") ms)"; return; fi
     for id in "${vrids[@]}"; do
         [[ ${HOLDS[$id]} == "${WANT[$id]}" ]] || not_ok "$name" "${what[$id]}: on '${HOLDS[$id]}', should be on ${WANT[$id]}"
     done
@@ -79,7 +83,7 @@ calm() { # WHAT: for two seconds, nothing moves
     if never 2 eval '! settled'; then ok "$1: nothing moves for two seconds"; else not_ok "$1: nothing moves" "$(for id in "${vrids[@]}"; do echo -n "$id:${HOLDS[$id]} "; done)"; fi
 }
 cap=$LAB_DIR/interop.pcap
-capture sw br-lan "$cap" 'ip proto 112 or arp'
+capture sw br-lan "$cap" "$filter"
 for n in d1 d2 d3; do start $n; done
 settle "election" 8 d1 d2 d3
 calm "election"

@@ -33,6 +33,8 @@ def adverts(path):
         if kind == 0x800 and len(b) > 28 and b[9] == 112:
             vrrp = b[(b[0] & 15) * 4:]
             yield when, socket.inet_ntoa(b[12:16]), vrrp[1], vrrp[2]
+        elif kind == 0x86DD and len(b) > 48 and b[6] == 112:
+            yield when, socket.inet_ntop(socket.AF_INET6, b[8:24]), b[41], b[42]
 
 
 def regular(path, interval, address, since=0.0, until=9e18):

@@ -431,13 +431,6 @@ fn complete(
     if instance.owner_ignores_adverts && !instance.priority.is_owner() {
         instance.owner_ignores_adverts = false;
     }
-    if instance.family == Family::Inet6 {
-        context.unsupported.push(super::Unsupported {
-            block: INSTANCE.to_owned(),
-            keyword: format!("vrrp_instance {name} over IPv6"),
-            span: block.span,
-        });
-    }
     Some(instance)
 }
 
@@ -466,7 +459,11 @@ fn transport(
             let limited = peers.iter().any(|peer| peer.min_ttl.is_some() || peer.max_ttl.is_some());
             Transport::Unicast {
                 peers,
-                ttl: draft.ttl.unwrap_or(255),
+                ttl: draft.ttl.unwrap_or(match instance.family {
+                    Family::Inet => 255,
+                    // keepalived leaves it to the kernel.
+                    Family::Inet6 => 64,
+                }),
                 check_source: draft.check_source || defaults.check_unicast_source || limited,
             }
         }

@@ -145,7 +145,7 @@ pub enum Transport {
     Unicast {
         /// In the order of the file; may be empty (a lone router).
         peers: Vec<UnicastPeer>,
-        /// `unicast_ttl`: 255 unless configured.
+        /// `unicast_ttl`: 255 unless configured, 64 over IPv6.
         ttl: u8,
         /// `check_unicast_src`: accept adverts of configured peers only.
         check_source: bool,

@@ -1,13 +1,7 @@
-//! The sockets of the vrrp process: raw IPv4 for adverts, packet sockets for gratuitous ARP.
-//!
-//! Adverts have sockets of their own, one pair for each interface, so that they never queue behind
-//! anything else.
+//! Adverts over IPv4: a raw socket that receives, and one that sends with a header of our own.
 
-use std::io;
-use std::mem::MaybeUninit;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
-use std::num::NonZeroU32;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::io::{self, Read as _};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use pnet_packet::Packet as _;
 use pnet_packet::ip::IpNextHeaderProtocol;
@@ -16,48 +10,23 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::{Datagram, InterfaceId, RECEIVE_BUFFER, VRRP};
 use crate::core::runtime;
 
-/// IP protocol number of VRRP (RFC 9568 section 5.1.1.4).
-const VRRP: u8 = 112;
 /// Internetwork control, 0xc0 as a whole byte.
 const DSCP: u8 = 0x30;
 const IPV4_HEADER: usize = 20;
 /// Larger than any advert: 8 + 255 addresses of 4 bytes + 8, and the largest IP header.
 const LARGEST: usize = 2048;
-/// Room for a burst of adverts of many virtual routers while the process is busy.
-const RECEIVE_BUFFER: usize = 4 << 20;
-
-/// An interface, by its number in the kernel and its name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct InterfaceId {
-    /// The kernel's number; another one after the interface is made anew.
-    pub index: u32,
-    /// The name.
-    pub name: String,
-}
-
-/// An advert as it came from the network, IP header taken off.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Datagram {
-    /// Sender.
-    pub source: IpAddr,
-    /// Group or own address.
-    pub destination: IpAddr,
-    /// Remaining TTL.
-    pub ttl: u8,
-    /// The VRRP message and whatever follows it.
-    pub payload: Vec<u8>,
-}
 
 /// Receives and sends the adverts of one interface (or, without one, of unicast on any).
 #[derive(Debug)]
-pub struct AdvertSocket {
+pub struct InetSocket {
     receiver: AsyncFd<Socket>,
     sender: Socket,
 }
 
-impl AdvertSocket {
+impl InetSocket {
     /// Opens both sockets. Needs CAP_NET_RAW and a running tokio.
     pub fn open(interface: Option<&InterfaceId>) -> io::Result<Self> {
         let receiver = raw_socket(interface)?;
@@ -140,16 +109,10 @@ fn raw_socket(interface: Option<&InterfaceId>) -> io::Result<Socket> {
 }
 
 fn receive_one(socket: &Socket) -> io::Result<Option<Datagram>> {
-    let mut buffer = [MaybeUninit::<u8>::uninit(); LARGEST];
-    let length = socket.recv(&mut buffer)?;
-    let bytes: Vec<u8> = buffer
-        .get(..length)
-        .unwrap_or_default()
-        .iter()
-        // SAFETY: the kernel has written the first `length` bytes.
-        .map(|byte| unsafe { byte.assume_init() })
-        .collect();
-    Ok(parse_ipv4(&bytes))
+    let mut buffer = [0; LARGEST];
+    let mut reader = socket;
+    let length = reader.read(&mut buffer)?;
+    Ok(parse_ipv4(buffer.get(..length).unwrap_or_default()))
 }
 
 /// Takes an IPv4 header off; `None` for anything but a whole VRRP packet.
@@ -193,52 +156,10 @@ fn ipv4_packet(
     Some(packet.packet().to_vec())
 }
 
-/// Sends ready-made Ethernet frames.
-#[derive(Debug)]
-pub struct FrameSocket {
-    socket: OwnedFd,
-}
-
-impl FrameSocket {
-    /// Opens a packet socket that receives nothing.
-    pub fn open() -> io::Result<Self> {
-        let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket: socket.into() })
-    }
-
-    /// Sends `frame` out of the interface.
-    pub fn send(&self, interface: NonZeroU32, frame: &[u8]) -> io::Result<()> {
-        let mut address = libc::sockaddr_ll {
-            sll_family: u16::try_from(libc::AF_PACKET).unwrap_or_default(),
-            sll_protocol: 0,
-            sll_ifindex: i32::try_from(interface.get()).unwrap_or_default(),
-            sll_hatype: 0,
-            sll_pkttype: 0,
-            sll_halen: 6,
-            sll_addr: [0; 8],
-        };
-        for (to, from) in address.sll_addr.iter_mut().zip(frame.iter().take(6)) {
-            *to = *from;
-        }
-        let size = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or_default();
-        // SAFETY: `frame` and `address` are valid for the lengths given and outlive the call.
-        let sent = unsafe {
-            libc::sendto(
-                self.socket.as_raw_fd(),
-                frame.as_ptr().cast(),
-                frame.len(),
-                libc::MSG_DONTWAIT,
-                (&raw const address).cast(),
-                size,
-            )
-        };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]
