@@ -45,6 +45,14 @@ impl Schedule {
         rounds(&new, schedule.repeat)
     }
 
+    /// A burst of all addresses, as at the beginning.
+    pub fn again(&mut self, now: Timestamp, schedule: &GarpSchedule) -> Vec<DesiredAddress> {
+        if !schedule.delay.is_zero() {
+            self.second = Some((now + schedule.delay, schedule.repeat));
+        }
+        rounds(&self.all(), schedule.repeat)
+    }
+
     /// An advert of a lower priority was seen: another router may have been announcing.
     pub fn lower_priority_seen(
         &mut self,

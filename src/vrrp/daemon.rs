@@ -28,6 +28,7 @@ use crate::core::notify::script::{Outcome, ScriptPolicy};
 use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport};
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
+use crate::core::supervisor::legacy::Legacy;
 use crate::core::time::{Interval, Timestamp};
 use crate::core::track::script::{ScriptRun, ScriptTracker};
 
@@ -53,7 +54,12 @@ pub async fn run(start: DaemonStart, options: &Options) -> u8 {
             return EXIT_SOFTWARE;
         }
     };
-    daemon.live(start.commands, start.reports).await;
+    daemon.legacy = start.legacy;
+    if options.farewell {
+        daemon.farewell().await;
+    } else {
+        daemon.live(start.commands, start.reports).await;
+    }
     EXIT_OK
 }
 
@@ -78,6 +84,8 @@ struct Daemon<'a> {
     script_inbox: mpsc::Receiver<ScriptRun>,
     notify: NotifyQueues,
     refusals: BTreeMap<DesiredAddress, Refusal>,
+    /// For the process that comes after this one, should it die.
+    legacy: Option<Legacy>,
     /// Log lines and notifications, for when the network has got its due.
     untold: Vec<Output>,
     /// The kernel's addresses or links have changed since they were last brought in line.
@@ -138,6 +146,7 @@ impl<'a> Daemon<'a> {
             script_inbox,
             notify: NotifyQueues::new(policy),
             refusals: BTreeMap::new(),
+            legacy: None,
             untold: Vec::new(),
             kernel_changed: true,
             config,
@@ -154,8 +163,10 @@ impl<'a> Daemon<'a> {
             return;
         };
         self.configure();
+        self.resume();
         self.engine.handle(runtime::now(), Input::Start);
         self.settle();
+        self.remember();
         if self.options.dump_config {
             for line in self.data().lines() {
                 tracing::info!("{line}");
@@ -192,7 +203,61 @@ impl<'a> Daemon<'a> {
             // Whatever woke us: a flood of packets must not keep a timer waiting.
             self.fire_timers();
             self.settle();
+            self.remember();
         }
+        self.stop().await;
+    }
+
+    /// The routers that were master when the process before this one died, and that nobody can have
+    /// missed yet, go on.
+    fn resume(&mut self) {
+        let Some(legacy) = &self.legacy else { return };
+        let (alive, masters) = match legacy.read() {
+            Ok(left) => left,
+            Err(error) => {
+                tracing::error!("what the process before this one left cannot be read: {error}");
+                return;
+            }
+        };
+        let now = runtime::now();
+        let names = self
+            .config
+            .vrrp
+            .instances
+            .iter()
+            .filter(|instance| masters.contains(&instance.name))
+            .filter(|instance| {
+                // Its last advert is at most one interval older than `alive`.
+                let adverts = u64::from(instance.down_timer_adverts.saturating_sub(1));
+                now.since(alive) < instance.advert_interval * adverts
+            })
+            .map(|instance| instance.name.clone())
+            .collect();
+        self.engine.handle(now, Input::Resume(names));
+    }
+
+    /// Tells the process that may come after this one where things stand.
+    fn remember(&mut self) {
+        let Some(legacy) = &self.legacy else { return };
+        let masters = self.engine.take_masters();
+        let written = legacy
+            .alive(runtime::now())
+            .and_then(|()| masters.map_or(Ok(()), |names| legacy.set_masters(&names)));
+        if let Err(error) = written {
+            tracing::error!("nothing can be left to a process after this one: {error}");
+            self.legacy = None;
+        }
+    }
+
+    /// Gives up in order what a process that died was master of, so that a backup need not wait for
+    /// its patience to end.
+    async fn farewell(&mut self) {
+        self.open_sockets();
+        for name in watched_interfaces(&self.config.vrrp) {
+            self.tell_link(&name);
+        }
+        self.resume();
+        self.engine.handle(runtime::now(), Input::Start);
         self.stop().await;
     }
 
@@ -734,6 +799,7 @@ impl<'a> Daemon<'a> {
         if !self.options.keep_addresses {
             self.reconcile_addresses();
         }
+        self.remember();
         self.tell();
         if !self.notify.drain(STOP_GRACE).await {
             tracing::warn!("a notify script is still running, not waiting for it any longer");

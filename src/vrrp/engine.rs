@@ -64,6 +64,9 @@ pub type SocketName = (Option<String>, Family);
 /// What happens to the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
+    /// Before [`Self::Start`]: these routers were master until a moment ago, and no other router can
+    /// have missed them yet. They go on.
+    Resume(BTreeSet<String>),
     /// Everything that is known at the start has been told: routers may begin.
     Start,
     /// An advert arrived.
@@ -170,6 +173,8 @@ pub struct VrrpEngine {
     startup_until: Option<Timestamp>,
     unknown_vrid: u64,
     addresses_changed: bool,
+    masters_changed: bool,
+    resuming: BTreeSet<String>,
     started: bool,
     stopped: bool,
 }
@@ -194,6 +199,8 @@ impl VrrpEngine {
             startup_until: (!delay.is_zero()).then(|| now + delay),
             unknown_vrid: 0,
             addresses_changed: true,
+            masters_changed: true,
+            resuming: BTreeSet::new(),
             started: false,
             stopped: false,
         };
@@ -207,6 +214,12 @@ impl VrrpEngine {
             return;
         }
         match input {
+            Input::Resume(names) => {
+                if !names.is_empty() {
+                    self.startup_until = None;
+                }
+                self.resuming = names;
+            }
             Input::Start => self.start(now),
             Input::Packet(packet) => self.handle_packet(now, &packet),
             Input::Link { interface, state, own } => {
@@ -244,10 +257,7 @@ impl VrrpEngine {
         while let Some((due, (id, kind))) = self.timers.pop_due(now) {
             match kind {
                 TimerKind::MasterDown => self.master_is_down(now, id),
-                TimerKind::Advert => {
-                    self.send_advert(id, None);
-                    self.rearm_advert(now, due, id);
-                }
+                TimerKind::Advert => self.advert_due(now, due, id),
                 TimerKind::Announce => self.announce_due(now, id),
             }
         }
@@ -285,6 +295,15 @@ impl VrrpEngine {
     /// last asked.
     pub fn take_addresses_changed(&mut self) -> bool {
         std::mem::take(&mut self.addresses_changed)
+    }
+
+    /// The names of the masters, when they may have changed since this was last asked.
+    pub fn take_masters(&mut self) -> Option<Vec<String>> {
+        let masters = || {
+            let masters = self.routers.values().filter(|router| router.state == State::Master);
+            masters.map(|router| router.instance.name.clone()).collect()
+        };
+        std::mem::take(&mut self.masters_changed).then(masters)
     }
 
     /// Every virtual address of the configuration, held or not.
@@ -416,6 +435,7 @@ impl VrrpEngine {
         }
         self.disarm(id);
         self.addresses_changed = true;
+        self.masters_changed = true;
         let Some(mut router) = self.routers.remove(&id) else {
             return;
         };
@@ -451,12 +471,17 @@ impl VrrpEngine {
         let waiting: Vec<RouterId> = self
             .routers
             .iter()
-            .filter(|(_, router)| router.state == State::Init && router.waiting_for.is_empty())
+            .filter(|(_, router)| router.state == State::Init)
+            .filter(|(_, router)| {
+                // What its scripts said a moment ago is good enough to go on.
+                router.waiting_for.is_empty() || self.resuming.contains(&router.instance.name)
+            })
             .map(|(id, _)| *id)
             .collect();
         for id in waiting {
             self.begin(now, id);
         }
+        self.resuming.clear();
     }
 
     fn begin(&mut self, now: Timestamp, id: RouterId) {
@@ -479,6 +504,7 @@ impl VrrpEngine {
         }
         let delay = router.preempt_delay();
         router.preempt_at = (!delay.is_zero()).then(|| now + delay);
+        let router_name = router.instance.name.clone();
         let all_owners = members.iter().all(|member| {
             self.routers.get(member).is_some_and(|router| {
                 router.priority.is_owner()
@@ -486,7 +512,9 @@ impl VrrpEngine {
                     && router.faults.is_empty()
             })
         });
-        if all_owners {
+        if self.resuming.contains(&router_name) {
+            self.enter_master(now, id, Reason::Resumed);
+        } else if all_owners {
             self.enter_master(now, id, Reason::Owner);
         } else {
             self.enter_backup(now, id, Reason::Start, None);
@@ -509,6 +537,7 @@ impl VrrpEngine {
             };
             let begun = router.state != State::Init;
             router.state = State::Init;
+            self.masters_changed = true;
             router.since = Some(now);
             let name = router.instance.name.clone();
             if masters.contains(id) {

@@ -124,6 +124,10 @@ pub enum Reason {
     BetterMaster(IpAddr, Priority),
     /// The address owner starts as master.
     Owner,
+    /// The process before this one was master until a moment ago.
+    Resumed,
+    /// We were away for so long that somebody else has taken over.
+    WasAway,
     /// A fault.
     Fault(Fault),
     /// The last fault is gone.
@@ -147,6 +151,8 @@ impl fmt::Display for Reason {
                 write!(f, "advert from {from}, priority {priority}")
             }
             Self::Owner => write!(f, "address owner"),
+            Self::Resumed => write!(f, "master until a moment ago"),
+            Self::WasAway => write!(f, "somebody took over while this router was away"),
             Self::Fault(fault) => write!(f, "{fault}"),
             Self::Recovered => write!(f, "all faults are gone"),
             Self::Group(name) => write!(f, "sync group {name}"),
@@ -193,6 +199,7 @@ pub enum EventKind {
     FaultGone(Fault),
     GroupSync(State),
     AddressLost(IpAddr),
+    Listening { late: Interval },
 }
 
 /// How important a line is.
@@ -217,7 +224,8 @@ impl EventKind {
             | Self::AddressListDiffers { .. }
             | Self::DuplicateAddress { .. }
             | Self::TwoOwners { .. }
-            | Self::AddressLost(_) => Importance::Warning,
+            | Self::AddressLost(_)
+            | Self::Listening { .. } => Importance::Warning,
             Self::Entering { .. }
             | Self::MasterTimeout
             | Self::SentPriorityZero
@@ -303,6 +311,10 @@ impl fmt::Display for Event {
             EventKind::AddressLost(address) => {
                 write!(f, "{address} was removed by someone else, taking it back")
             }
+            EventKind::Listening { late } => write!(
+                f,
+                "an advert was {late} s late: listening for another master before sending it"
+            ),
             EventKind::GroupSync(_) => Ok(()),
         }
     }

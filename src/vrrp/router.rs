@@ -75,6 +75,9 @@ pub struct Router {
     pub told: BTreeSet<&'static str>,
     /// Oddities of accepted adverts that were logged since the last change of state.
     pub remarked: BTreeSet<&'static str>,
+    /// Master, and away for so long that another one may be there: nothing is sent before it had its
+    /// chance to be heard.
+    pub listening: bool,
     /// The state that was last notified.
     pub notified: Option<&'static str>,
 }
@@ -96,6 +99,7 @@ impl Router {
             since: None,
             told: BTreeSet::new(),
             remarked: BTreeSet::new(),
+            listening: false,
             notified: None,
         }
     }

@@ -1,6 +1,7 @@
 //! Counters of a virtual router, by keepalived's names.
 
 use super::event::Rejection;
+use crate::core::time::Interval;
 
 /// Since the start, or since they were cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +42,8 @@ pub struct Statistics {
     pub source_err: u64,
     /// Owner's adverts that an owner ignores.
     pub ignored: u64,
+    /// The advert that was sent the longest after its time.
+    pub advert_latest: Interval,
     /// Accepted with the less common form of the version 3 checksum.
     pub checksum_other_form: u64,
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::command_line::{Options, Personality, Process, Role};
 use super::handover::{Channel, ToChild, ToParent, unseal};
+use super::legacy::Legacy;
 use super::pid_file::PidFile;
 use crate::core::config::compile::compile;
 use crate::core::config::model::Config;
@@ -34,6 +35,8 @@ const EXIT_SOFTWARE: u8 = 70;
 pub struct DaemonStart {
     /// The configuration to begin with.
     pub config: Config,
+    /// What the process before this one has left; the vrrp process only.
+    pub legacy: Option<Legacy>,
     /// Commands; closed when the parent is gone, which means stop.
     pub commands: mpsc::Receiver<DaemonCommand>,
     /// Reports to the parent.
@@ -96,7 +99,13 @@ where
             return EXIT_SOFTWARE;
         }
     };
-    let config = match channel.receive::<ToChild>().await {
+    let mut legacy = None;
+    let mut first = channel.receive::<ToChild>().await;
+    if let Ok(Some((ToChild::Legacy, Some(descriptor)))) = first {
+        legacy = Some(Legacy::from_descriptor(descriptor));
+        first = channel.receive::<ToChild>().await;
+    }
+    let config = match first {
         Ok(Some((ToChild::Start, Some(descriptor)))) => match read_config(descriptor) {
             Ok(config) => config,
             Err(error) => {
@@ -130,7 +139,7 @@ where
     let (command_sender, commands) = mpsc::channel(WAITING_COMMANDS);
     let (reports, report_receiver) = mpsc::channel(WAITING_COMMANDS);
     let talker = tokio::spawn(talk(channel, command_sender, report_receiver));
-    let status = daemon(DaemonStart { config, commands, reports }).await;
+    let status = daemon(DaemonStart { config, legacy, commands, reports }).await;
     talker.abort();
     status
 }
@@ -240,6 +249,8 @@ fn command_of(
                 }
             }
         }
+        // Only ever the first message.
+        ToChild::Legacy => None,
         ToChild::DumpData => Some(DaemonCommand::DumpData),
         ToChild::DumpStatistics => Some(DaemonCommand::DumpStatistics),
         ToChild::ClearStatistics => Some(DaemonCommand::ClearStatistics),

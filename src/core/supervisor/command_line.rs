@@ -151,6 +151,8 @@ pub struct Options {
     pub ignore_sigint: bool,
     /// Hidden: this is a child.
     pub role: Option<Role>,
+    /// Hidden: this child ends what the one before it has left, and itself.
+    pub farewell: bool,
     /// Options that are understood but have no effect yet, for the log.
     pub without_effect: Vec<&'static str>,
 }
@@ -178,6 +180,7 @@ impl Default for Options {
             namespace: None,
             ignore_sigint: false,
             role: None,
+            farewell: false,
             without_effect: Vec::new(),
         }
     }
@@ -292,6 +295,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
                 let role = Role::parse(&name).ok_or_else(|| format!("no role '{name}'"))?;
                 options.role = Some(role);
             }
+            Long("farewell") => options.farewell = true,
             Short('v') | Long("version") => return Ok(Command::Version),
             Short('h') | Long("help") => return Ok(Command::Help),
             Value(word) => return Err(format!("Unexpected argument(s): {word}")),

@@ -23,6 +23,8 @@ const LARGEST: u64 = 256 << 20;
 /// What the parent says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToChild {
+    /// Before [`Self::Start`]; carries what the child before this one has left.
+    Legacy,
     /// The first message; carries the configuration.
     Start,
     /// Carries a new configuration.
@@ -59,6 +61,7 @@ pub trait Message: Sized + Copy {
 impl Message for ToChild {
     fn byte(self) -> u8 {
         match self {
+            Self::Legacy => b'L',
             Self::Start => b'S',
             Self::Reload => b'R',
             Self::DumpData => b'D',
@@ -70,6 +73,7 @@ impl Message for ToChild {
 
     fn of(byte: u8) -> Option<Self> {
         [
+            Self::Legacy,
             Self::Start,
             Self::Reload,
             Self::DumpData,

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::child::pid_path;
 use super::command_line::{Options, Personality, Process, Role, Subsystems};
 use super::handover::{self, Channel, ToChild, ToParent};
+use super::legacy::Legacy;
 use super::pid_file::{PidFile, PidFileError};
 use super::respawn::{Exit, Respawn, Verdict};
 use super::systemd;
@@ -35,6 +36,8 @@ const EXIT_FATAL: u8 = 1;
 const EXIT_CONFIG: u8 = 2;
 const EXIT_NO_CONFIG: u8 = 6;
 const EXIT_SOFTWARE: u8 = 70;
+/// What a process gets that ends what a dead one has left.
+const FAREWELL: Interval = Interval::from_secs(2);
 /// Events that may wait for the loop.
 const WAITING_EVENTS: usize = 256;
 
@@ -221,6 +224,7 @@ struct Parent<'a> {
     arguments: &'a [OsString],
     config: Config,
     sealed: std::os::fd::OwnedFd,
+    legacy: Legacy,
     slots: [Slot; 2],
     generations: u64,
     events: mpsc::Sender<Event>,
@@ -244,6 +248,7 @@ impl<'a> Parent<'a> {
             arguments,
             sealed: handover::seal(&loaded.sources.to_bytes())?,
             config: loaded.compiled.config,
+            legacy: Legacy::new()?,
             slots: Role::ALL.map(|role| Slot {
                 role,
                 child: None,
@@ -375,7 +380,12 @@ impl<'a> Parent<'a> {
         }
     }
 
-    fn spawn(&self, role: Role, generation: u64) -> io::Result<Child> {
+    /// Starts a process of ours and gives it what it needs to begin.
+    fn launch(
+        &self,
+        role: Role,
+        farewell: bool,
+    ) -> io::Result<(Arc<Channel>, tokio::process::Child)> {
         let (ours, theirs) = handover::pair()?;
         let channel = Arc::new(Channel::new(ours)?);
         let mut command = std::process::Command::new("/proc/self/exe");
@@ -383,18 +393,27 @@ impl<'a> Parent<'a> {
             .arg0(self.personality.process_name(Process::Child(role)))
             .args(self.arguments)
             .arg(format!("--role={}", role.name()))
+            .args(farewell.then_some("--farewell"))
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_USEC")
             .env_remove("WATCHDOG_PID")
             .stdin(Stdio::from(theirs));
-        let mut process = tokio::process::Command::from(command).spawn()?;
+        let process = tokio::process::Command::from(command).spawn()?;
+        if role == Role::Vrrp {
+            channel.send(ToChild::Legacy, Some(self.legacy.descriptor()?.as_fd()))?;
+        }
+        channel.send(ToChild::Start, Some(self.sealed.as_fd()))?;
+        Ok((channel, process))
+    }
+
+    fn spawn(&self, role: Role, generation: u64) -> io::Result<Child> {
+        let (channel, mut process) = self.launch(role, false)?;
         let pid = process.id().unwrap_or(0);
         let what = match role {
             Role::Vrrp => "VRRP",
             Role::Check => "Healthchecker",
         };
         tracing::info!("Starting {what} child process, pid={pid}");
-        channel.send(ToChild::Start, Some(self.sealed.as_fd()))?;
 
         let events = self.events.clone();
         let (orders, mut order_inbox) = mpsc::channel(8);
@@ -458,7 +477,7 @@ impl<'a> Parent<'a> {
                     self.handle_report(role, generation, report);
                 }
                 Event::Exited { role, exit } => {
-                    if let Some(status) = self.handle_exit(role, exit) {
+                    if let Some(status) = self.handle_exit(role, exit).await {
                         return status;
                     }
                 }
@@ -521,7 +540,7 @@ impl<'a> Parent<'a> {
         )
     }
 
-    fn handle_exit(&mut self, role: Role, exit: Exit) -> Option<u8> {
+    async fn handle_exit(&mut self, role: Role, exit: Exit) -> Option<u8> {
         let child = self.slot(role).child.take()?;
         let ran_for = runtime::now().since(child.started);
         let what = role.name();
@@ -535,7 +554,13 @@ impl<'a> Parent<'a> {
             return None;
         }
         tracing::error!("the {what} process {how} after {ran_for} s");
-        match self.slot(role).respawn.died(exit, ran_for) {
+        let verdict = self.slot(role).respawn.died(exit, ran_for);
+        let back_at_once =
+            verdict == Verdict::Restart(Interval::ZERO) && !self.options.dont_respawn;
+        if role == Role::Vrrp && !back_at_once {
+            self.say_farewell().await;
+        }
+        match verdict {
             Verdict::GiveUp(status) => {
                 tracing::error!("the {what} process had a permanent error, terminating");
                 Some(status)
@@ -554,6 +579,27 @@ impl<'a> Parent<'a> {
                 self.settle();
                 None
             }
+        }
+    }
+
+    /// The dead vrrp process was master perhaps, and nobody takes its place soon: a backup should.
+    async fn say_farewell(&self) {
+        let ended = match self.launch(Role::Vrrp, true) {
+            Ok((_channel, mut process)) => {
+                match tokio::time::timeout(FAREWELL.to_duration(), process.wait()).await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        let killed = process.start_kill();
+                        killed.and(Err(io::ErrorKind::TimedOut.into()))
+                    }
+                }
+            }
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(status) if status.success() => {}
+            Ok(status) => tracing::error!("the virtual routers were not given up: {status}"),
+            Err(error) => tracing::error!("the virtual routers were not given up: {error}"),
         }
     }
 

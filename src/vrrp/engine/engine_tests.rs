@@ -77,6 +77,11 @@ impl Rig {
     }
 
     fn with(config: VrrpConfig) -> Self {
+        Self::after(&[], config)
+    }
+
+    /// After a process that was master of `masters`.
+    fn after(masters: &[&str], config: VrrpConfig) -> Self {
         let engine = VrrpEngine::new(Timestamp::ZERO, Global::default(), config);
         let mut rig = Self {
             engine,
@@ -86,6 +91,8 @@ impl Rig {
             notices: Vec::new(),
             lines: Vec::new(),
         };
+        let masters = masters.iter().map(|name| (*name).to_owned()).collect();
+        rig.engine.handle(Timestamp::ZERO, Input::Resume(masters));
         rig.link(LinkState::Up);
         rig.input(Input::Start);
         rig
@@ -927,3 +934,6 @@ fn the_engine_survives_any_input_in_any_order() {
         }
     });
 }
+
+#[path = "continuity_tests.rs"]
+mod continuity;

@@ -2,8 +2,8 @@
 
 use super::{Output, RouterId, TimerKind, VrrpEngine};
 use crate::core::config::model::Family;
-use crate::core::config::model::vrrp::{Priority, VrrpVersion};
-use crate::core::time::Timestamp;
+use crate::core::config::model::vrrp::{Preemption, Priority, VrrpVersion};
+use crate::core::time::{Interval, Timestamp};
 use crate::vrrp::event::{EventKind, Notice, Reason, Rejection, State, Subject};
 use crate::vrrp::packet::advert::{self, ChecksumForm};
 use crate::vrrp::router::{Master, ReceivedPacket, Router};
@@ -151,6 +151,16 @@ impl VrrpEngine {
             }
             return;
         }
+        // Somebody took over while this router was away; if it may not preempt, or not yet, it is a
+        // backup like any other now.
+        let may_preempt = router.instance.preemption == Preemption::After(Interval::ZERO);
+        if router.listening && !may_preempt && !ours.is_owner() {
+            let master =
+                Master { address: from, priority: found.priority, interval: found.interval };
+            self.log(&name, EventKind::LowerPriority { from, theirs: found.priority, ours }, None);
+            self.step_down(now, id, master, Reason::WasAway);
+            return;
+        }
         let higher_address = own.is_some_and(|own| from > own);
         let yields = found.priority > ours || (found.priority == ours && higher_address);
         if found.priority.is_owner() && ours.is_owner() && router.remarked.insert("two owners") {
@@ -187,6 +197,10 @@ impl VrrpEngine {
 
     pub(super) fn leave_master(&mut self, now: Timestamp, id: RouterId, master: Master) {
         let reason = Reason::BetterMaster(master.address, master.priority);
+        self.step_down(now, id, master, reason);
+    }
+
+    fn step_down(&mut self, now: Timestamp, id: RouterId, master: Master, reason: Reason) {
         self.enter_backup(now, id, reason, Some(master));
         if let Some(group) = self.group_of(id) {
             self.log_group(&group.name, State::Backup);

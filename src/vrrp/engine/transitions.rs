@@ -47,7 +47,9 @@ impl VrrpEngine {
             return;
         };
         router.state = State::Master;
+        router.listening = false;
         self.addresses_changed = true;
+        self.masters_changed = true;
         router.since = Some(now);
         router.master = None;
         router.preempt_at = None;
@@ -115,6 +117,7 @@ impl VrrpEngine {
             return;
         }
         self.addresses_changed = true;
+        self.masters_changed = true;
         if let Some(router) = self.routers.get_mut(&id) {
             router.schedule.clear();
             router.statistics.release_master += 1;

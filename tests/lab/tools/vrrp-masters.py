@@ -5,6 +5,7 @@
   vrrp-masters --regular PCAP INTERVAL_S ADDRESS [SINCE UNTIL]
                                       the adverts of ADDRESS in that time: are all of them on their beat?
                                       SINCE, UNTIL: seconds since the epoch
+  vrrp-masters --never-late PCAP INTERVAL_S ADDRESS    the same, but one may come before its time
   vrrp-masters --arp PCAP SINCE UNTIL number of gratuitous ARP packets in that time
 
 Exit 1 if two routers were master of one VRID at a time: each sent an advert of
@@ -37,7 +38,7 @@ def adverts(path):
             yield when, socket.inet_ntop(socket.AF_INET6, b[8:24]), b[41], b[42]
 
 
-def regular(path, interval, address, since=0.0, until=9e18):
+def regular(path, interval, address, since=0.0, until=9e18, early=False):
     """All gaps of each VRID within 10 % (and 60 ms, for a busy machine) of the interval."""
     last, bad, n = {}, 0, 0
     for when, source, vrid, _ in adverts(path):
@@ -46,7 +47,7 @@ def regular(path, interval, address, since=0.0, until=9e18):
         n += 1
         if vrid in last:
             gap = when - last[vrid]
-            if abs(gap - interval) > interval * 0.1 + 0.06:
+            if abs(gap - interval) > interval * 0.1 + 0.06 and not (early and gap < interval):
                 bad += 1
                 print("VRID %d: %.3f s between two adverts, at %.3f" % (vrid, gap, when))
         last[vrid] = when
@@ -89,6 +90,8 @@ def gratuitous(path, since, until):
 words = sys.argv[1:]
 if words[0] == "--regular":
     sys.exit(regular(words[1], float(words[2]), words[3], *map(float, words[4:6])))
+if words[0] == "--never-late":
+    sys.exit(regular(words[1], float(words[2]), words[3], early=True))
 if words[0] == "--arp":
     print(gratuitous(words[1], float(words[2]), float(words[3])))
 else:

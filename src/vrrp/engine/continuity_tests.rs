@@ -1,0 +1,69 @@
+//! A router that was away: its process died, or its machine slept.
+
+use super::*;
+
+#[test]
+fn a_new_process_goes_on_where_the_dead_one_was_master() {
+    let mut held = instance("V", 100);
+    held.track_scripts.push(TrackedScript { name: "s".into(), effect: TrackEffect::Fault });
+    let config = VrrpConfig { instances: vec![held], ..VrrpConfig::default() };
+    let mut rig = Rig::after(&["V"], config);
+    assert_eq!(rig.state(), State::Master, "the script's first result is not waited for");
+    assert_eq!(rig.sent.len(), 1, "an advert at once");
+    let masters = rig.engine.take_masters();
+    assert_eq!(masters, Some(vec!["V".to_owned()]));
+    assert_eq!(rig.engine.take_masters(), None);
+    // A router that was not master begins as ever.
+    let config = VrrpConfig { instances: vec![instance("V", 100)], ..VrrpConfig::default() };
+    let rig = Rig::after(&["W"], config);
+    assert_eq!(rig.state(), State::Backup);
+}
+
+/// The clock jumps as after a suspend; then one interval is listened.
+fn away(instance: Instance) -> Rig {
+    let mut rig = Rig::master(instance);
+    rig.run(Interval::from_secs(3));
+    rig.forget();
+    rig.now = rig.now + Interval::from_secs(60);
+    rig.engine.handle_timeout(rig.now);
+    rig.pump();
+    assert!(rig.sent.is_empty(), "nothing is said before the others had their chance");
+    rig
+}
+
+#[test]
+fn after_a_pause_a_master_listens_before_it_speaks() {
+    let mut rig = away(instance("V", 100));
+    rig.run(Interval::from_secs(2));
+    assert_eq!(rig.state(), State::Master, "nobody was there");
+    assert!(!rig.sent.is_empty() && !rig.announced.is_empty());
+
+    let mut rig = away(instance("V", 100));
+    rig.receive(101);
+    assert_eq!(rig.state(), State::Backup);
+    assert!(rig.sent.is_empty());
+
+    // A router that may preempt need not step down first: one election, not two.
+    let mut rig = away(instance("V", 100));
+    rig.receive(99);
+    assert_eq!(rig.state(), State::Master);
+    assert!(!rig.sent.is_empty());
+
+    let mut never = instance("V", 100);
+    never.preemption = Preemption::Never;
+    let mut rig = away(never);
+    rig.receive(99);
+    assert_eq!(rig.state(), State::Backup, "who may not preempt has lost its place");
+    assert!(rig.sent.is_empty());
+}
+
+#[test]
+fn a_late_advert_within_the_patience_of_the_others_is_just_sent() {
+    let mut rig = Rig::master(instance("V", 100));
+    rig.run(Interval::from_secs(3));
+    rig.forget();
+    rig.now = rig.now + Interval::from_millis(1900);
+    rig.engine.handle_timeout(rig.now);
+    rig.pump();
+    assert_eq!(rig.sent.len(), 1);
+}
