@@ -24,7 +24,7 @@ fn away(instance: Instance) -> Rig {
     let mut rig = Rig::master(instance);
     rig.run(Interval::from_secs(3));
     rig.forget();
-    rig.now = rig.now + Interval::from_secs(60);
+    rig.now += Interval::from_secs(60);
     rig.engine.handle_timeout(rig.now);
     rig.pump();
     assert!(rig.sent.is_empty(), "nothing is said before the others had their chance");
@@ -62,7 +62,7 @@ fn a_late_advert_within_the_patience_of_the_others_is_just_sent() {
     let mut rig = Rig::master(instance("V", 100));
     rig.run(Interval::from_secs(3));
     rig.forget();
-    rig.now = rig.now + Interval::from_millis(1900);
+    rig.now += Interval::from_millis(1900);
     rig.engine.handle_timeout(rig.now);
     rig.pump();
     assert_eq!(rig.sent.len(), 1);
