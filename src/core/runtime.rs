@@ -138,6 +138,13 @@ pub fn set_process_name(name: &str) {
     }
 }
 
+/// Gives the kernel back what was freed: compiling a configuration takes many times the memory of
+/// its result.
+pub fn give_memory_back() {
+    // SAFETY: a call without preconditions.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// Applies `vrrp_priority`, `vrrp_rt_priority`, `vrrp_no_swap` and their companions.
 pub fn apply_scheduling(settings: &ProcessSettings, what: &str) {
     if let Some(priority) = settings.realtime

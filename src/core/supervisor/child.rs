@@ -20,7 +20,7 @@ use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;
 use crate::core::config::source::SourceSet;
 use crate::core::log::{self, LogOptions};
-use crate::core::runtime::{DaemonCommand, DaemonReport, apply_scheduling, set_process_name};
+use crate::core::runtime::{self, DaemonCommand, DaemonReport, apply_scheduling, set_process_name};
 
 /// Commands that may wait for a daemon.
 const WAITING_COMMANDS: usize = 64;
@@ -148,7 +148,10 @@ fn read_config(descriptor: OwnedFd) -> Result<Config, String> {
     let bytes = unseal(descriptor).map_err(|error| error.to_string())?;
     let sources = SourceSet::from_bytes(&bytes).map_err(|error| error.to_string())?;
     // The parent has shown the diagnostics; the same bytes give the same ones here.
-    Ok(compile(&sources).config)
+    let config = compile(&sources).config;
+    drop((bytes, sources));
+    runtime::give_memory_back();
+    Ok(config)
 }
 
 fn take_pid_file(role: Role, options: &Options, global: &Global) -> Result<PidFile, String> {

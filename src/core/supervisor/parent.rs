@@ -22,6 +22,7 @@ use super::respawn::{Exit, Respawn, Verdict};
 use super::systemd;
 use crate::core::config::compile::{Compiled, compile};
 use crate::core::config::model::Config;
+use crate::core::config::model::global::Global;
 use crate::core::config::source::{LoadError, LoadOptions, SourceSet};
 use crate::core::config::surroundings;
 use crate::core::diagnostics::render;
@@ -217,12 +218,31 @@ struct Slot {
     restart_pending: bool,
 }
 
+/// What the parent needs of the configuration; the rest is the children's.
+struct Work {
+    global: Global,
+    /// Virtual routers.
+    instances: usize,
+    /// Virtual servers.
+    services: usize,
+}
+
+impl Work {
+    fn of(config: Config) -> Self {
+        Self {
+            global: config.global,
+            instances: config.vrrp.instances.len(),
+            services: config.check.virtual_servers.len(),
+        }
+    }
+}
+
 /// The parent's state.
 struct Parent<'a> {
     options: &'a Options,
     personality: Personality,
     arguments: &'a [OsString],
-    config: Config,
+    work: Work,
     sealed: std::os::fd::OwnedFd,
     legacy: Legacy,
     slots: [Slot; 2],
@@ -247,7 +267,7 @@ impl<'a> Parent<'a> {
             personality,
             arguments,
             sealed: handover::seal(&loaded.sources.to_bytes())?,
-            config: loaded.compiled.config,
+            work: Work::of(loaded.compiled.config),
             legacy: Legacy::new()?,
             slots: Role::ALL.map(|role| Slot {
                 role,
@@ -270,7 +290,8 @@ impl<'a> Parent<'a> {
             return EXIT_SOFTWARE;
         }
         self.start_watchdog();
-        if let Some((script, limit)) = self.config.global.startup_script.clone() {
+        runtime::give_memory_back();
+        if let Some((script, limit)) = self.work.global.startup_script.clone() {
             self.run_script(&script, limit, "startup").await;
         }
         for role in Role::ALL {
@@ -282,7 +303,7 @@ impl<'a> Parent<'a> {
         let status = self.serve().await;
         systemd::stopping();
         self.stop_children().await;
-        if let Some((script, limit)) = self.config.global.shutdown_script.clone() {
+        if let Some((script, limit)) = self.work.global.shutdown_script.clone() {
             self.run_script(&script, limit, "shutdown").await;
         }
         status
@@ -294,7 +315,7 @@ impl<'a> Parent<'a> {
         limit: Option<Interval>,
         what: &str,
     ) {
-        let policy = ScriptPolicy::of(&self.config.global);
+        let policy = ScriptPolicy::of(&self.work.global);
         match script::run(script, &[], &policy, limit).await {
             Outcome::Exited(0) => {}
             outcome @ (Outcome::Exited(_)
@@ -308,8 +329,8 @@ impl<'a> Parent<'a> {
 
     fn wanted(&self, role: Role) -> bool {
         let configured = match role {
-            Role::Vrrp => !self.config.vrrp.instances.is_empty(),
-            Role::Check => !self.config.check.virtual_servers.is_empty(),
+            Role::Vrrp => self.work.instances > 0,
+            Role::Check => self.work.services > 0,
         };
         match (self.options.subsystems, role) {
             (Subsystems::All, _)
@@ -533,11 +554,7 @@ impl<'a> Parent<'a> {
     }
 
     fn status_line(&self) -> String {
-        format!(
-            "{} VRRP instances, {} virtual servers",
-            self.config.vrrp.instances.len(),
-            self.config.check.virtual_servers.len()
-        )
+        format!("{} VRRP instances, {} virtual servers", self.work.instances, self.work.services)
     }
 
     async fn handle_exit(&mut self, role: Role, exit: Exit) -> Option<u8> {
@@ -631,7 +648,7 @@ impl<'a> Parent<'a> {
     fn dump(&self) {
         let pid = std::process::id();
         tracing::info!("Printing parent data for process({pid}) on signal");
-        let text = format!("{:#?}\n", self.config.global);
+        let text = format!("{:#?}\n", self.work.global);
         if let Err(error) = runtime::write_dump("keepalived_parent.data", &text) {
             tracing::error!("cannot write the data file: {error}");
         }
@@ -649,7 +666,7 @@ impl<'a> Parent<'a> {
             Ok(loaded) => loaded,
             Err(refusal) => return Self::refuse_reload(&refusal.to_string()),
         };
-        if let Some(what) = unchangeable(&self.config, &loaded.compiled.config) {
+        if let Some(what) = unchangeable(&self.work.global, &loaded.compiled.config.global) {
             let reason = format!("{what} cannot be changed by a reload");
             return Self::refuse_reload(&reason);
         }
@@ -657,7 +674,8 @@ impl<'a> Parent<'a> {
             Ok(sealed) => sealed,
             Err(error) => return Self::refuse_reload(&error.to_string()),
         };
-        self.config = loaded.compiled.config;
+        self.work = Work::of(loaded.compiled.config);
+        runtime::give_memory_back();
         self.reloading = true;
         for role in Role::ALL {
             let wanted = self.wanted(role);
@@ -713,7 +731,7 @@ impl<'a> Parent<'a> {
                 let _ = child.orders.try_send(Signal::SIGTERM);
             }
         }
-        let grace = self.config.global.child_wait_time;
+        let grace = self.work.global.child_wait_time;
         if tokio::time::timeout(grace.to_duration(), self.wait_for_children()).await.is_ok() {
             return;
         }
@@ -743,10 +761,10 @@ impl<'a> Parent<'a> {
 }
 
 /// What a reload must not change.
-fn unchangeable(old: &Config, new: &Config) -> Option<&'static str> {
-    if old.global.net_namespace != new.global.net_namespace {
+fn unchangeable(old: &Global, new: &Global) -> Option<&'static str> {
+    if old.net_namespace != new.net_namespace {
         Some("net_namespace")
-    } else if old.global.instance != new.global.instance {
+    } else if old.instance != new.instance {
         Some("instance")
     } else {
         None
