@@ -13,8 +13,8 @@ const LONGEST_QUEUE: usize = 65_536;
 /// The bursts of one virtual router.
 #[derive(Debug, Clone, Default)]
 pub struct Schedule {
-    /// Present in the kernel since it became master.
-    confirmed: BTreeSet<DesiredAddress>,
+    /// Present in the kernel since it became master; sorted.
+    confirmed: Vec<DesiredAddress>,
     second: Option<(Timestamp, u32)>,
     refresh: Option<Timestamp>,
 }
@@ -30,9 +30,11 @@ impl Schedule {
     ) -> Vec<DesiredAddress> {
         let new: Vec<DesiredAddress> = addresses
             .iter()
-            .filter(|address| self.confirmed.insert((*address).clone()))
+            .filter(|address| !self.is_confirmed(address))
             .cloned()
             .collect();
+        self.confirmed.extend(new.iter().cloned());
+        self.confirmed.sort_unstable();
         if new.is_empty() {
             return new;
         }
@@ -95,7 +97,7 @@ impl Schedule {
 
     /// Whether the kernel has confirmed this address.
     pub fn is_confirmed(&self, address: &DesiredAddress) -> bool {
-        self.confirmed.contains(address)
+        self.confirmed.binary_search(address).is_ok()
     }
 
     /// Keeps only addresses that are still wanted.
@@ -109,7 +111,7 @@ impl Schedule {
     }
 
     fn all(&self) -> Vec<DesiredAddress> {
-        self.confirmed.iter().cloned().collect()
+        self.confirmed.clone()
     }
 }
 

@@ -38,6 +38,8 @@ const WAITING_PACKETS: usize = 4096;
 const PACKETS_AT_ONCE: usize = 256;
 /// At stop, what notify scripts get (keepalived: about a second).
 const STOP_GRACE: Interval = Interval::from_secs(1);
+/// After more lines than this at once, many routers have moved, and left much memory behind.
+const MUCH_TO_TELL: usize = 1024;
 /// After a refusal of the kernel, the wait before the same is tried again; doubles up to the limit.
 const RETRY: Interval = Interval::from_millis(500);
 const RETRY_LIMIT: Interval = Interval::from_secs(30);
@@ -268,7 +270,12 @@ impl<'a> Daemon<'a> {
                 self.open_sockets();
             }
             self.sweep_sockets();
-            self.engine.handle_timeout(runtime::now());
+            // What a timer arms anew is later than this, so the loop ends.
+            let now = runtime::now();
+            while self.engine.poll_timeout().is_some_and(|next| next.at <= now) {
+                self.engine.handle_timeout(now);
+                self.pump_outputs();
+            }
         }
     }
 
@@ -311,12 +318,16 @@ impl<'a> Daemon<'a> {
 
     /// Words and scripts come last: neither an advert nor an announcement waits for them.
     fn tell(&mut self) {
+        let much = self.untold.len() > MUCH_TO_TELL;
         for output in std::mem::take(&mut self.untold) {
             match output {
                 Output::Notify(notice) => self.run_notifications(&notice),
                 Output::Log(event) => log_event(&event),
                 Output::Transmit(_) | Output::Announce(_) => {}
             }
+        }
+        if much {
+            runtime::give_memory_back();
         }
     }
 
@@ -825,7 +836,7 @@ fn watched_interfaces(config: &VrrpConfig) -> BTreeSet<String> {
 }
 
 fn configured(config: &VrrpConfig) -> BTreeSet<DesiredAddress> {
-    config.instances.iter().flat_map(super::desired::addresses).collect()
+    config.instances.iter().flat_map(|instance| super::desired::addresses(instance)).collect()
 }
 
 fn report(reports: &mpsc::Sender<DaemonReport>, report: DaemonReport) {

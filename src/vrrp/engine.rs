@@ -13,6 +13,7 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::announce::Pacer;
 use super::desired::{self, DesiredAddress};
@@ -153,6 +154,12 @@ pub struct Deadline {
     pub why: &'static str,
 }
 
+/// Timers that go off before their outputs are carried out.
+const TIMERS_AT_ONCE: usize = 16;
+
+/// Room that an empty queue of outputs keeps.
+const IDLE_QUEUE: usize = 64;
+
 type RouterId = u32;
 
 /// All virtual routers of this host.
@@ -248,13 +255,15 @@ impl VrrpEngine {
         }
     }
 
-    /// Carries out what is due at `now`.
+    /// Carries out what is due at `now`; when that is much, a part of it, so that its first adverts
+    /// leave before the last ones are made. [`Self::poll_timeout`] says whether there is more.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         if self.startup_until.is_some_and(|until| until <= now) {
             self.startup_until = None;
             self.start(now);
         }
-        while let Some((due, (id, kind))) = self.timers.pop_due(now) {
+        for _ in 0..TIMERS_AT_ONCE {
+            let Some((due, (id, kind))) = self.timers.pop_due(now) else { break };
             match kind {
                 TimerKind::MasterDown => self.master_is_down(now, id),
                 TimerKind::Advert => self.advert_due(now, due, id),
@@ -283,7 +292,12 @@ impl VrrpEngine {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // Many routers that move at once leave a large empty queue behind.
+            self.outputs.shrink_to(IDLE_QUEUE);
+        }
+        output
     }
 
     /// The virtual addresses that the kernel should have.
@@ -348,7 +362,7 @@ impl VrrpEngine {
             .into_iter()
             .map(|(id, router)| (router.identity(), (id, router)))
             .collect();
-        for instance in config.instances.into_iter().filter(is_runnable) {
+        for instance in config.instances.into_iter().filter(|found| is_runnable(found)) {
             match old.remove(&identity(&instance)) {
                 Some((id, mut router)) => {
                     router.instance = instance;
@@ -369,8 +383,8 @@ impl VrrpEngine {
 
     fn reconfigure(&mut self, now: Timestamp, (global, config): (Global, VrrpConfig)) {
         let kept: BTreeSet<_> =
-            config.instances.iter().filter(|found| is_runnable(found)).map(identity).collect();
-        let before: BTreeMap<RouterId, Instance> =
+            config.instances.iter().filter(|found| is_runnable(found)).map(|found| identity(found)).collect();
+        let before: BTreeMap<RouterId, Arc<Instance>> =
             self.routers.iter().map(|(id, router)| (*id, router.instance.clone())).collect();
         self.global = global;
         self.take_config(config);

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::announce::Schedule;
 use super::desired::{self, DesiredAddress};
@@ -50,7 +51,7 @@ pub type Identity = (Option<String>, Family, u8, bool);
 #[derive(Debug, Clone)]
 pub struct Router {
     /// Its configuration.
-    pub instance: Instance,
+    pub instance: Arc<Instance>,
     /// Where it is.
     pub state: State,
     /// Why it cannot serve.
@@ -84,7 +85,7 @@ pub struct Router {
 
 impl Router {
     /// A router that has not begun.
-    pub fn new(instance: Instance) -> Self {
+    pub fn new(instance: Arc<Instance>) -> Self {
         Self {
             priority: instance.priority,
             instance,
@@ -308,7 +309,7 @@ mod tests {
         let mut instance = instance("VI_1", priority);
         instance.version = version;
         instance.advert_interval = interval;
-        Router::new(instance)
+        Router::new(Arc::new(instance))
     }
 
     #[test]
@@ -339,7 +340,7 @@ mod tests {
             second.address = [10, 0, 0, 2].into();
             second
         };
-        router.instance.addresses.push(second);
+        Arc::make_mut(&mut router.instance).addresses.push(second);
         let source = IpAddr::from([10, 0, 0, 9]);
         let bytes = router.advert(Priority::DEFAULT, source, [224, 0, 0, 18].into());
         let (mut advert, _) = advert::parse(&bytes, source, [224, 0, 0, 18].into()).unwrap();

@@ -6,7 +6,7 @@ use super::*;
 fn a_new_process_goes_on_where_the_dead_one_was_master() {
     let mut held = instance("V", 100);
     held.track_scripts.push(TrackedScript { name: "s".into(), effect: TrackEffect::Fault });
-    let config = VrrpConfig { instances: vec![held], ..VrrpConfig::default() };
+    let config = VrrpConfig { instances: vec![Arc::new(held)], ..VrrpConfig::default() };
     let mut rig = Rig::after(&["V"], config);
     assert_eq!(rig.state(), State::Master, "the script's first result is not waited for");
     assert_eq!(rig.sent.len(), 1, "an advert at once");
@@ -14,7 +14,7 @@ fn a_new_process_goes_on_where_the_dead_one_was_master() {
     assert_eq!(masters, Some(vec!["V".to_owned()]));
     assert_eq!(rig.engine.take_masters(), None);
     // A router that was not master begins as ever.
-    let config = VrrpConfig { instances: vec![instance("V", 100)], ..VrrpConfig::default() };
+    let config = VrrpConfig { instances: vec![Arc::new(instance("V", 100))], ..VrrpConfig::default() };
     let rig = Rig::after(&["W"], config);
     assert_eq!(rig.state(), State::Backup);
 }

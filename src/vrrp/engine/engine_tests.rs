@@ -73,6 +73,7 @@ struct Rig {
 
 impl Rig {
     fn new(instances: Vec<Instance>) -> Self {
+        let instances = instances.into_iter().map(Arc::new).collect();
         Self::with(VrrpConfig { instances, ..VrrpConfig::default() })
     }
 
@@ -238,7 +239,7 @@ fn v_110_and_v_131_an_owner_is_master_at_once_and_preempts() {
 
 #[test]
 fn v_126_and_v_176_the_advert_leaves_first_and_announcements_only_for_what_is_there() {
-    let config = VrrpConfig { instances: vec![instance("V", 100)], ..VrrpConfig::default() };
+    let config = VrrpConfig { instances: vec![Arc::new(instance("V", 100))], ..VrrpConfig::default() };
     let mut engine = VrrpEngine::new(Timestamp::ZERO, Global::default(), config);
     let link = Input::Link { interface: "eth0".into(), state: LinkState::Up, own: own(OWN) };
     engine.handle(Timestamp::ZERO, link);
@@ -774,7 +775,7 @@ fn group() -> VrrpConfig {
         ..instance("W", 100)
     };
     VrrpConfig {
-        instances: vec![instance("V", 100), second],
+        instances: vec![Arc::new(instance("V", 100)), Arc::new(second)],
         sync_groups: vec![SyncGroup {
             name: "G".into(),
             members: vec!["V".into(), "W".into()],
@@ -826,7 +827,7 @@ fn v_222_a_sync_group_moves_as_one() {
 fn v_225_nothing_is_elected_before_the_startup_delay_has_passed() {
     let mut global = Global::default();
     global.vrrp.startup_delay = Interval::from_secs(20);
-    let config = VrrpConfig { instances: vec![instance("V", 100)], ..VrrpConfig::default() };
+    let config = VrrpConfig { instances: vec![Arc::new(instance("V", 100))], ..VrrpConfig::default() };
     let mut rig = Rig::new(vec![]);
     rig.engine = VrrpEngine::new(rig.now, global, config);
     rig.link(LinkState::Up);
@@ -840,7 +841,7 @@ fn an_unchanged_reload_says_and_changes_nothing() {
         let mut rig = Rig::master(instance("V", priority));
         let (desired, timer) = (rig.engine.desired(), rig.engine.poll_timeout());
         let config =
-            VrrpConfig { instances: vec![instance("V", priority)], ..VrrpConfig::default() };
+            VrrpConfig { instances: vec![Arc::new(instance("V", priority))], ..VrrpConfig::default() };
         rig.input(Input::Reconfigure(Box::new((Global::default(), config))));
         rig.input(Input::Start);
         assert_eq!((rig.engine.desired(), rig.engine.poll_timeout()), (desired, timer));
@@ -856,7 +857,7 @@ fn v_229_a_reload_changes_addresses_without_leaving_master() {
     let mut second = changed.addresses[0].clone();
     second.address = [10, 0, 0, 101].into();
     changed.addresses.push(second);
-    let config = VrrpConfig { instances: vec![changed], ..VrrpConfig::default() };
+    let config = VrrpConfig { instances: vec![Arc::new(changed)], ..VrrpConfig::default() };
     rig.input(Input::Reconfigure(Box::new((Global::default(), config))));
     assert_eq!(rig.state(), State::Master);
     assert_eq!(rig.engine.desired().len(), 2);
@@ -914,7 +915,7 @@ fn the_engine_survives_any_input_in_any_order() {
                 }
                 5 => {
                     let mut config = group();
-                    config.instances[0].priority = Priority::new(byte.max(1));
+                    Arc::make_mut(&mut config.instances[0]).priority = Priority::new(byte.max(1));
                     config.instances.truncate(1 + usize::from(byte % 2));
                     rig.input(Input::Reconfigure(Box::new((Global::default(), config))));
                     rig.input(Input::Start);

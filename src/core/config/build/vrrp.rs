@@ -1,5 +1,6 @@
 //! `vrrp_instance`, `vrrp_sync_group` and `vrrp_script`.
 
+use std::sync::Arc;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -133,7 +134,7 @@ pub fn instance(context: &mut Context, block: &Statement, config: &mut Config) {
         one(context, statement, &mut draft, &mut instance, &config.vrrp);
     }
     if let Some(instance) = complete(context, block, draft, instance, defaults) {
-        config.vrrp.instances.push(instance);
+        config.vrrp.instances.push(Arc::new(instance));
     }
 }
 

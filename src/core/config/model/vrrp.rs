@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Family, Script};
 use crate::core::time::Interval;
@@ -10,7 +11,7 @@ use crate::core::time::Interval;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VrrpConfig {
     /// `vrrp_instance` blocks.
-    pub instances: Vec<Instance>,
+    pub instances: Vec<Arc<Instance>>,
     /// `vrrp_sync_group` blocks.
     pub sync_groups: Vec<SyncGroup>,
     /// `vrrp_script` blocks.
