@@ -28,11 +28,8 @@ impl Schedule {
         addresses: &[DesiredAddress],
         schedule: &GarpSchedule,
     ) -> Vec<DesiredAddress> {
-        let new: Vec<DesiredAddress> = addresses
-            .iter()
-            .filter(|address| !self.is_confirmed(address))
-            .cloned()
-            .collect();
+        let new: Vec<DesiredAddress> =
+            addresses.iter().filter(|address| !self.is_confirmed(address)).cloned().collect();
         self.confirmed.extend(new.iter().cloned());
         self.confirmed.sort_unstable();
         if new.is_empty() {

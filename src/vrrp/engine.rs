@@ -19,7 +19,7 @@ use super::announce::Pacer;
 use super::desired::{self, DesiredAddress};
 use super::event::{Event, EventKind, Notice, Reason, State, Subject};
 pub use super::router::ReceivedPacket;
-use super::router::{Router, identity};
+use super::router::{Identity, Router, identity};
 use super::statistics::Statistics;
 use crate::core::config::model::Family;
 use crate::core::config::model::global::Global;
@@ -168,6 +168,8 @@ pub struct VrrpEngine {
     global: Global,
     groups: Vec<SyncGroup>,
     routers: BTreeMap<RouterId, Router>,
+    /// Whose an advert is.
+    by_identity: BTreeMap<Identity, RouterId>,
     next_id: RouterId,
     timers: TimerTable<(RouterId, TimerKind)>,
     pacer: Pacer,
@@ -194,6 +196,7 @@ impl VrrpEngine {
             global,
             groups: Vec::new(),
             routers: BTreeMap::new(),
+            by_identity: BTreeMap::new(),
             next_id: 0,
             timers: TimerTable::new(),
             pacer: Pacer::default(),
@@ -379,11 +382,17 @@ impl VrrpEngine {
         for (id, router) in old.into_values() {
             self.routers.insert(id, router);
         }
+        let routers = self.routers.iter();
+        self.by_identity = routers.map(|(id, router)| (router.identity(), *id)).collect();
     }
 
     fn reconfigure(&mut self, now: Timestamp, (global, config): (Global, VrrpConfig)) {
-        let kept: BTreeSet<_> =
-            config.instances.iter().filter(|found| is_runnable(found)).map(|found| identity(found)).collect();
+        let kept: BTreeSet<_> = config
+            .instances
+            .iter()
+            .filter(|found| is_runnable(found))
+            .map(|found| identity(found))
+            .collect();
         let before: BTreeMap<RouterId, Arc<Instance>> =
             self.routers.iter().map(|(id, router)| (*id, router.instance.clone())).collect();
         self.global = global;
@@ -453,6 +462,7 @@ impl VrrpEngine {
         let Some(mut router) = self.routers.remove(&id) else {
             return;
         };
+        self.by_identity.remove(&router.identity());
         if was_master {
             self.log(&router.instance.name, EventKind::RemovingAddresses, Some(Reason::Removed));
         }

@@ -14,7 +14,8 @@ fn a_new_process_goes_on_where_the_dead_one_was_master() {
     assert_eq!(masters, Some(vec!["V".to_owned()]));
     assert_eq!(rig.engine.take_masters(), None);
     // A router that was not master begins as ever.
-    let config = VrrpConfig { instances: vec![Arc::new(instance("V", 100))], ..VrrpConfig::default() };
+    let config =
+        VrrpConfig { instances: vec![Arc::new(instance("V", 100))], ..VrrpConfig::default() };
     let rig = Rig::after(&["W"], config);
     assert_eq!(rig.state(), State::Backup);
 }

@@ -239,7 +239,8 @@ fn v_110_and_v_131_an_owner_is_master_at_once_and_preempts() {
 
 #[test]
 fn v_126_and_v_176_the_advert_leaves_first_and_announcements_only_for_what_is_there() {
-    let config = VrrpConfig { instances: vec![Arc::new(instance("V", 100))], ..VrrpConfig::default() };
+    let config =
+        VrrpConfig { instances: vec![Arc::new(instance("V", 100))], ..VrrpConfig::default() };
     let mut engine = VrrpEngine::new(Timestamp::ZERO, Global::default(), config);
     let link = Input::Link { interface: "eth0".into(), state: LinkState::Up, own: own(OWN) };
     engine.handle(Timestamp::ZERO, link);
@@ -827,7 +828,8 @@ fn v_222_a_sync_group_moves_as_one() {
 fn v_225_nothing_is_elected_before_the_startup_delay_has_passed() {
     let mut global = Global::default();
     global.vrrp.startup_delay = Interval::from_secs(20);
-    let config = VrrpConfig { instances: vec![Arc::new(instance("V", 100))], ..VrrpConfig::default() };
+    let config =
+        VrrpConfig { instances: vec![Arc::new(instance("V", 100))], ..VrrpConfig::default() };
     let mut rig = Rig::new(vec![]);
     rig.engine = VrrpEngine::new(rig.now, global, config);
     rig.link(LinkState::Up);
@@ -840,8 +842,10 @@ fn an_unchanged_reload_says_and_changes_nothing() {
     for priority in [100, 255] {
         let mut rig = Rig::master(instance("V", priority));
         let (desired, timer) = (rig.engine.desired(), rig.engine.poll_timeout());
-        let config =
-            VrrpConfig { instances: vec![Arc::new(instance("V", priority))], ..VrrpConfig::default() };
+        let config = VrrpConfig {
+            instances: vec![Arc::new(instance("V", priority))],
+            ..VrrpConfig::default()
+        };
         rig.input(Input::Reconfigure(Box::new((Global::default(), config))));
         rig.input(Input::Start);
         assert_eq!((rig.engine.desired(), rig.engine.poll_timeout()), (desired, timer));

@@ -6,7 +6,7 @@ use crate::core::config::model::vrrp::{Preemption, Priority, VrrpVersion};
 use crate::core::time::{Interval, Timestamp};
 use crate::vrrp::event::{EventKind, Notice, Reason, Rejection, State, Subject};
 use crate::vrrp::packet::advert::{self, ChecksumForm};
-use crate::vrrp::router::{Master, ReceivedPacket, Router};
+use crate::vrrp::router::{Identity, Master, ReceivedPacket};
 use std::net::IpAddr;
 
 impl VrrpEngine {
@@ -65,20 +65,12 @@ impl VrrpEngine {
         let vrid = advert::vrid_of(&packet.payload)?;
         let family = Family::of(packet.source);
         let unicast = !packet.destination.is_multicast();
-        let mut candidates = self.routers.iter().filter(|(_, router)| {
-            router.instance.interface == packet.interface
-                && router.instance.family == family
-                && router.instance.vrid.get() == vrid
-        });
-        let first = candidates.next()?;
         // Multicast and unicast instances may share an interface and a number.
-        let fits = |router: &Router| router.identity().3 == unicast;
-        let best = if fits(first.1) {
-            first
-        } else {
-            candidates.find(|(_, router)| fits(router)).unwrap_or(first)
+        let find = |unicast| {
+            let identity: Identity = (packet.interface.clone(), family, vrid, unicast);
+            self.by_identity.get(&identity).copied()
         };
-        Some(*best.0)
+        find(unicast).or_else(|| find(!unicast))
     }
 
     /// RFC 9568 section 6.4.2.

@@ -1,8 +1,8 @@
 //! `vrrp_instance`, `vrrp_sync_group` and `vrrp_script`.
 
-use std::sync::Arc;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::Need;
 use super::address::addresses;
