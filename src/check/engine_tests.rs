@@ -39,6 +39,8 @@ fn server(last: u8) -> RealServer {
         thresholds: Thresholds::default(),
         notify_up: None,
         notify_down: None,
+        smtp_alert: true,
+        snmp_name: None,
         checkers: vec![checker],
     }
 }
@@ -58,6 +60,8 @@ pub(crate) fn service(servers: u8) -> VirtualServer {
         alpha: false,
         omega: false,
         ha_suspend: false,
+        smtp_alert: false,
+        snmp_name: None,
         real_servers: (1..=servers).map(server).collect(),
     }
 }

@@ -55,7 +55,9 @@ pub fn service_keys(service: &VirtualServer, config: &CheckConfig) -> Vec<Servic
             entries
                 .iter()
                 .flat_map(|entry| match entry {
-                    GroupEntry::Fwmark(mark) => vec![ServiceKey::Fwmark { mark: *mark, family }],
+                    GroupEntry::Fwmark { mark, family: own } => {
+                        vec![ServiceKey::Fwmark { mark: *mark, family: own.unwrap_or(family) }]
+                    }
                     GroupEntry::Addresses { first, count } => (0..*count)
                         .filter_map(|offset| shifted(first.ip(), offset))
                         .map(|ip| {

@@ -171,14 +171,8 @@ mod tests {
 
     fn address(last: u8) -> DesiredAddress {
         let address = VirtualAddress {
-            address: [10, 0, 0, last].into(),
-            prefix: 32,
             interface: Some("eth0".into()),
-            label: None,
-            scope: 0,
-            broadcast: None,
-            peer: None,
-            no_track: false,
+            ..VirtualAddress::new([10, 0, 0, last].into(), 32)
         };
         DesiredAddress { interface: "eth0".into(), address }
     }

@@ -3,6 +3,7 @@
 //! It tells an unknown word from one that is known but not acted on, makes the suggestions, and
 //! knows which words open blocks.
 
+mod effects;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,6 +75,17 @@ pub fn lookup(block: &str, name: &str) -> Option<&'static Keyword> {
 /// Whether `name` opens a block where it stands.
 pub fn opens_block(block: &str, name: &str) -> bool {
     index().opens_block.contains(&(block, name))
+}
+
+/// Whether `name` has an effect where it stands; if not, its value is in the model all the same.
+pub fn is_acted_on(block: &str, name: &str) -> bool {
+    let words = effects::NOT_ACTED_ON.iter().filter(|(known, _)| *known == block);
+    !words.into_iter().any(|(_, words)| words.contains(&name))
+}
+
+/// Whether keepalived goes on when the argument of `name` is missing.
+pub fn goes_on_without_argument(name: &str) -> bool {
+    effects::OPTIONAL_AT_A_COST.contains(&name)
 }
 
 /// Whether the lines of `block` begin with a keyword (and not with a name or an address).

@@ -97,6 +97,18 @@ pub fn network(word: &str) -> Result<(IpAddr, u8), Fault> {
     }
 }
 
+/// The name of a network interface: 1 to 15 bytes, without blanks and slashes.
+pub fn interface_name(word: &str) -> Result<String, Fault> {
+    let strange = |character: char| character.is_whitespace() || character == '/';
+    if word.is_empty() || word.len() > 15 {
+        return Err("a name of an interface has 1 to 15 characters".to_owned());
+    }
+    if word.contains(strange) || word == "." || word == ".." {
+        return Err("not the name of an interface".to_owned());
+    }
+    Ok(word.to_owned())
+}
+
 /// A TCP or UDP port.
 pub fn port(word: &str) -> Result<u16, Fault> {
     number(word, 1..=65535).map(|value| u16::try_from(value).unwrap_or(u16::MAX))
@@ -235,7 +247,7 @@ mod tests {
     fn address_ranges_count_their_addresses() {
         let count = |word| match group_addresses(word, 80) {
             Ok(GroupEntry::Addresses { count, .. }) => Some(count),
-            Ok(GroupEntry::Fwmark(_)) | Err(_) => None,
+            Ok(GroupEntry::Fwmark { .. }) | Err(_) => None,
         };
         assert_eq!(count("10.0.0.1"), Some(1));
         assert_eq!(count("10.0.0.1-9"), Some(9));

@@ -12,43 +12,18 @@ use crate::vrrp::packet::advert::{self, Advert, ChecksumForm};
 pub(crate) fn instance(name: &str, priority: u8) -> Instance {
     let defaults = Global::default().vrrp;
     let address = VirtualAddress {
-        address: [10, 0, 0, 100].into(),
-        prefix: 32,
         interface: Some("eth0".into()),
-        label: None,
-        scope: 0,
-        broadcast: None,
-        peer: None,
-        no_track: false,
+        ..VirtualAddress::new([10, 0, 0, 100].into(), 32)
     };
     Instance {
         name: name.into(),
         interface: Some("eth0".into()),
         vrid: Vrid::new(51).unwrap(),
-        family: Family::Inet,
-        version: VrrpVersion::V2,
-        initial_state: InitialState::Backup,
         priority: Priority::new(priority),
-        advert_interval: Interval::from_secs(1),
-        authentication: Authentication::None,
         transport: Transport::Multicast { group: defaults.multicast4.into() },
-        source: None,
         addresses: vec![address],
-        excluded_addresses: Vec::new(),
-        preemption: Preemption::default(),
         garp: defaults.garp,
-        track_interfaces: Vec::new(),
-        track_scripts: Vec::new(),
-        dont_track_primary: false,
-        notify: NotifyScripts::default(),
-        strict: false,
-        skip_check_adv_addr: false,
-        lower_priority_no_advert: false,
-        higher_priority_send_advert: false,
-        owner_ignores_adverts: false,
-        v3_checksum_as_v2: false,
-        down_timer_adverts: 3,
-        notify_priority_changes: false,
+        ..Instance::default()
     }
 }
 
@@ -780,13 +755,11 @@ fn group() -> VrrpConfig {
         sync_groups: vec![SyncGroup {
             name: "G".into(),
             members: vec!["V".into(), "W".into()],
-            track_interfaces: Vec::new(),
-            track_scripts: Vec::new(),
-            tracking_weight: false,
             notify: NotifyScripts {
                 any: Some(Script { words: vec!["notify".into()], user: None }),
                 ..NotifyScripts::default()
             },
+            ..SyncGroup::default()
         }],
         ..VrrpConfig::default()
     }

@@ -3,17 +3,29 @@
 use std::net::IpAddr;
 
 use super::Need;
-use super::Unsupported;
 use super::context::Context;
+use super::route::{self, Owner};
+use super::words::Words;
+use crate::core::config::keywords::is_acted_on;
+use crate::core::config::model::Config;
 use crate::core::config::model::vrrp::VirtualAddress;
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values;
 use crate::core::diagnostics::Span;
 
+const LINE: &str = "address_line";
+/// Of static addresses, when nothing is said.
+const DEFAULT_INTERFACE: &str = "eth0";
+
 /// The address lines of a block; duplicates are told and dropped.
-pub fn addresses(context: &mut Context, block: &Statement, into: &mut Vec<(VirtualAddress, Span)>) {
+pub fn addresses(
+    context: &mut Context,
+    block: &Statement,
+    owner: Owner,
+    into: &mut Vec<(VirtualAddress, Span)>,
+) {
     for statement in block.children() {
-        if let Some(address) = address_line(context, statement) {
+        if let Some(address) = address_line(context, statement, owner) {
             if into.iter().any(|(known, _)| same_address(known, &address)) {
                 let message = format!("the address {} is there already", address.address);
                 context.error("duplicate", statement.span, message);
@@ -24,27 +36,40 @@ pub fn addresses(context: &mut Context, block: &Statement, into: &mut Vec<(Virtu
     }
 }
 
+/// `static_ipaddress`: addresses without `dev` are on the default interface.
+pub fn statics(context: &mut Context, block: &Statement, config: &mut Config) {
+    let mut found = Vec::new();
+    addresses(context, block, Owner::Static, &mut found);
+    let interface = config.global.vrrp.default_interface.as_deref().unwrap_or(DEFAULT_INTERFACE);
+    for (mut address, span) in found {
+        if address.interface.is_none() {
+            context.needs_interface(interface, span, Need::Mentioned);
+            address.interface = Some(interface.to_owned());
+        }
+        config.vrrp.static_addresses.push(address);
+    }
+}
+
 fn same_address(left: &VirtualAddress, right: &VirtualAddress) -> bool {
     (left.address, left.prefix, &left.interface) == (right.address, right.prefix, &right.interface)
 }
 
 /// `ADDR[/LEN] [dev IF] [scope S] [label L] [brd B] [peer P] [no_track] …`
-fn address_line(context: &mut Context, statement: &Statement) -> Option<VirtualAddress> {
+fn address_line(
+    context: &mut Context,
+    statement: &Statement,
+    owner: Owner,
+) -> Option<VirtualAddress> {
     let (first, mut rest) = statement.words.split_first()?;
     let (address, prefix) = context.parse_token("address", first, values::network)?;
-    let mut found = VirtualAddress {
-        address,
-        prefix,
-        interface: None,
-        label: None,
-        scope: 0,
-        broadcast: None,
-        peer: None,
-        no_track: false,
-    };
+    let mut found = VirtualAddress::new(address, prefix);
+    let mut lifetime = None;
     let v4 = address.is_ipv4();
     while let Some((word, tail)) = rest.split_first() {
         rest = tail;
+        if owner == Owner::Instance && !is_acted_on(LINE, &word.text) {
+            context.not_acted_on(LINE, &word.text, word.span);
+        }
         let mut value = || {
             let (value, tail) = rest.split_first()?;
             rest = tail;
@@ -86,24 +111,37 @@ fn address_line(context: &mut Context, statement: &Statement) -> Option<VirtualA
             "peer" => {
                 let name = needs_value(context, word, value())?;
                 if let Some((peer, prefix)) = context.parse_token("peer", name, values::network) {
-                    (found.peer, found.prefix) = (Some(peer), prefix);
+                    // Both ends of one family; a point-to-point address has no broadcast address.
+                    if peer.is_ipv4() == v4 {
+                        (found.peer, found.prefix, found.broadcast) = (Some(peer), prefix, None);
+                    } else {
+                        context.error("mixed-family", name.span, "the peer is of another family");
+                    }
                 }
             }
             "no_track" => found.no_track = true,
-            "home" | "-nodad" | "mngtmpaddr" | "noprefixroute" | "autojoin" | "use_vmac" => {
-                context.unsupported.push(Unsupported {
-                    block: "address_line".to_owned(),
-                    keyword: word.text.clone(),
-                    span: word.span,
+            "home" => found.flags.home = true,
+            "-nodad" => found.flags.detect_duplicates = true,
+            "mngtmpaddr" => found.flags.manage_temporary = true,
+            "noprefixroute" => found.flags.no_prefix_route = true,
+            "autojoin" => found.flags.autojoin = true,
+            "use_vmac" if owner == Owner::Instance => found.use_vmac = true,
+            "use_vmac" => {
+                let message = "use_vmac is for virtual addresses, it is ignored";
+                context.error("static-vmac", word.span, message);
+            }
+            "preferred_lft" => {
+                let name = needs_value(context, word, value())?;
+                lifetime = context.parse_token("preferred_lft", name, |word| match word {
+                    "forever" => Ok(None),
+                    _ => values::number(word, 0..=u32::MAX).map(Some),
                 });
             }
-            "preferred_lft" | "track_group" => {
-                value();
-                context.unsupported.push(Unsupported {
-                    block: "address_line".to_owned(),
-                    keyword: word.text.clone(),
-                    span: word.span,
-                });
+            "track_group" => {
+                let mut words = Words::new(rest);
+                let name = route::track_group(context, word, &mut words, owner);
+                rest = words.rest();
+                found.track_group = name.ok()?;
             }
             other => {
                 let message = format!("unknown word '{other}' after an address");
@@ -111,6 +149,10 @@ fn address_line(context: &mut Context, statement: &Statement) -> Option<VirtualA
             }
         }
     }
+    found.preferred_lifetime = lifetime.unwrap_or(match found.prefix {
+        128 => Some(0),
+        _ => None,
+    });
     Some(found)
 }
 

@@ -11,6 +11,7 @@ use crate::core::config::model::check::{
     CheckConfig, Forwarding, GroupEntry, Persistence, Protocol, RealServer, Scheduler, SorryServer,
     Target, Thresholds, TlsIdentity, Tunnel, TunnelChecksum, VirtualServer, VirtualServerGroup,
 };
+use crate::core::config::model::services::AlertDefault;
 use crate::core::config::model::{Config, Family};
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values;
@@ -68,7 +69,16 @@ pub fn group(context: &mut Context, block: &Statement, config: &mut CheckConfig)
         if first.text == "fwmark" {
             let grammar = |word: &str| values::number(word, 1..=u32::MAX);
             let mark = argument.and_then(|mark| context.parse_token("fwmark", mark, grammar));
-            entries.extend(mark.map(GroupEntry::Fwmark));
+            let family = statement.arguments().get(1).map(|token| {
+                context.parse_token("fwmark", token, |word| match word {
+                    "inet" => Ok(Family::Inet),
+                    "inet6" => Ok(Family::Inet6),
+                    _ => Err("neither inet nor inet6".to_owned()),
+                })
+            });
+            if let (Some(mark), None | Some(Some(_))) = (mark, family) {
+                entries.push(GroupEntry::Fwmark { mark, family: family.flatten() });
+            }
             continue;
         }
         let port = match argument {
@@ -135,6 +145,8 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
     };
     let inherited = &mut draft.inherited;
     inherited.log_all_failures = config.global.checker_log_all_failures;
+    draft.smtp_alert = config.global.mail.checker_default(AlertDefault::Off);
+    draft.server_alert = config.global.mail.checker_default(AlertDefault::On);
     for statement in block.children() {
         if statement.keyword() != "real_server" {
             draft.one(context, statement);
@@ -192,6 +204,9 @@ struct Draft {
     omega: bool,
     ha_suspend: bool,
     weight: u32,
+    smtp_alert: bool,
+    server_alert: bool,
+    snmp_name: Option<String>,
     inherited: Inherited,
 }
 
@@ -220,7 +235,7 @@ impl Draft {
                 };
                 let family = group.entries.iter().find_map(|entry| match entry {
                     GroupEntry::Addresses { first, .. } => Some(Family::of(first.ip())),
-                    GroupEntry::Fwmark(_) => None,
+                    GroupEntry::Fwmark { family, .. } => *family,
                 });
                 Named::Group(name.text.clone(), family)
             }
@@ -259,6 +274,9 @@ impl Draft {
             omega: false,
             ha_suspend: false,
             weight: 1,
+            smtp_alert: false,
+            server_alert: true,
+            snmp_name: None,
             inherited: Inherited::default(),
         })
     }
@@ -315,10 +333,14 @@ impl Draft {
             }
             "alpha" => self.inherited.alpha = true,
             "omega" => self.omega = true,
-            "ha_suspend" => {
-                self.ha_suspend = true;
-                context.unknown(SERVICE, statement);
+            "ha_suspend" if matches!(self.target, Named::Fwmark(_)) => {
+                let message = "ha_suspend needs an address, it is ignored";
+                context.error("fwmark-suspend", statement.span, message);
             }
+            "ha_suspend" => self.ha_suspend = true,
+            "hashed" => self.hash_flag(context, statement, "sh", 0),
+            "smtp_alert" => set(&mut self.smtp_alert, context.boolean(statement)),
+            "snmp_name" => self.snmp_name = context.text(statement).or(self.snmp_name.take()),
             "quorum" => set(&mut self.quorum, context.number(statement, 1..=u32::MAX)),
             "hysteresis" => set(&mut self.hysteresis, context.number(statement, 0..=u32::MAX)),
             "quorum_up" => context.script_once(statement, &mut self.quorum_up),
@@ -434,6 +456,8 @@ impl Draft {
             alpha: self.inherited.alpha,
             omega: self.omega,
             ha_suspend: self.ha_suspend,
+            smtp_alert: self.smtp_alert,
+            snmp_name: self.snmp_name.clone(),
             real_servers: Vec::new(),
         }
     }
@@ -530,6 +554,8 @@ fn real_server(
         thresholds: Thresholds::default(),
         notify_up: None,
         notify_down: None,
+        smtp_alert: draft.server_alert,
+        snmp_name: None,
         checkers: Vec::new(),
     };
     let mut checks = Vec::new();
@@ -550,6 +576,10 @@ fn real_server(
             }
             "inhibit_on_failure" => {
                 set(&mut server.inhibit_on_failure, context.boolean(statement));
+            }
+            "smtp_alert" => set(&mut server.smtp_alert, context.boolean(statement)),
+            "snmp_name" => {
+                server.snmp_name = context.text(statement).or(server.snmp_name.take());
             }
             "notify_up" => context.script_once(statement, &mut server.notify_up),
             "notify_down" => context.script_once(statement, &mut server.notify_down),

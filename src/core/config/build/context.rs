@@ -1,8 +1,9 @@
 //! What all builders share: taking arguments, telling faults, setting aside what is not acted on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use super::rule::FIRST_PREFERENCE;
 use super::{Need, Places, Unsupported};
 use crate::core::config::keywords;
 use crate::core::config::lexer::split_command;
@@ -17,7 +18,7 @@ use crate::core::time::Interval;
 const MOST_PROBLEMS: usize = 1000;
 
 /// The state of a build.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Context {
     /// What was wrong.
     pub diagnostics: Vec<Diagnostic>,
@@ -27,8 +28,26 @@ pub struct Context {
     pub unsupported: Vec<Unsupported>,
     /// Virtual servers so far.
     pub targets: BTreeSet<Target>,
+    /// Names of `track_group` blocks, with their places.
+    pub track_groups: BTreeMap<String, Span>,
+    /// Of the next rule that gives none.
+    pub next_preference: u32,
     /// One that decides was kept beyond the limit.
     full: bool,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self {
+            diagnostics: Vec::new(),
+            places: Places::default(),
+            unsupported: Vec::new(),
+            targets: BTreeSet::new(),
+            track_groups: BTreeMap::new(),
+            next_preference: FIRST_PREFERENCE,
+            full: false,
+        }
+    }
 }
 
 impl Context {
@@ -57,18 +76,37 @@ impl Context {
         self.push(Diagnostic::new(Severity::Warning, code, span, message));
     }
 
-    /// A word that the builder of `block` does not act on: known to the dialect, or not at all.
+    /// Sets aside a word without an effect.
+    pub fn not_acted_on(&mut self, block: &str, word: &str, span: Span) {
+        let (block, keyword) = (block.to_owned(), word.to_owned());
+        self.unsupported.push(Unsupported { block, keyword, span });
+    }
+
+    /// Sets aside what stands in `statements` without an effect; a block stands for all in it.
+    pub fn tell_not_acted_on(&mut self, block: &str, statements: &[Statement]) {
+        for statement in statements {
+            let Some(token) = statement.words.first() else {
+                continue;
+            };
+            if !keywords::is_acted_on(block, &token.text) {
+                self.not_acted_on(block, &token.text, token.span);
+            } else if !statement.children().is_empty() {
+                let child = keywords::child_block(block, &token.text);
+                self.tell_not_acted_on(&child, statement.children());
+            }
+        }
+    }
+
+    /// A word that the builder of `block` does not take: known to the dialect, or not at all.
     pub fn unknown(&mut self, block: &str, statement: &Statement) {
         let word = statement.keyword();
         let Some(token) = statement.words.first() else {
             return;
         };
         if keywords::lookup(block, word).is_some() {
-            self.unsupported.push(Unsupported {
-                block: block.to_owned(),
-                keyword: word.to_owned(),
-                span: token.span,
-            });
+            if keywords::is_acted_on(block, word) {
+                self.not_acted_on(block, word, token.span);
+            }
             return;
         }
         let mut diagnostic = Diagnostic::new(
@@ -85,13 +123,18 @@ impl Context {
         self.push(diagnostic);
     }
 
-    /// The first argument; when there is none, keepalived ends on the spot.
+    /// The first argument; when there is none, keepalived ends on the spot, but for some words.
     pub fn required<'a>(&mut self, statement: &'a Statement) -> Option<&'a Token> {
         let found = statement.arguments().first();
         if found.is_none() {
+            let severity = if keywords::goes_on_without_argument(statement.keyword()) {
+                Severity::Error
+            } else {
+                Severity::Missing
+            };
             self.push(
                 Diagnostic::new(
-                    Severity::Missing,
+                    severity,
                     "missing-argument",
                     statement.span,
                     format!("`{}` needs an argument", statement.keyword()),
@@ -215,6 +258,13 @@ impl Context {
         Some(script)
     }
 
+    /// `USER [GROUP]` from the words at hand.
+    pub fn account(&mut self, words: &[Token]) -> Option<ScriptUser> {
+        let (user, rest) = words.split_first()?;
+        let group = rest.first().map(|group| group.text.trim_start_matches(':').to_owned());
+        Some(ScriptUser { user: user.text.clone(), group })
+    }
+
     /// A script that may be given once.
     pub fn script_once(&mut self, statement: &Statement, slot: &mut Option<Script>) {
         if slot.is_some() {
@@ -223,6 +273,12 @@ impl Context {
             return;
         }
         *slot = self.script(statement);
+    }
+
+    /// A word that stands for another one.
+    pub fn deprecated(&mut self, statement: &Statement, instead: &str) {
+        let message = format!("`{}` is deprecated, use `{instead}`", statement.keyword());
+        self.error("deprecated", statement.span, message);
     }
 
     /// An interface is needed.

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::context::Context;
-use crate::core::config::model::ScriptUser;
-use crate::core::config::model::global::{FlushOnStop, Global};
+use super::services;
+use crate::core::config::model::Script;
+use crate::core::config::model::global::{FlushOnStop, Global, IpvsNamespace};
 use crate::core::config::model::vrrp::VrrpVersion;
 use crate::core::config::tree::Statement;
 use crate::core::config::values;
@@ -13,52 +14,63 @@ use crate::core::time::Interval;
 const BLOCK: &str = "global_defs";
 /// The largest number of seconds that fits keepalived's microsecond timers.
 const LONG: Interval = Interval::from_secs(4294);
+/// Of the startup and shutdown scripts.
+const SCRIPT_TIMEOUT: Interval = Interval::from_secs(10);
 
-/// Adds what one `global_defs` block says; several add up.
-pub fn build(context: &mut Context, block: &Statement, global: &mut Global) {
-    for statement in block.children() {
-        one(context, statement, global);
+/// What is said, before defaults that depend on other words are worked in.
+#[derive(Default)]
+struct Draft {
+    delay: Option<Interval>,
+    repeat: Option<u32>,
+    lower_priority_delay: Option<Interval>,
+    lower_priority_repeat: Option<u32>,
+    least_announcements: bool,
+    startup_timeout: Option<Interval>,
+    shutdown_timeout: Option<Interval>,
+}
+
+/// What the `global_defs` blocks among `statements` say; several add up.
+pub fn build(context: &mut Context, statements: &[Statement], global: &mut Global) {
+    let mut draft = Draft::default();
+    for block in statements.iter().filter(|block| block.keyword() == BLOCK) {
+        for statement in block.children() {
+            one(context, statement, &mut draft, global);
+        }
+    }
+    complete(&draft, global);
+}
+
+fn complete(draft: &Draft, global: &mut Global) {
+    let garp = &mut global.vrrp.garp;
+    if draft.least_announcements {
+        (garp.delay, garp.repeat) = (Interval::ZERO, 1);
+    }
+    set(&mut garp.delay, draft.delay);
+    set(&mut garp.repeat, draft.repeat);
+    garp.lower_priority_delay = draft.lower_priority_delay.unwrap_or(garp.delay);
+    garp.lower_priority_repeat = draft.lower_priority_repeat.unwrap_or(garp.repeat);
+    if let Some((_, limit)) = &mut global.startup_script {
+        *limit = Some(draft.startup_timeout.unwrap_or(SCRIPT_TIMEOUT));
+    }
+    if let Some((_, limit)) = &mut global.shutdown_script {
+        *limit = Some(draft.shutdown_timeout.unwrap_or(SCRIPT_TIMEOUT));
     }
 }
 
 #[allow(clippy::cognitive_complexity)]
-fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
+fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: &mut Global) {
     let vrrp = &mut global.vrrp;
     let any = Interval::ZERO..=LONG;
     match statement.keyword() {
         "router_id" => set(&mut global.router_id, context.text(statement)),
         "script_user" => {
-            if let Some(user) = context.text(statement) {
-                let group = statement.arguments().get(1);
-                let group = group.map(|token| token.text.trim_start_matches(':').to_owned());
-                global.script_user = Some(ScriptUser { user, group });
+            if context.required(statement).is_some() {
+                global.script_user = context.account(statement.arguments());
             }
         }
         "enable_script_security" => {
             context.flag(statement);
             global.script_security = true;
-        }
-        "notification_email" => {
-            let words = statement.children().iter().flat_map(|child| child.words.iter());
-            global.mail.to.extend(words.map(|word| word.text.clone()));
-            context.unknown(BLOCK, statement);
-        }
-        "notification_email_from" => {
-            global.mail.from = context.text(statement);
-            context.unknown(BLOCK, statement);
-        }
-        "smtp_server" => {
-            if let Some(server) = context.text(statement) {
-                let port = statement.arguments().get(1);
-                let port =
-                    port.and_then(|token| context.parse_token("smtp_server", token, values::port));
-                global.mail.server = Some((server, port.unwrap_or(25)));
-            }
-            context.unknown(BLOCK, statement);
-        }
-        "smtp_connect_timeout" => {
-            global.mail.connect_timeout = context.seconds(statement, any);
-            context.unknown(BLOCK, statement);
         }
         "vrrp_version" => {
             if let Some(version) = context.number(statement, 2..=3) {
@@ -69,20 +81,21 @@ fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
         "vrrp_skip_check_adv_addr" => {
             set(&mut vrrp.skip_check_adv_addr, context.boolean(statement));
         }
-        "vrrp_garp_master_delay" => set(&mut vrrp.garp.delay, context.seconds(statement, any)),
-        "vrrp_garp_master_repeat" => {
-            set(&mut vrrp.garp.repeat, context.number(statement, 1..=u32::MAX));
-        }
+        "vrrp_garp_master_delay" => draft.delay = context.seconds(statement, any).or(draft.delay),
+        "vrrp_garp_master_repeat" => draft.repeat = repeat(context, statement).or(draft.repeat),
         "vrrp_garp_master_refresh" => set(&mut vrrp.garp.refresh, context.seconds(statement, any)),
         "vrrp_garp_master_refresh_repeat" => {
-            set(&mut vrrp.garp.refresh_repeat, context.number(statement, 1..=u32::MAX));
+            set(&mut vrrp.garp.refresh_repeat, repeat(context, statement));
         }
         "vrrp_garp_lower_prio_delay" => {
-            set(&mut vrrp.garp.lower_priority_delay, context.seconds(statement, any));
+            let found = context.seconds(statement, any);
+            draft.lower_priority_delay = found.or(draft.lower_priority_delay);
         }
         "vrrp_garp_lower_prio_repeat" => {
-            set(&mut vrrp.garp.lower_priority_repeat, context.number(statement, 0..=u32::MAX));
+            let found = context.number(statement, 0..=u32::MAX);
+            draft.lower_priority_repeat = found.or(draft.lower_priority_repeat);
         }
+        "vrrp_min_garp" => set(&mut draft.least_announcements, context.boolean(statement)),
         "vrrp_garp_interval" => set(&mut vrrp.garp.interval, pause(context, statement)),
         "vrrp_gna_interval" => set(&mut vrrp.garp.gna_interval, pause(context, statement)),
         "vrrp_mcast_group4" => match context.parse(statement, values::address) {
@@ -99,8 +112,14 @@ fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
             context.flag(statement);
             vrrp.check_unicast_source = true;
         }
-        "vrrp_startup_delay" => set(&mut vrrp.startup_delay, context.seconds(statement, any)),
-        "default_interface" => vrrp.default_interface = context.text(statement),
+        "vrrp_startup_delay" => {
+            let range = Interval::from_millis(1)..=Interval::from_micros(u64::from(u32::MAX));
+            set(&mut vrrp.startup_delay, context.seconds(statement, range));
+        }
+        "default_interface" => {
+            let found = context.parse(statement, values::interface_name);
+            vrrp.default_interface = found.or(vrrp.default_interface.take());
+        }
         "vrrp_lower_prio_no_advert" => {
             set(&mut vrrp.lower_priority_no_advert, context.boolean(statement));
         }
@@ -113,7 +132,19 @@ fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
         "vrrp_notify_priority_changes" => {
             set(&mut vrrp.notify_priority_changes, context.boolean(statement));
         }
-        "dynamic_interfaces" => vrrp.dynamic_interfaces = true,
+        "dynamic_interfaces" => {
+            vrrp.dynamic_interfaces = true;
+            vrrp.allow_interface_changes |= match statement.arguments().first() {
+                None => false,
+                Some(token) if token.text == "allow_if_changes" => true,
+                Some(token) => {
+                    let message =
+                        format!("dynamic_interfaces '{}': not allow_if_changes", token.text);
+                    context.error("bad-value", token.span, message);
+                    false
+                }
+            };
+        }
         "vrrp_down_timer_adverts" => {
             set(&mut vrrp.down_timer_adverts, byte(context, statement, 1, 100));
         }
@@ -136,32 +167,17 @@ fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
         "checker_log_all_failures" => {
             set(&mut global.checker_log_all_failures, context.boolean(statement));
         }
-        "vrrp_priority" => global.vrrp_process.nice = nice(context, statement),
-        "checker_priority" => global.checker_process.nice = nice(context, statement),
-        "vrrp_rt_priority" => global.vrrp_process.realtime = byte(context, statement, 1, 99),
-        "checker_rt_priority" => global.checker_process.realtime = byte(context, statement, 1, 99),
-        "vrrp_no_swap" => global.vrrp_process.no_swap = true,
-        "checker_no_swap" => global.checker_process.no_swap = true,
-        "startup_script" => {
-            let limit = global.startup_script.take().and_then(|(_, limit)| limit);
-            global.startup_script = context.script(statement).map(|script| (script, limit));
-        }
+        "startup_script" => start(context, statement, &mut global.startup_script),
         "startup_script_timeout" => {
-            let limit = context.seconds(statement, any);
-            if let Some((_, slot)) = &mut global.startup_script {
-                *slot = limit;
-            }
+            let found = script_timeout(context, statement);
+            draft.startup_timeout = found.or(draft.startup_timeout);
         }
-        "shutdown_script" => {
-            let limit = global.shutdown_script.take().and_then(|(_, limit)| limit);
-            global.shutdown_script = context.script(statement).map(|script| (script, limit));
-        }
+        "shutdown_script" => start(context, statement, &mut global.shutdown_script),
         "shutdown_script_timeout" => {
-            let limit = context.seconds(statement, any);
-            if let Some((_, slot)) = &mut global.shutdown_script {
-                *slot = limit;
-            }
+            let found = script_timeout(context, statement);
+            draft.shutdown_timeout = found.or(draft.shutdown_timeout);
         }
+        _ if services::one(context, statement, global) => {}
         _ => context.unknown(BLOCK, statement),
     }
 }
@@ -169,8 +185,19 @@ fn one(context: &mut Context, statement: &Statement, global: &mut Global) {
 /// The process-wide words that stand at the outermost level.
 pub fn root(context: &mut Context, statement: &Statement, global: &mut Global) -> bool {
     match statement.keyword() {
-        "instance" => global.instance = context.text(statement),
-        "net_namespace" => global.net_namespace = context.text(statement),
+        "instance" => once(context, statement, &mut global.instance),
+        "net_namespace" => once(context, statement, &mut global.net_namespace),
+        "net_namespace_ipvs" => {
+            let name = statement.arguments().first();
+            global.ipvs_namespace =
+                Some(name.map_or(IpvsNamespace::Default, |name| {
+                    IpvsNamespace::Named(name.text.clone())
+                }));
+        }
+        "namespace_with_ipsets" => {
+            context.flag(statement);
+            global.ipsets_in_namespace = true;
+        }
         "use_pid_dir" => global.use_pid_dir = true,
         "child_wait_time" => {
             let range = Interval::ZERO..=LONG;
@@ -179,6 +206,15 @@ pub fn root(context: &mut Context, statement: &Statement, global: &mut Global) -
         _ => return false,
     }
     true
+}
+
+/// A word that may be given once.
+fn once(context: &mut Context, statement: &Statement, slot: &mut Option<String>) {
+    if slot.is_some() {
+        let message = format!("{} is given twice, the first counts", statement.keyword());
+        return context.error("duplicate", statement.span, message);
+    }
+    *slot = context.text(statement);
 }
 
 /// Keeps the old value when the new one was at fault.
@@ -205,13 +241,39 @@ fn pause(context: &mut Context, statement: &Statement) -> Option<Interval> {
     Some(found)
 }
 
-fn nice(context: &mut Context, statement: &Statement) -> Option<i8> {
-    let found = context.parse(statement, |word| values::signed(word, -20..=19))?;
-    i8::try_from(found).ok()
+/// How many announcements; keepalived makes one of none.
+pub fn repeat(context: &mut Context, statement: &Statement) -> Option<u32> {
+    let found = context.number(statement, 0..=u32::MAX)?;
+    if found == 0 {
+        let message = format!("{} 0 is too few, 1 is used", statement.keyword());
+        context.error("bad-value", statement.span, message);
+    }
+    Some(found.max(1))
+}
+
+fn script_timeout(context: &mut Context, statement: &Statement) -> Option<Interval> {
+    let seconds = context.number(statement, 1..=1000)?;
+    Some(Interval::from_secs(seconds.into()))
+}
+
+/// A script of the daemon's own; the time that it may take is worked in later.
+fn start(
+    context: &mut Context,
+    statement: &Statement,
+    slot: &mut Option<(Script, Option<Interval>)>,
+) {
+    if slot.is_some() {
+        let message = format!("{} is given twice, the first counts", statement.keyword());
+        return context.error("duplicate", statement.span, message);
+    }
+    *slot = context.script(statement).map(|script| (script, None));
 }
 
 /// `tcp N`, `tcpfin N`, `udp N` in any order.
 fn timeouts(context: &mut Context, statement: &Statement, global: &mut Global) {
+    if context.required(statement).is_none() {
+        return;
+    }
     let mut timeouts = global.lvs_timeouts.unwrap_or_default();
     for pair in statement.arguments().chunks(2) {
         let [name, value] = pair else {
@@ -228,10 +290,12 @@ fn timeouts(context: &mut Context, statement: &Statement, global: &mut Global) {
                 continue;
             }
         };
-        // 31 days, as ipvsadm has it.
-        let range = 1..=31 * 86_400;
-        let grammar = |word: &str| values::number(word, range);
-        *slot = context.parse_token("lvs_timeouts", value, grammar);
+        // 31 days, as ipvsadm has it; 0 leaves the kernel's.
+        let grammar = |word: &str| values::number(word, 0..=31 * 86_400);
+        let found = context.parse_token("lvs_timeouts", value, grammar);
+        if let Some(seconds) = found {
+            *slot = Some(seconds).filter(|seconds| *seconds > 0);
+        }
     }
     global.lvs_timeouts = Some(timeouts);
 }

@@ -2,18 +2,29 @@
 //! arguments with their faults, keywords that are not acted on.
 
 pub mod address;
+pub mod bfd;
 pub mod check;
 pub mod checker;
 pub mod context;
 pub mod global;
+pub mod hmac;
+pub mod link;
+pub mod names;
+pub mod route;
+pub mod rule;
+pub mod services;
+pub mod sync_group;
 pub mod track;
+pub mod tracked;
 pub mod vrrp;
+pub mod words;
 
 use super::keywords::ROOT;
 use super::model::Config;
-use super::tree::Tree;
+use super::tree::{Statement, Tree};
 use crate::core::diagnostics::{Diagnostic, Severity, Span};
 use context::Context;
+use route::Owner;
 
 /// What a tree means.
 #[derive(Debug, Default)]
@@ -35,6 +46,10 @@ pub struct Places {
     pub interfaces: Vec<(String, Span, Need)>,
     /// Scripts.
     pub scripts: Vec<(super::model::Script, Span)>,
+    /// Paths of notify FIFOs.
+    pub fifos: Vec<(String, Span)>,
+    /// The `lvs_sync_daemon` line.
+    pub sync_daemon: Option<Span>,
 }
 
 /// How badly an interface is needed.
@@ -70,39 +85,72 @@ pub fn build(tree: &Tree, host_name: &str) -> Built {
     let mut context = Context::default();
     let mut config = Config::default();
     host_name.clone_into(&mut config.global.router_id);
-    // Defaults first, whatever the order in the file.
+    // Defaults first, whatever the order in the file; then what others name.
+    global::build(&mut context, &tree.statements, &mut config.global);
     for statement in &tree.statements {
-        if statement.keyword() == "global_defs" {
-            global::build(&mut context, statement, &mut config.global);
-        }
+        named_object(&mut context, statement, &mut config);
     }
     for statement in &tree.statements {
-        match statement.keyword() {
-            "vrrp_script" => vrrp::script(&mut context, statement, &mut config.vrrp),
-            "virtual_server_group" => check::group(&mut context, statement, &mut config.check),
-            "SSL" => check::tls(&mut context, statement, &mut config.check.tls),
-            _ => {}
-        }
-    }
-    for statement in &tree.statements {
-        match statement.keyword() {
-            "global_defs" | "vrrp_script" | "virtual_server_group" | "SSL" | "vrrp_sync_group" => {}
-            "vrrp_instance" => vrrp::instance(&mut context, statement, &mut config),
-            "virtual_server" => check::service(&mut context, statement, &mut config),
-            _ if global::root(&mut context, statement, &mut config.global) => {}
-            _ => context.unknown(ROOT, statement),
-        }
+        other_object(&mut context, statement, &mut config);
     }
     for statement in &tree.statements {
         if statement.keyword() == "vrrp_sync_group" {
-            vrrp::sync_group(&mut context, statement, &mut config.vrrp);
+            sync_group::build(&mut context, statement, &mut config);
         }
     }
     vrrp::finish(&mut context, &mut config);
+    tracked::settle_groups(&mut context, &mut config.vrrp);
+    services::finish(&mut context, &mut config);
+    context.tell_not_acted_on(ROOT, &tree.statements);
+    context.unsupported.sort_by_key(|found| found.span);
     Built {
         config,
         diagnostics: context.diagnostics,
         places: context.places,
         unsupported: context.unsupported,
+    }
+}
+
+/// Objects that other objects name.
+fn named_object(context: &mut Context, statement: &Statement, config: &mut Config) {
+    match statement.keyword() {
+        "vrrp_script" => tracked::script(context, statement, &mut config.vrrp),
+        "vrrp_track_process" => tracked::process(context, statement, &mut config.vrrp),
+        "track_file" | "vrrp_track_file" => tracked::file(context, statement, config),
+        "track_group" => tracked::group(context, statement, &mut config.vrrp),
+        "bfd_instance" => bfd::build(context, statement, &mut config.bfd),
+        "virtual_server_group" => check::group(context, statement, &mut config.check),
+        "SSL" => check::tls(context, statement, &mut config.check.tls),
+        _ => {}
+    }
+}
+
+fn other_object(context: &mut Context, statement: &Statement, config: &mut Config) {
+    match statement.keyword() {
+        "global_defs"
+        | "vrrp_script"
+        | "vrrp_track_process"
+        | "track_file"
+        | "vrrp_track_file"
+        | "track_group"
+        | "bfd_instance"
+        | "virtual_server_group"
+        | "SSL"
+        | "vrrp_sync_group" => {}
+        "vrrp_instance" => vrrp::instance(context, statement, config),
+        "virtual_server" => check::service(context, statement, config),
+        "static_ipaddress" => address::statics(context, statement, config),
+        "static_routes" => {
+            route::routes(context, statement, Owner::Static, &mut config.vrrp.static_routes);
+        }
+        "static_rules" => {
+            rule::rules(context, statement, Owner::Static, &mut config.vrrp.static_rules);
+        }
+        "garp_group" => link::garp_group(context, statement, &mut config.vrrp),
+        "interface_up_down_delays" => link::delays(context, statement, &mut config.vrrp),
+        "linkbeat_interfaces" => link::linkbeat(context, statement, &mut config.vrrp),
+        "linkbeat_use_polling" => config.vrrp.linkbeat_polling = true,
+        _ if global::root(context, statement, &mut config.global) => {}
+        _ => context.unknown(ROOT, statement),
     }
 }

@@ -1,18 +1,23 @@
-//! `vrrp_instance`, `vrrp_sync_group` and `vrrp_script`.
+//! `vrrp_instance`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Need;
 use super::address::addresses;
 use super::context::Context;
-use super::global::{byte, set};
-use super::track::{effect, track_interfaces, track_scripts};
-use crate::core::config::model::global::VrrpDefaults;
+use super::global::{byte, repeat, set};
+use super::route::{Owner, routes};
+use super::rule::rules;
+use super::track::{Objects, track_interfaces};
+use super::{hmac, link};
+use crate::core::config::model::global::{Global, VrrpDefaults};
+use crate::core::config::model::hmac::HmacMode;
+use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::vrrp::{
-    Authentication, InitialState, Instance, NotifyScripts, Preemption, Priority, SyncGroup,
-    TrackScript, Transport, UnicastPeer, VirtualAddress, Vrid, VrrpConfig, VrrpVersion,
+    Authentication, InitialState, Instance, NotifyScripts, OldChecksum, Preemption, Priority,
+    Transport, UnicastPeer, VirtualAddress, Vrid, VrrpVersion,
 };
 use crate::core::config::model::{Config, Family};
 use crate::core::config::tree::Statement;
@@ -21,69 +26,9 @@ use crate::core::diagnostics::Span;
 use crate::core::time::Interval;
 
 const INSTANCE: &str = "vrrp_instance";
-const GROUP: &str = "vrrp_sync_group";
-const SCRIPT: &str = "vrrp_script";
 /// The count byte of an advert.
 const MOST_ADDRESSES: usize = 255;
 const LONG: Interval = Interval::from_secs(4294);
-
-/// A `vrrp_script` block.
-pub fn script(context: &mut Context, block: &Statement, config: &mut VrrpConfig) {
-    let Some(name) = context.text(block) else {
-        return;
-    };
-    if config.scripts.iter().any(|script| script.name == name) {
-        let message = format!("vrrp_script {name} is defined twice, the first counts");
-        return context.error("duplicate", block.span, message);
-    }
-    let (mut command, mut user) = (None, None);
-    let (mut interval, mut timeout) = (Interval::from_secs(1), None);
-    let (mut rise, mut fall, mut weight, mut reverse, mut init_fail) = (1, 1, 0, false, false);
-    let range = Interval::from_millis(1)..=LONG;
-    for statement in block.children() {
-        match statement.keyword() {
-            "script" => context.script_once(statement, &mut command),
-            "interval" => set(&mut interval, context.seconds(statement, range.clone())),
-            "timeout" => timeout = context.seconds(statement, range.clone()),
-            "weight" => {
-                let found = context.required(statement).and_then(|token| {
-                    let grammar = |word: &str| values::signed(word, -254..=254);
-                    context.parse_token("weight", token, grammar)
-                });
-                set(&mut weight, found);
-                reverse = statement.arguments().get(1).is_some_and(|word| word.text == "reverse");
-            }
-            "rise" => set(&mut rise, context.number(statement, 1..=u32::MAX)),
-            "fall" => set(&mut fall, context.number(statement, 1..=u32::MAX)),
-            "user" => {
-                user = context.text(statement).map(|name| {
-                    let group = statement.arguments().get(1);
-                    let group = group.map(|token| token.text.trim_start_matches(':').to_owned());
-                    crate::core::config::model::ScriptUser { user: name, group }
-                });
-            }
-            "init_fail" => init_fail = true,
-            _ => context.unknown(SCRIPT, statement),
-        }
-    }
-    let Some(mut script) = command else {
-        let message = format!("vrrp_script {name} has no script, it is left out");
-        return context.error("no-script", block.span, message);
-    };
-    if user.is_some() {
-        script.user = user;
-    }
-    config.scripts.push(TrackScript {
-        name,
-        script,
-        interval,
-        timeout: timeout.unwrap_or(interval),
-        effect: effect(weight, reverse),
-        rise,
-        fall,
-        init_fail,
-    });
-}
 
 /// What is said about an instance, before the defaults are worked in.
 #[derive(Default)]
@@ -105,11 +50,20 @@ struct Draft {
     addresses: Vec<(VirtualAddress, Span)>,
     excluded: Vec<(VirtualAddress, Span)>,
     no_addresses: bool,
-    native_ipv6: bool,
+    native_ipv6: Option<Span>,
     nopreempt: Option<Span>,
     preempt_delay: Option<(Interval, Span)>,
     strict: Option<bool>,
     skip_check: Option<bool>,
+    accept: Option<bool>,
+    link: Option<link::Wanted>,
+    addresses_on_vmac: bool,
+    transmit_on_base: Option<Span>,
+    hmac: Option<(hmac::Draft, Span)>,
+    timer_expired_backup: Option<(Priority, Span)>,
+    old_checksum: Option<(OldChecksum, Span)>,
+    owner_ignores: Option<(bool, Span)>,
+    promote_secondaries: Option<Span>,
 }
 
 #[derive(Clone, Copy)]
@@ -127,46 +81,36 @@ pub fn instance(context: &mut Context, block: &Statement, config: &mut Config) {
         let message = format!("vrrp_instance {name} is defined twice, the first counts");
         return context.error("duplicate", block.span, message);
     }
-    let defaults = &config.global.vrrp;
+    let global = &config.global;
     let mut draft = Draft::default();
-    let mut instance = blank(name, defaults);
+    let mut instance = blank(name, global);
+    let objects = Objects::of(config);
     for statement in block.children() {
-        one(context, statement, &mut draft, &mut instance, &config.vrrp);
+        one(context, statement, &mut draft, &mut instance, &objects);
     }
-    if let Some(instance) = complete(context, block, draft, instance, defaults) {
+    if let Some(instance) = complete(context, block, draft, instance, &global.vrrp) {
         config.vrrp.instances.push(Arc::new(instance));
     }
 }
 
-fn blank(name: String, defaults: &VrrpDefaults) -> Instance {
+fn blank(name: String, global: &Global) -> Instance {
+    let defaults = &global.vrrp;
     Instance {
         name,
-        interface: None,
-        vrid: Vrid::MIN,
-        family: Family::Inet,
         version: defaults.version,
-        initial_state: InitialState::Backup,
-        priority: Priority::DEFAULT,
-        advert_interval: Interval::from_secs(1),
-        authentication: Authentication::None,
         transport: Transport::Multicast { group: defaults.multicast4.into() },
-        source: None,
-        addresses: Vec::new(),
-        excluded_addresses: Vec::new(),
-        preemption: Preemption::default(),
         garp: defaults.garp,
-        track_interfaces: Vec::new(),
-        track_scripts: Vec::new(),
-        dont_track_primary: false,
-        notify: NotifyScripts::default(),
         strict: defaults.strict,
         skip_check_adv_addr: defaults.skip_check_adv_addr,
         lower_priority_no_advert: defaults.lower_priority_no_advert,
         higher_priority_send_advert: defaults.higher_priority_send_advert,
         owner_ignores_adverts: defaults.owner_ignores_adverts,
-        v3_checksum_as_v2: false,
+        v3_checksum_as_v2: defaults.v3_checksum_as_v2,
         down_timer_adverts: defaults.down_timer_adverts,
         notify_priority_changes: defaults.notify_priority_changes,
+        extra_announcements: defaults.extra_announcements,
+        smtp_alert: global.mail.vrrp_default(),
+        ..Instance::default()
     }
 }
 
@@ -175,7 +119,7 @@ fn one(
     statement: &Statement,
     draft: &mut Draft,
     instance: &mut Instance,
-    config: &VrrpConfig,
+    objects: &Objects<'_>,
 ) {
     let whole = Interval::ZERO..=LONG;
     match statement.keyword() {
@@ -188,11 +132,8 @@ fn one(
         }
         "interface" => {
             if let Some(token) = context.required(statement) {
-                if token.text.len() >= 16 {
-                    let message = format!("the interface name '{}' is too long", token.text);
-                    return context.error("bad-value", token.span, message);
-                }
-                draft.interface = Some((token.text.clone(), token.span));
+                let name = context.parse_token("interface", token, values::interface_name);
+                draft.interface = name.map(|name| (name, token.span));
             }
         }
         "virtual_router_id" => draft.vrid = byte(context, statement, 1, 255).and_then(Vrid::new),
@@ -208,8 +149,10 @@ fn one(
             draft.advert_interval = context.seconds(statement, range);
         }
         "authentication" => authentication(context, statement, draft),
-        "virtual_ipaddress" => addresses(context, statement, &mut draft.addresses),
-        "virtual_ipaddress_excluded" => addresses(context, statement, &mut draft.excluded),
+        "virtual_ipaddress" => addresses(context, statement, Owner::Instance, &mut draft.addresses),
+        "virtual_ipaddress_excluded" => {
+            addresses(context, statement, Owner::Instance, &mut draft.excluded);
+        }
         "no_virtual_ipaddress" => draft.no_addresses = true,
         "unicast_peer" => draft.peers = Some(peers(context, statement)),
         "unicast_src_ip" => draft.unicast_source = context.parse(statement, values::address),
@@ -229,9 +172,22 @@ fn one(
             track_interfaces(context, statement, &mut instance.track_interfaces);
         }
         "track_script" => {
-            track_scripts(context, statement, &mut instance.track_scripts, config);
+            objects.scripts(context, statement, &mut instance.track_scripts);
         }
-        "accept" | "debug" => {}
+        "track_file" => objects.files(context, statement, &mut instance.track_files),
+        "track_process" => objects.processes(context, statement, &mut instance.track_processes),
+        "track_bfd" => objects.bfd(context, statement, &mut instance.track_bfd),
+        "virtual_routes" => routes(context, statement, Owner::Instance, &mut instance.routes),
+        "virtual_rules" => rules(context, statement, Owner::Instance, &mut instance.rules),
+        "auth_hmac" => draft.hmac = Some((hmac::read(context, statement), statement.span)),
+        "use_vmac" => draft.link = Some(link::vmac(context, statement)),
+        "use_ipvlan" => draft.link = Some(link::ipvlan(context, statement)),
+        "accept" => draft.accept = Some(true),
+        "no_accept" => draft.accept = Some(false),
+        "debug" => {
+            // keepalived does nothing with it either.
+            context.number(statement, 0..=4);
+        }
         "preempt" => draft.nopreempt = None,
         "nopreempt" => {
             context.flag(statement);
@@ -245,14 +201,14 @@ fn one(
         "skip_check_adv_addr" => draft.skip_check = context.boolean(statement),
         "strict_mode" => draft.strict = context.boolean(statement),
         "v3_checksum_as_v2" => set(&mut instance.v3_checksum_as_v2, context.boolean(statement)),
-        "native_ipv6" => draft.native_ipv6 = true,
+        "native_ipv6" => draft.native_ipv6 = Some(statement.span),
         "garp_master_delay" => set(&mut instance.garp.delay, context.seconds(statement, whole)),
         "garp_master_repeat" => {
-            set(&mut instance.garp.repeat, context.number(statement, 1..=u32::MAX));
+            set(&mut instance.garp.repeat, repeat(context, statement));
         }
         "garp_master_refresh" => set(&mut instance.garp.refresh, context.seconds(statement, whole)),
         "garp_master_refresh_repeat" => {
-            set(&mut instance.garp.refresh_repeat, context.number(statement, 1..=u32::MAX));
+            set(&mut instance.garp.refresh_repeat, repeat(context, statement));
         }
         "garp_lower_prio_delay" => {
             set(&mut instance.garp.lower_priority_delay, context.seconds(statement, whole));
@@ -268,7 +224,8 @@ fn one(
             set(&mut instance.higher_priority_send_advert, context.boolean(statement));
         }
         "owner_ignore_adverts" => {
-            set(&mut instance.owner_ignores_adverts, context.boolean(statement));
+            let found = context.boolean(statement);
+            draft.owner_ignores = found.map(|found| (found, statement.span));
         }
         "down_timer_adverts" => {
             set(&mut instance.down_timer_adverts, byte(context, statement, 1, 100));
@@ -276,20 +233,93 @@ fn one(
         "notify_priority_changes" => {
             set(&mut instance.notify_priority_changes, context.boolean(statement));
         }
+        _ => rare(context, statement, draft, instance),
+    }
+}
+
+/// Words that are seldom met.
+fn rare(context: &mut Context, statement: &Statement, draft: &mut Draft, instance: &mut Instance) {
+    match statement.keyword() {
+        "vrf" => {
+            if let Some(name) = context.parse(statement, values::interface_name) {
+                context.needs_interface(&name, statement.span, Need::Mentioned);
+                instance.vrf = Some(name);
+            }
+        }
+        "use_vmac_addr" => draft.addresses_on_vmac = true,
+        "vmac_xmit_base" => draft.transmit_on_base = Some(statement.span),
+        "promote_secondaries" => draft.promote_secondaries = Some(statement.span),
+        "track_src_ip" => instance.track_source = true,
+        "unicast_fault_no_peer" => instance.fault_without_peer = true,
+        "old_unicast_checksum" => {
+            let found = match statement.arguments().first() {
+                None => Some(OldChecksum::Always),
+                Some(token) => context.parse_token(statement.keyword(), token, |word| match word {
+                    "never" => Ok(OldChecksum::Never),
+                    _ => Err("only `never` may follow".to_owned()),
+                }),
+            };
+            draft.old_checksum = found.map(|found| (found, statement.span));
+        }
+        "linkbeat_use_polling" => {
+            context.deprecated(statement, "linkbeat_interfaces");
+            instance.linkbeat_polling = true;
+        }
+        "garp_extra_if" | "vmac_garp_intvl" => {
+            if statement.keyword() == "vmac_garp_intvl" {
+                context.deprecated(statement, "garp_extra_if");
+            }
+            if let Some(found) = link::extra_announcements(context, statement, 0) {
+                instance.extra_announcements = Some(found).filter(|it| !it.interval.is_zero());
+            }
+        }
+        "timer_expired_backup" | "thread_timer_expired" => {
+            if statement.keyword() == "thread_timer_expired" {
+                context.deprecated(statement, "timer_expired_backup");
+            }
+            let priority = if statement.arguments().is_empty() {
+                Some(254)
+            } else {
+                byte(context, statement, 1, 254)
+            };
+            draft.timer_expired_backup =
+                priority.map(|priority| (Priority::new(priority), statement.span));
+        }
+        "notify_deleted" => {
+            instance.notify_deleted = true;
+            if !statement.arguments().is_empty() {
+                context.script_once(statement, &mut instance.notify.deleted);
+            }
+        }
+        "smtp_alert" => set(&mut instance.smtp_alert, context.boolean(statement)),
+        "lvs_sync_daemon_interface" => {
+            context.deprecated(statement, "lvs_sync_daemon");
+            if let Some(name) = context.parse(statement, values::interface_name) {
+                context.needs_interface(&name, statement.span, Need::Mentioned);
+                instance.lvs_sync_interface = Some(name);
+            }
+        }
+        "kernel_rx_buf_size" => {
+            let found = context.number(statement, 0..=u32::MAX);
+            instance.receive_buffer = found.or(instance.receive_buffer);
+        }
         _ => notify(context, INSTANCE, statement, &mut instance.notify),
     }
 }
 
-fn notify(context: &mut Context, block: &str, statement: &Statement, scripts: &mut NotifyScripts) {
+/// The scripts that instances and groups share.
+pub fn notify(
+    context: &mut Context,
+    block: &str,
+    statement: &Statement,
+    scripts: &mut NotifyScripts,
+) {
     let slot = match statement.keyword() {
         "notify_master" => &mut scripts.master,
         "notify_backup" => &mut scripts.backup,
         "notify_fault" => &mut scripts.fault,
         "notify_stop" => &mut scripts.stop,
         "notify" => &mut scripts.any,
-        "notify_deleted" if block == INSTANCE && !statement.arguments().is_empty() => {
-            &mut scripts.deleted
-        }
         "notify_master_rx_lower_pri" if block == INSTANCE => &mut scripts.master_rx_lower_priority,
         _ => return context.unknown(block, statement),
     };
@@ -382,11 +412,20 @@ fn complete(
 
     let first = draft.addresses.first().map(|(address, _)| Family::of(address.address));
     let source = draft.unicast_source.or(draft.multicast_source);
-    instance.family = first.or(source.map(Family::of)).unwrap_or(if draft.native_ipv6 {
-        Family::Inet6
-    } else {
-        Family::Inet
+    instance.family = first.or(source.map(Family::of)).unwrap_or(match draft.native_ipv6 {
+        Some(_) => Family::Inet6,
+        None => Family::Inet,
     });
+    if let Some(span) = draft.native_ipv6 {
+        let message = format!("({name}) native_ipv6 is not needed any more");
+        match instance.family {
+            Family::Inet6 => context.warning("deprecated", span, message),
+            Family::Inet => {
+                let message = format!("({name}) native_ipv6 with IPv4 addresses, it is ignored");
+                context.error("native-ipv6", span, message);
+            }
+        }
+    }
     instance.version = match (draft.version, instance.family) {
         (Some(version), _) => version,
         (None, Family::Inet6) => VrrpVersion::V3,
@@ -403,7 +442,8 @@ fn complete(
         None => defaults.default_interface.clone(),
     };
     let unicast = matches!(instance.transport, Transport::Unicast { .. });
-    if instance.interface.is_none() && (!unicast || instance.source.is_none()) {
+    let located = instance.interface.is_some() || instance.vrf.is_some();
+    if !located && (!unicast || instance.source.is_none()) {
         let message = format!("({name}) has no interface");
         context.fatal("no-interface", block.span, message);
         return None;
@@ -412,6 +452,15 @@ fn complete(
     settle_authentication(context, block, source, &mut instance);
     settle_interval(context, block, draft.advert_interval, &mut instance);
     settle_priority(context, block, draft.state, draft.priority, &mut instance);
+    if let Authentication::Header(_) = instance.authentication
+        && instance.initial_state == InitialState::Master
+    {
+        // The others would refuse its sequence numbers until theirs are known.
+        let message =
+            format!("({name}) state MASTER does not go with auth_type AH, BACKUP is used");
+        context.error("authentication", block.span, message);
+        instance.initial_state = InitialState::Backup;
+    }
     settle_preemption(context, draft.nopreempt, draft.preempt_delay, &mut instance);
     settle_addresses(context, block, draft.addresses, draft.excluded, &mut instance);
     if instance.addresses.is_empty() && !draft.no_addresses {
@@ -426,13 +475,115 @@ fn complete(
             context.error("no-address", block.span, message);
         }
     }
+    settle_owner(context, draft.owner_ignores, &mut instance);
     if instance.strict {
         settle_strict(context, block, &mut instance);
     }
-    if instance.owner_ignores_adverts && !instance.priority.is_owner() {
-        instance.owner_ignores_adverts = false;
+    instance.accept = draft.accept.unwrap_or(!instance.strict) || instance.priority.is_owner();
+    if let Some(wanted) = draft.link {
+        link::settle(context, block, wanted, &mut instance, &defaults.vmac_prefix);
+    }
+    let rest = Rest {
+        hmac: draft.hmac,
+        timer_expired_backup: draft.timer_expired_backup,
+        old_checksum: draft.old_checksum,
+        transmit_on_base: draft.transmit_on_base,
+        promote_secondaries: draft.promote_secondaries,
+    };
+    settle_rest(context, rest, &mut instance);
+    if draft.addresses_on_vmac {
+        let addresses = instance.addresses.iter_mut().chain(&mut instance.excluded_addresses);
+        addresses.for_each(|address| address.use_vmac = true);
     }
     Some(instance)
+}
+
+/// An owner may be told to pass over adverts of others; strict owners do.
+fn settle_owner(context: &mut Context, ignores: Option<(bool, Span)>, instance: &mut Instance) {
+    let owner = instance.priority.is_owner();
+    if let Some((ignores, span)) = ignores {
+        if owner {
+            instance.owner_ignores_adverts = ignores;
+        } else {
+            let message = format!(
+                "({}) owner_ignore_adverts is for priority 255, it is ignored",
+                instance.name
+            );
+            context.error("not-owner", span, message);
+        }
+    }
+    instance.owner_ignores_adverts &= owner;
+}
+
+/// Words that depend on others of the instance.
+struct Rest {
+    hmac: Option<(hmac::Draft, Span)>,
+    timer_expired_backup: Option<(Priority, Span)>,
+    old_checksum: Option<(OldChecksum, Span)>,
+    transmit_on_base: Option<Span>,
+    promote_secondaries: Option<Span>,
+}
+
+fn settle_rest(context: &mut Context, rest: Rest, instance: &mut Instance) {
+    let name = instance.name.clone();
+    let unicast = matches!(instance.transport, Transport::Unicast { .. });
+    if let Some((draft, span)) = rest.hmac {
+        instance.hmac = hmac::complete(context, span, draft, instance.advert_interval);
+        if let Some(hmac) = &mut instance.hmac {
+            if instance.strict {
+                hmac.mode = HmacMode::Enforce;
+            }
+            instance.authentication = Authentication::None;
+        }
+    }
+    if let Some((priority, span)) = rest.timer_expired_backup {
+        if instance.preemption == Preemption::Never {
+            instance.timer_expired_backup = Some(priority);
+        } else {
+            let message = format!("({name}) timer_expired_backup needs nopreempt, it is ignored");
+            context.error("timer-expired", span, message);
+        }
+    }
+    if let Some((checksum, span)) = rest.old_checksum {
+        if unicast {
+            instance.old_unicast_checksum = checksum;
+        } else {
+            let message =
+                format!("({name}) old_unicast_checksum needs unicast_peer, it is ignored");
+            context.error("no-peer", span, message);
+        }
+    }
+    let made = instance.virtual_link.is_some();
+    if let Some(span) = rest.transmit_on_base {
+        let custom = instance.strict;
+        let fault = if !made {
+            Some("vmac_xmit_base needs use_vmac")
+        } else if custom {
+            Some("strict mode sends from the virtual MAC address, vmac_xmit_base")
+        } else {
+            None
+        };
+        match fault {
+            Some(fault) => {
+                let message = format!("({name}) {fault}, it is ignored");
+                context.error("vmac", span, message);
+            }
+            None => instance.transmit_on_base = true,
+        }
+    }
+    // Peers answer to the interface's own address.
+    if unicast && matches!(instance.virtual_link, Some(VirtualLink::Vmac(_))) {
+        instance.transmit_on_base = true;
+    }
+    if let Some(span) = rest.promote_secondaries {
+        if made {
+            let message =
+                format!("({name}) a virtual interface promotes secondaries anyway, it is ignored");
+            context.error("vmac", span, message);
+        } else {
+            instance.promote_secondaries = true;
+        }
+    }
 }
 
 fn transport(
@@ -520,6 +671,10 @@ fn settle_authentication(
     instance.authentication = match kind {
         AuthType::Pass => Authentication::Password(password),
         AuthType::Ah => {
+            if instance.family == Family::Inet6 {
+                let message = format!("({name}) AH is for IPv4, it is ignored");
+                return context.error("authentication", block.span, message);
+            }
             context.unsupported.push(super::Unsupported {
                 block: "vrrp_instance/authentication".to_owned(),
                 keyword: "auth_type AH".to_owned(),
@@ -684,80 +839,6 @@ fn settle_strict(context: &mut Context, block: &Statement, instance: &mut Instan
             instance.name
         );
         context.warning("strict-accept", block.span, message);
-    }
-}
-
-/// A `vrrp_sync_group` block; instances are known by now.
-pub fn sync_group(context: &mut Context, block: &Statement, config: &mut VrrpConfig) {
-    let Some(name) = context.text(block) else {
-        return;
-    };
-    if config.sync_groups.iter().any(|group| group.name == name) {
-        let message = format!("vrrp_sync_group {name} is defined twice, the first counts");
-        return context.error("duplicate", block.span, message);
-    }
-    let mut group = SyncGroup {
-        name: name.clone(),
-        members: Vec::new(),
-        track_interfaces: Vec::new(),
-        track_scripts: Vec::new(),
-        tracking_weight: false,
-        notify: NotifyScripts::default(),
-    };
-    for statement in block.children() {
-        match statement.keyword() {
-            "group" => members(context, statement, &mut group, config),
-            "track_interface" => {
-                track_interfaces(context, statement, &mut group.track_interfaces);
-            }
-            "track_script" => {
-                track_scripts(context, statement, &mut group.track_scripts, config);
-            }
-            "sync_group_tracking_weight" => group.tracking_weight = true,
-            "global_tracking" => {
-                let message = "global_tracking is deprecated, use sync_group_tracking_weight";
-                context.error("deprecated", statement.span, message);
-                group.tracking_weight = true;
-            }
-            _ => notify(context, GROUP, statement, &mut group.notify),
-        }
-    }
-    match group.members.len() {
-        0 => {
-            let message = format!("vrrp_sync_group {name} has no members, it is left out");
-            context.error("empty-group", block.span, message);
-        }
-        1 => {
-            let message = format!("vrrp_sync_group {name} has only one member");
-            context.warning("lone-member", block.span, message);
-            config.sync_groups.push(group);
-        }
-        _ => config.sync_groups.push(group),
-    }
-}
-
-fn members(context: &mut Context, block: &Statement, group: &mut SyncGroup, config: &VrrpConfig) {
-    let grouped: BTreeSet<&String> =
-        config.sync_groups.iter().flat_map(|group| &group.members).collect();
-    for token in block.children().iter().flat_map(|statement| &statement.words) {
-        let known = config.instances.iter().any(|instance| instance.name == token.text);
-        let fault = if !known {
-            Some("is not defined")
-        } else if grouped.contains(&token.text) || group.members.contains(&token.text) {
-            Some("is in a group already")
-        } else {
-            None
-        };
-        match fault {
-            Some(fault) => {
-                let message = format!(
-                    "vrrp_sync_group {}: {} {fault}, it is skipped",
-                    group.name, token.text
-                );
-                context.error("sync-group-member", token.span, message);
-            }
-            None => group.members.push(token.text.clone()),
-        }
     }
 }
 

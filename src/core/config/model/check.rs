@@ -65,8 +65,13 @@ pub enum GroupEntry {
         /// How many consecutive addresses, at least 1.
         count: u32,
     },
-    /// `fwmark N`.
-    Fwmark(u32),
+    /// `fwmark N [inet|inet6]`.
+    Fwmark {
+        /// The mark.
+        mark: u32,
+        /// Its family, else the service's.
+        family: Option<Family>,
+    },
 }
 
 /// A `virtual_server_group`.
@@ -209,6 +214,10 @@ pub struct VirtualServer {
     pub omega: bool,
     /// `ha_suspend`: probe only while the address is on this node.
     pub ha_suspend: bool,
+    /// `smtp_alert`, else `smtp_alert_checker`, else the global one.
+    pub smtp_alert: bool,
+    /// `snmp_name`.
+    pub snmp_name: Option<String>,
     /// `real_server` blocks, in order.
     pub real_servers: Vec<RealServer>,
 }
@@ -241,6 +250,10 @@ pub struct RealServer {
     pub notify_up: Option<Script>,
     /// `notify_down`.
     pub notify_down: Option<Script>,
+    /// `smtp_alert`, else `smtp_alert_checker`, else the global one, else on.
+    pub smtp_alert: bool,
+    /// `snmp_name`.
+    pub snmp_name: Option<String>,
     /// Probes; the server is up when all of them succeed.
     pub checkers: Vec<Checker>,
 }

@@ -1,8 +1,14 @@
 //! `global_defs`: what concerns the whole daemon, and the defaults of instances and services.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::ScriptUser;
+use super::link::ExtraAnnouncements;
+use super::services::{
+    AdvertBufferPolicy, Dbus, Files, Firewall, Mail, NetlinkBuffers, NotifyFifos, Reload, Snmp,
+    SyncDaemon,
+};
 use super::vrrp::{GarpSchedule, VrrpVersion};
 use crate::core::time::Interval;
 
@@ -41,10 +47,63 @@ pub struct Global {
     pub startup_script: Option<(super::Script, Option<Interval>)>,
     /// `shutdown_script` and the time it may take.
     pub shutdown_script: Option<(super::Script, Option<Interval>)>,
-    /// Mail: kept in the model, not acted on yet.
+    /// `smtp_…` and `notification_email…`.
     pub mail: Mail,
     /// `process_names` / `vrrp_process_name` and so on, when set.
     pub process_names: ProcessNames,
+    /// Scheduling of the BFD process.
+    pub bfd_process: ProcessSettings,
+    /// `net_namespace_ipvs`: where the IPVS table is; `net_namespace` when absent.
+    pub ipvs_namespace: Option<IpvsNamespace>,
+    /// `namespace_with_ipsets`.
+    pub ipsets_in_namespace: bool,
+    /// `use_symlink_paths`: scripts are called by the path as written.
+    pub symlink_paths: bool,
+    /// `set_supplementary_groups`: scripts get all groups of their user.
+    pub supplementary_groups: bool,
+    /// `rs_init_notifies`: tell at the start of servers that begin as up.
+    pub initial_server_notifies: bool,
+    /// `max_auto_priority`: whether late timers raise the priority of a process.
+    pub auto_priority: AutoPriority,
+    /// `min_auto_priority_delay`: how late a timer must be for that.
+    pub auto_priority_lateness: Interval,
+    /// `lvs_sync_daemon`.
+    pub sync_daemon: Option<SyncDaemon>,
+    /// `vrrp_iptables`, `nftables` and so on.
+    pub firewall: Firewall,
+    /// `notify_fifo` and so on.
+    pub fifos: NotifyFifos,
+    /// `snmp_…`.
+    pub snmp: Snmp,
+    /// `enable_dbus` and so on.
+    pub dbus: Dbus,
+    /// `…_rcv_bufs`.
+    pub buffers: NetlinkBuffers,
+    /// `reload_…`.
+    pub reload: Reload,
+    /// Names of files.
+    pub files: Files,
+}
+
+/// `net_namespace_ipvs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IpvsNamespace {
+    /// The one that the daemon is started in.
+    Default,
+    /// A named one.
+    Named(String),
+}
+
+/// `max_auto_priority`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AutoPriority {
+    /// Never raised; a remark at the start.
+    #[default]
+    Off,
+    /// `-1`: never raised, no remark.
+    Silent,
+    /// Raised to this SCHED_RR priority at most, 1..=99.
+    UpTo(u8),
 }
 
 /// Names that the processes show in `ps`, when set.
@@ -56,23 +115,14 @@ pub struct ProcessNames {
     pub vrrp: Option<String>,
     /// `checker_process_name`.
     pub checker: Option<String>,
-}
-
-/// Where and how to send mail.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Mail {
-    /// `notification_email`.
-    pub to: Vec<String>,
-    /// `notification_email_from`.
-    pub from: Option<String>,
-    /// `smtp_server` with its port.
-    pub server: Option<(String, u16)>,
-    /// `smtp_connect_timeout`.
-    pub connect_timeout: Option<Interval>,
+    /// `bfd_process_name`.
+    pub bfd: Option<String>,
+    /// `process_names`: children without a name of their own are named after what they do.
+    pub by_role: bool,
 }
 
 /// Scheduling of one child process.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSettings {
     /// `vrrp_priority` / `checker_priority`: nice value, -20..=19.
     pub nice: Option<i8>,
@@ -80,6 +130,22 @@ pub struct ProcessSettings {
     pub realtime: Option<u8>,
     /// `vrrp_no_swap` / `checker_no_swap`: lock the process in memory.
     pub no_swap: bool,
+    /// `vrrp_cpu_affinity` and so on: numbers of CPUs; all when empty.
+    pub cpus: BTreeSet<u16>,
+    /// `vrrp_rlimit_rttime` and so on: longest realtime run without a blocking call.
+    pub realtime_limit: Interval,
+}
+
+impl Default for ProcessSettings {
+    fn default() -> Self {
+        Self {
+            nice: None,
+            realtime: None,
+            no_swap: false,
+            cpus: BTreeSet::new(),
+            realtime_limit: Interval::from_micros(10_000),
+        }
+    }
 }
 
 /// `lvs_timeouts`: seconds after which idle connections are forgotten; the kernel's when absent.
@@ -138,6 +204,26 @@ pub struct VrrpDefaults {
     pub dynamic_interfaces: bool,
     /// `vrrp_down_timer_adverts`: adverts that a master may miss.
     pub down_timer_adverts: u8,
+    /// `dynamic_interfaces allow_if_changes`: kind and parent of an interface may change.
+    pub allow_interface_changes: bool,
+    /// `disable_local_igmp`: no membership reports for link-local groups.
+    pub no_local_igmp: bool,
+    /// `v3_checksum_as_v2`.
+    pub v3_checksum_as_v2: bool,
+    /// `vrrp_garp_extra_if`.
+    pub extra_announcements: Option<ExtraAnnouncements>,
+    /// `vrrp_rx_bufs_policy`.
+    pub receive_policy: AdvertBufferPolicy,
+    /// `vrrp_rx_bufs_multiplier`.
+    pub receive_multiplier: u32,
+    /// `vrrp_delay_after_boot`: no election before the system has run for so long.
+    pub delay_after_boot: Interval,
+    /// `log_unknown_vrids`.
+    pub log_unknown_vrids: bool,
+    /// `vmac_prefix` of the names of interfaces that are made.
+    pub vmac_prefix: String,
+    /// `vmac_addr_prefix`: for those that are made for addresses on other interfaces.
+    pub vmac_address_prefix: Option<String>,
 }
 
 impl Default for VrrpDefaults {
@@ -158,6 +244,16 @@ impl Default for VrrpDefaults {
             notify_priority_changes: false,
             dynamic_interfaces: false,
             down_timer_adverts: 3,
+            allow_interface_changes: false,
+            no_local_igmp: false,
+            v3_checksum_as_v2: false,
+            extra_announcements: None,
+            receive_policy: AdvertBufferPolicy::System,
+            receive_multiplier: 3,
+            delay_after_boot: Interval::ZERO,
+            log_unknown_vrids: false,
+            vmac_prefix: "vrrp".to_owned(),
+            vmac_address_prefix: None,
         }
     }
 }
@@ -183,6 +279,22 @@ impl Default for Global {
             shutdown_script: None,
             mail: Mail::default(),
             process_names: ProcessNames::default(),
+            bfd_process: ProcessSettings::default(),
+            ipvs_namespace: None,
+            ipsets_in_namespace: false,
+            symlink_paths: false,
+            supplementary_groups: false,
+            initial_server_notifies: false,
+            auto_priority: AutoPriority::Off,
+            auto_priority_lateness: Interval::from_secs(1),
+            sync_daemon: None,
+            firewall: Firewall::default(),
+            fifos: NotifyFifos::default(),
+            snmp: Snmp::default(),
+            dbus: Dbus::default(),
+            buffers: NetlinkBuffers::default(),
+            reload: Reload::default(),
+            files: Files::default(),
         }
     }
 }

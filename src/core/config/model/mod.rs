@@ -4,8 +4,14 @@
 //! model never has to know one. Everything here compares with `==`: a reload is a comparison of two
 //! models. Start with [`Config`]; then [`vrrp::Instance`] and [`check::VirtualServer`].
 
+pub mod bfd;
 pub mod check;
 pub mod global;
+pub mod hmac;
+pub mod link;
+pub mod route;
+pub mod services;
+pub mod track;
 pub mod vrrp;
 
 /// A whole configuration, from one set of files.
@@ -17,6 +23,10 @@ pub struct Config {
     pub vrrp: vrrp::VrrpConfig,
     /// What the check process acts on.
     pub check: check::CheckConfig,
+    /// `track_file` blocks: instances and real servers watch them.
+    pub track_files: Vec<track::TrackFile>,
+    /// `bfd_instance` blocks: instances and real servers watch them.
+    pub bfd: Vec<bfd::BfdSession>,
 }
 
 /// The address family of a virtual router or virtual service.

@@ -4,6 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::hmac::HmacAuthentication;
+use super::link::{ExtraAnnouncements, GarpGroup, InterfaceDelay, LinkbeatInterface, VirtualLink};
+use super::route::{Route, Rule};
+use super::track::{TrackGroup, TrackProcess, Tracked, TrackedFile};
 use super::{Family, Script};
 use crate::core::time::Interval;
 
@@ -16,6 +20,24 @@ pub struct VrrpConfig {
     pub sync_groups: Vec<SyncGroup>,
     /// `vrrp_script` blocks.
     pub scripts: Vec<TrackScript>,
+    /// `vrrp_track_process` blocks.
+    pub processes: Vec<TrackProcess>,
+    /// `track_group` blocks.
+    pub track_groups: Vec<TrackGroup>,
+    /// `garp_group` blocks.
+    pub garp_groups: Vec<GarpGroup>,
+    /// `static_ipaddress`: there from the start to the end.
+    pub static_addresses: Vec<VirtualAddress>,
+    /// `static_routes`.
+    pub static_routes: Vec<Route>,
+    /// `static_rules`.
+    pub static_rules: Vec<Rule>,
+    /// `interface_up_down_delays`.
+    pub interface_delays: Vec<InterfaceDelay>,
+    /// `linkbeat_interfaces`: interfaces whose link is polled.
+    pub linkbeat_interfaces: Vec<LinkbeatInterface>,
+    /// `linkbeat_use_polling`: every used interface is polled.
+    pub linkbeat_polling: bool,
 }
 
 /// The number of a virtual router, 1..=255.
@@ -183,6 +205,51 @@ pub struct VirtualAddress {
     pub peer: Option<IpAddr>,
     /// `no_track`: losing it does not end the master state.
     pub no_track: bool,
+    /// `home`, `-nodad`, … .
+    pub flags: AddressFlags,
+    /// `preferred_lft`: seconds until it is no longer a source of new connections; `None` for
+    /// ever. Zero for an IPv6 host address unless written.
+    pub preferred_lifetime: Option<u32>,
+    /// `track_group` of a static address.
+    pub track_group: Option<String>,
+    /// `use_vmac`, or the instance's `use_vmac_addr`: on a virtual MAC of its interface.
+    pub use_vmac: bool,
+}
+
+impl VirtualAddress {
+    /// An address without options, on no interface yet.
+    pub fn new(address: IpAddr, prefix: u8) -> Self {
+        let deprecated = address.is_ipv6() && prefix == 128;
+        Self {
+            address,
+            prefix,
+            interface: None,
+            label: None,
+            scope: 0,
+            broadcast: None,
+            peer: None,
+            no_track: false,
+            flags: AddressFlags::default(),
+            preferred_lifetime: deprecated.then_some(0),
+            track_group: None,
+            use_vmac: false,
+        }
+    }
+}
+
+/// IFA_F_… of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct AddressFlags {
+    /// `home`: a mobile node's home address (RFC 6275).
+    pub home: bool,
+    /// `-nodad`: look for a duplicate, which virtual addresses otherwise do not.
+    pub detect_duplicates: bool,
+    /// `mngtmpaddr`: the kernel makes temporary addresses of it (RFC 8981).
+    pub manage_temporary: bool,
+    /// `noprefixroute`: no route to its network.
+    pub no_prefix_route: bool,
+    /// `autojoin`: join the group that it is.
+    pub autojoin: bool,
 }
 
 /// Gratuitous ARP and unsolicited neighbour advertisement schedule (`garp_…`).
@@ -348,10 +415,124 @@ pub struct Instance {
     pub down_timer_adverts: u8,
     /// `notify_priority_changes`.
     pub notify_priority_changes: bool,
+    /// `vrf`: unicast within it, without an interface.
+    pub vrf: Option<String>,
+    /// `use_vmac`, `use_ipvlan`.
+    pub virtual_link: Option<VirtualLink>,
+    /// `vmac_xmit_base`: adverts go over the instance's interface, not the virtual one.
+    pub transmit_on_base: bool,
+    /// `accept`: answer for the virtual addresses without owning them.
+    pub accept: bool,
+    /// `auth_hmac`.
+    pub hmac: Option<HmacAuthentication>,
+    /// `virtual_routes`.
+    pub routes: Vec<Route>,
+    /// `virtual_rules`.
+    pub rules: Vec<Rule>,
+    /// `promote_secondaries`: losing the first address of a network keeps the others.
+    pub promote_secondaries: bool,
+    /// `track_src_ip`: FAULT while the source address is not on this node.
+    pub track_source: bool,
+    /// `unicast_fault_no_peer`: FAULT rather than multicast when no peer is left.
+    pub fault_without_peer: bool,
+    /// `old_unicast_checksum`.
+    pub old_unicast_checksum: OldChecksum,
+    /// `linkbeat_use_polling`: the link of its interface is polled.
+    pub linkbeat_polling: bool,
+    /// `track_file`.
+    pub track_files: Vec<TrackedFile>,
+    /// `track_process`.
+    pub track_processes: Vec<Tracked>,
+    /// `track_bfd`.
+    pub track_bfd: Vec<Tracked>,
+    /// `garp_extra_if`.
+    pub extra_announcements: Option<ExtraAnnouncements>,
+    /// `timer_expired_backup`: after its own timer was so late that a router of this priority may
+    /// have taken over, it becomes backup.
+    pub timer_expired_backup: Option<Priority>,
+    /// `notify_deleted`: a reload that removes it tells DELETED instead of FAULT.
+    pub notify_deleted: bool,
+    /// `smtp_alert`, else `smtp_alert_vrrp`, else the global one.
+    pub smtp_alert: bool,
+    /// `lvs_sync_daemon_interface` (the old place of `lvs_sync_daemon`).
+    pub lvs_sync_interface: Option<String>,
+    /// `kernel_rx_buf_size`, bytes.
+    pub receive_buffer: Option<u32>,
+}
+
+impl Default for Instance {
+    /// The dialect's defaults; the number is a placeholder.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            interface: None,
+            vrid: Vrid::MIN,
+            family: Family::Inet,
+            version: VrrpVersion::V2,
+            initial_state: InitialState::Backup,
+            priority: Priority::DEFAULT,
+            advert_interval: Interval::from_secs(1),
+            authentication: Authentication::None,
+            transport: Transport::Multicast {
+                group: std::net::Ipv4Addr::new(224, 0, 0, 18).into(),
+            },
+            source: None,
+            addresses: Vec::new(),
+            excluded_addresses: Vec::new(),
+            preemption: Preemption::default(),
+            garp: GarpSchedule::default(),
+            track_interfaces: Vec::new(),
+            track_scripts: Vec::new(),
+            dont_track_primary: false,
+            notify: NotifyScripts::default(),
+            strict: false,
+            skip_check_adv_addr: false,
+            lower_priority_no_advert: false,
+            higher_priority_send_advert: false,
+            owner_ignores_adverts: false,
+            v3_checksum_as_v2: false,
+            down_timer_adverts: 3,
+            notify_priority_changes: false,
+            vrf: None,
+            virtual_link: None,
+            transmit_on_base: false,
+            accept: true,
+            hmac: None,
+            routes: Vec::new(),
+            rules: Vec::new(),
+            promote_secondaries: false,
+            track_source: false,
+            fault_without_peer: false,
+            old_unicast_checksum: OldChecksum::Detect,
+            linkbeat_polling: false,
+            track_files: Vec::new(),
+            track_processes: Vec::new(),
+            track_bfd: Vec::new(),
+            extra_announcements: None,
+            timer_expired_backup: None,
+            notify_deleted: false,
+            smtp_alert: false,
+            lvs_sync_interface: None,
+            receive_buffer: None,
+        }
+    }
+}
+
+/// `old_unicast_checksum`: whether unicast adverts of version 3 carry the multicast group in the
+/// checksum's pseudo header, as keepalived before 1.3 had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OldChecksum {
+    /// As the other routers do.
+    #[default]
+    Detect,
+    /// Always.
+    Always,
+    /// `never`.
+    Never,
 }
 
 /// A `vrrp_sync_group`: instances that move together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SyncGroup {
     /// Name in the file and the log.
     pub name: String,
@@ -365,4 +546,14 @@ pub struct SyncGroup {
     pub tracking_weight: bool,
     /// `notify…`.
     pub notify: NotifyScripts,
+    /// `track_file` for every member.
+    pub track_files: Vec<TrackedFile>,
+    /// `track_process` for every member.
+    pub track_processes: Vec<Tracked>,
+    /// `track_bfd` for every member.
+    pub track_bfd: Vec<Tracked>,
+    /// `notify_priority_changes`, else the global one.
+    pub notify_priority_changes: bool,
+    /// `smtp_alert`, else `smtp_alert_vrrp`, else the global one.
+    pub smtp_alert: bool,
 }

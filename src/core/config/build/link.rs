@@ -1,0 +1,316 @@
+//! Interfaces that an instance makes, and how existing ones are watched.
+
+use std::net::IpAddr;
+
+use super::Need;
+use super::context::Context;
+use super::names::{self, named};
+use super::words::Words;
+use crate::core::config::model::link::{
+    ExtraAnnouncements, GarpGroup, InterfaceDelay, Ipvlan, IpvlanMode, LinkbeatInterface,
+    LinkbeatMethod, VirtualLink, Vmac,
+};
+use crate::core::config::model::route::Named;
+use crate::core::config::model::vrrp::{Vrid, VrrpConfig};
+use crate::core::config::model::{Family, vrrp::Instance};
+use crate::core::config::tree::{Statement, Token};
+use crate::core::config::values::{self, Fault};
+use crate::core::time::Interval;
+
+const LONG: Interval = Interval::from_secs(4294);
+/// Delays of interfaces fit a byte's worth of seconds.
+const LONGEST_DELAY: Interval = Interval::from_secs(255);
+/// A day.
+const RAREST_ANNOUNCEMENT: u32 = 86_400;
+/// The group bit of a MAC address.
+const MULTICAST: u8 = 0x01;
+
+/// What `use_vmac` or `use_ipvlan` says, before the number of the router is known.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// `use_vmac`.
+    Vmac(WantedVmac),
+    /// `use_ipvlan`.
+    Ipvlan(WantedIpvlan),
+}
+
+/// `use_vmac`.
+#[derive(Debug, Clone, Default)]
+pub struct WantedVmac {
+    name: Option<String>,
+    address: Option<Mac>,
+    notify_again: bool,
+    group: Option<Named>,
+}
+
+/// `use_ipvlan`.
+#[derive(Debug, Clone, Default)]
+pub struct WantedIpvlan {
+    name: Option<String>,
+    address: Option<(IpAddr, u8)>,
+    mode: IpvlanMode,
+    group: Option<Named>,
+}
+
+/// A MAC address; without the last octet, the router's number is it.
+#[derive(Debug, Clone, Copy)]
+struct Mac {
+    first: [u8; 5],
+    last: Option<u8>,
+}
+
+impl Mac {
+    fn of(self, vrid: Vrid) -> [u8; 6] {
+        let octets = self.first.into_iter().chain([self.last.unwrap_or(vrid.get())]);
+        let mut address = [0; 6];
+        for (to, from) in address.iter_mut().zip(octets) {
+            *to = from;
+        }
+        address
+    }
+}
+
+/// `use_vmac [[name] IFNAME] [MAC] [netlink_notify_msg] [group GRP]`.
+pub fn vmac(context: &mut Context, statement: &Statement) -> Wanted {
+    let mut wanted = WantedVmac::default();
+    let mut words = Words::new(statement.arguments());
+    while let Some(word) = words.pop() {
+        match word.text.as_str() {
+            "netlink_notify_msg" => wanted.notify_again = true,
+            "group" => wanted.group = group(context, word, &mut words),
+            "name" => wanted.name = name(context, word, words.pop()),
+            text if text.contains(':') => {
+                wanted.address = context.parse_token("use_vmac", word, mac);
+            }
+            _ => wanted.name = name(context, word, Some(word)),
+        }
+    }
+    Wanted::Vmac(wanted)
+}
+
+/// `use_ipvlan [[name] IFNAME] [ADDR] [bridge|private|vepa] [group GRP]`.
+pub fn ipvlan(context: &mut Context, statement: &Statement) -> Wanted {
+    let mut wanted = WantedIpvlan::default();
+    let mut words = Words::new(statement.arguments());
+    while let Some(word) = words.pop() {
+        match word.text.as_str() {
+            "bridge" => wanted.mode = IpvlanMode::Bridge,
+            "private" => wanted.mode = IpvlanMode::Private,
+            "vepa" => wanted.mode = IpvlanMode::Vepa,
+            "group" => wanted.group = group(context, word, &mut words),
+            "name" => wanted.name = name(context, word, words.pop()),
+            text if values::network(text).is_ok() => wanted.address = values::network(text).ok(),
+            text if text.contains([':', '/']) => {
+                let message = format!("use_ipvlan '{text}': not an address");
+                context.error("bad-value", word.span, message);
+            }
+            _ => wanted.name = name(context, word, Some(word)),
+        }
+    }
+    Wanted::Ipvlan(wanted)
+}
+
+/// Works the instance's number and the names of the interfaces that there are in.
+pub fn settle(
+    context: &mut Context,
+    block: &Statement,
+    wanted: Wanted,
+    instance: &mut Instance,
+    prefix: &str,
+) {
+    let usual =
+        |name: Option<String>| name.unwrap_or_else(|| format!("{prefix}.{}", instance.vrid));
+    instance.virtual_link = Some(match wanted {
+        Wanted::Vmac(wanted) => VirtualLink::Vmac(Vmac {
+            name: usual(wanted.name),
+            address: match wanted.address {
+                Some(_) if instance.strict => {
+                    let message = format!(
+                        "({}) strict mode has MAC addresses of the standard only",
+                        instance.name
+                    );
+                    context.error("strict", block.span, message);
+                    standard_mac(instance.family, instance.vrid)
+                }
+                Some(address) => address.of(instance.vrid),
+                None => standard_mac(instance.family, instance.vrid),
+            },
+            notify_again: wanted.notify_again,
+            group: wanted.group,
+        }),
+        Wanted::Ipvlan(wanted) => {
+            if instance.family == Family::Inet && wanted.address.is_none() {
+                let message =
+                    format!("({}) an ipvlan for IPv4 needs an address of its own", instance.name);
+                context.error("ipvlan-address", block.span, message);
+            }
+            let family = instance.family;
+            VirtualLink::Ipvlan(Ipvlan {
+                name: usual(wanted.name),
+                address: wanted.address.filter(|(address, _)| Family::of(*address) == family),
+                mode: wanted.mode,
+                group: wanted.group,
+            })
+        }
+    });
+}
+
+/// RFC 9568 section 7.3.
+fn standard_mac(family: Family, vrid: Vrid) -> [u8; 6] {
+    let kind = match family {
+        Family::Inet => 1,
+        Family::Inet6 => 2,
+    };
+    [0, 0, 0x5e, 0, kind, vrid.get()]
+}
+
+fn name(context: &mut Context, word: &Token, value: Option<&Token>) -> Option<String> {
+    let Some(value) = value else {
+        let message = format!("`{}` lacks its value", word.text);
+        context.error("missing-value", word.span, message);
+        return None;
+    };
+    context.parse_token("the name of the interface", value, values::interface_name)
+}
+
+fn group(context: &mut Context, word: &Token, words: &mut Words<'_>) -> Option<Named> {
+    words.parse(context, word, |word| named(word, names::GROUPS, u32::MAX)).ok()
+}
+
+/// Six octets, or five before the router's number; not a multicast address.
+fn mac(word: &str) -> Result<Mac, Fault> {
+    let fault = || "not a MAC address of six octets, or of five".to_owned();
+    let octets: Vec<u8> = word
+        .split(':')
+        .map(|octet| u8::from_str_radix(octet, 16))
+        .collect::<Result<_, _>>()
+        .map_err(|_| fault())?;
+    let (first, rest) = octets.split_first_chunk::<5>().ok_or_else(fault)?;
+    let last = match rest {
+        [] => None,
+        [last] => Some(*last),
+        _ => return Err(fault()),
+    };
+    if octets.first().is_some_and(|first| first & MULTICAST != 0) {
+        return Err("a multicast address".to_owned());
+    }
+    Ok(Mac { first: *first, last })
+}
+
+/// `[all] SECONDS`; 0 is for instances only, where it turns the global setting off.
+pub fn extra_announcements(
+    context: &mut Context,
+    statement: &Statement,
+    least: u32,
+) -> Option<ExtraAnnouncements> {
+    let first = context.required(statement)?;
+    let all = first.text == "all";
+    let token = if all { statement.arguments().get(1) } else { Some(first) };
+    let Some(token) = token else {
+        let message = format!("`{}` lacks its interval", statement.keyword());
+        context.error("missing-value", statement.span, message);
+        return None;
+    };
+    let grammar = |word: &str| values::number(word, least..=RAREST_ANNOUNCEMENT);
+    let seconds = context.parse_token(statement.keyword(), token, grammar)?;
+    Some(ExtraAnnouncements { interval: Interval::from_secs(seconds.into()), all })
+}
+
+/// A `garp_group` block.
+pub fn garp_group(context: &mut Context, block: &Statement, config: &mut VrrpConfig) {
+    let mut group = GarpGroup::default();
+    let any = Interval::ZERO..=LONG;
+    for statement in block.children() {
+        match statement.keyword() {
+            "garp_interval" => group.garp_interval = context.seconds(statement, any.clone()),
+            "gna_interval" => group.gna_interval = context.seconds(statement, any.clone()),
+            "interface" => {
+                if let Some(token) = context.required(statement) {
+                    member(context, token, &mut group, config);
+                }
+            }
+            "interfaces" => {
+                let inner = statement.children().iter().flat_map(|child| &child.words);
+                let mut any = false;
+                for token in inner {
+                    any = true;
+                    member(context, token, &mut group, config);
+                }
+                if !any {
+                    context.error("empty-block", statement.span, "interfaces without a name");
+                }
+            }
+            _ => context.unknown("garp_group", statement),
+        }
+    }
+    if group.garp_interval.is_none() && group.gna_interval.is_none() {
+        let message = "a garp_group without an interval, it is left out";
+        return context.error("no-interval", block.span, message);
+    }
+    config.garp_groups.push(group);
+}
+
+fn member(context: &mut Context, token: &Token, group: &mut GarpGroup, config: &VrrpConfig) {
+    let taken = |known: &GarpGroup| known.interfaces.contains(&token.text);
+    if taken(group) || config.garp_groups.iter().any(taken) {
+        let message = format!("{} is in a garp_group already", token.text);
+        return context.error("duplicate", token.span, message);
+    }
+    if let Some(name) = context.parse_token("interface", token, values::interface_name) {
+        context.needs_interface(&name, token.span, Need::Mentioned);
+        group.interfaces.push(name);
+    }
+}
+
+/// The `interface_up_down_delays` block.
+pub fn delays(context: &mut Context, block: &Statement, config: &mut VrrpConfig) {
+    for statement in block.children() {
+        let Some(first) = statement.words.first() else { continue };
+        let Some(down) = statement.arguments().first() else {
+            let message = format!("{} lacks its delay", first.text);
+            context.error("missing-value", statement.span, message);
+            continue;
+        };
+        let grammar = |word: &str| values::seconds(word, Interval::ZERO..=LONGEST_DELAY);
+        let name = context.parse_token("interface", first, values::interface_name);
+        let up = match statement.arguments().get(1) {
+            None => Some(Interval::ZERO),
+            Some(up) => context.parse_token("up delay", up, grammar),
+        };
+        let down = context.parse_token("down delay", down, grammar);
+        if let (Some(interface), Some(down), Some(up)) = (name, down, up) {
+            context.needs_interface(&interface, first.span, Need::Mentioned);
+            if config.interface_delays.iter().any(|known| known.interface == interface) {
+                let message = format!("{interface} has its delays already");
+                context.error("duplicate", statement.span, message);
+                continue;
+            }
+            config.interface_delays.push(InterfaceDelay { interface, down, up });
+        }
+    }
+}
+
+/// The `linkbeat_interfaces` block.
+pub fn linkbeat(context: &mut Context, block: &Statement, config: &mut VrrpConfig) {
+    for statement in block.children() {
+        let Some(first) = statement.words.first() else { continue };
+        let Some(interface) = context.parse_token("interface", first, values::interface_name)
+        else {
+            continue;
+        };
+        let method = statement.arguments().first().and_then(|token| {
+            context.parse_token("linkbeat_interfaces", token, |word| match word {
+                "MII" => Ok(LinkbeatMethod::Mii),
+                "ETHTOOL" => Ok(LinkbeatMethod::Ethtool),
+                "IOCTL" => Ok(LinkbeatMethod::Ioctl),
+                _ => Err("none of MII, ETHTOOL, IOCTL".to_owned()),
+            })
+        });
+        if let Some(extra) = statement.arguments().get(1) {
+            let message = format!("'{}' is too much", extra.text);
+            context.error("extra-words", extra.span, message);
+        }
+        context.needs_interface(&interface, first.span, Need::Instance);
+        config.linkbeat_interfaces.push(LinkbeatInterface { interface, method });
+    }
+}

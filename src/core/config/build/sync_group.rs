@@ -1,0 +1,99 @@
+//! `vrrp_sync_group`.
+
+use std::collections::BTreeSet;
+
+use super::context::Context;
+use super::global::set;
+use super::track::{Objects, track_interfaces};
+use super::vrrp::notify;
+use crate::core::config::model::vrrp::SyncGroup;
+use crate::core::config::model::{Config, vrrp::VrrpConfig};
+use crate::core::config::tree::Statement;
+
+const GROUP: &str = "vrrp_sync_group";
+
+/// A `vrrp_sync_group` block; instances are known by now.
+pub fn build(context: &mut Context, block: &Statement, whole: &mut Config) {
+    let config = &whole.vrrp;
+    let Some(name) = context.text(block) else {
+        return;
+    };
+    if config.sync_groups.iter().any(|group| group.name == name) {
+        let message = format!("vrrp_sync_group {name} is defined twice, the first counts");
+        return context.error("duplicate", block.span, message);
+    }
+    let mut group = SyncGroup {
+        name: name.clone(),
+        notify_priority_changes: whole.global.vrrp.notify_priority_changes,
+        smtp_alert: whole.global.mail.vrrp_default(),
+        ..SyncGroup::default()
+    };
+    let objects = Objects::of(whole);
+    for statement in block.children() {
+        match statement.keyword() {
+            "group" if !group.members.is_empty() => {
+                let message =
+                    format!("vrrp_sync_group {name} lists its members twice, the first counts");
+                context.error("duplicate", statement.span, message);
+            }
+            "group" => members(context, statement, &mut group, config),
+            "track_interface" => {
+                track_interfaces(context, statement, &mut group.track_interfaces);
+            }
+            "track_script" => {
+                objects.scripts(context, statement, &mut group.track_scripts);
+            }
+            "track_file" => objects.files(context, statement, &mut group.track_files),
+            "track_process" => objects.processes(context, statement, &mut group.track_processes),
+            "track_bfd" => objects.bfd(context, statement, &mut group.track_bfd),
+            "notify_priority_changes" => {
+                set(&mut group.notify_priority_changes, context.boolean(statement));
+            }
+            "smtp_alert" => set(&mut group.smtp_alert, context.boolean(statement)),
+            "sync_group_tracking_weight" => group.tracking_weight = true,
+            "global_tracking" => {
+                let message = "global_tracking is deprecated, use sync_group_tracking_weight";
+                context.error("deprecated", statement.span, message);
+                group.tracking_weight = true;
+            }
+            _ => notify(context, GROUP, statement, &mut group.notify),
+        }
+    }
+    match group.members.len() {
+        0 => {
+            let message = format!("vrrp_sync_group {name} has no members, it is left out");
+            context.error("empty-group", block.span, message);
+        }
+        1 => {
+            let message = format!("vrrp_sync_group {name} has only one member");
+            context.warning("lone-member", block.span, message);
+            whole.vrrp.sync_groups.push(group);
+        }
+        _ => whole.vrrp.sync_groups.push(group),
+    }
+}
+
+fn members(context: &mut Context, block: &Statement, group: &mut SyncGroup, config: &VrrpConfig) {
+    let grouped: BTreeSet<&String> =
+        config.sync_groups.iter().flat_map(|group| &group.members).collect();
+    for token in block.children().iter().flat_map(|statement| &statement.words) {
+        let known = config.instances.iter().any(|instance| instance.name == token.text);
+        let fault = if !known {
+            Some("is not defined")
+        } else if grouped.contains(&token.text) || group.members.contains(&token.text) {
+            Some("is in a group already")
+        } else {
+            None
+        };
+        match fault {
+            Some(fault) => {
+                let message = format!(
+                    "vrrp_sync_group {}: {} {fault}, it is skipped",
+                    group.name, token.text
+                );
+                context.error("sync-group-member", token.span, message);
+            }
+            None => group.members.push(token.text.clone()),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The words of one line, taken one after the other, for lines with a grammar of their own.
+
+use super::context::Context;
+use crate::core::config::tree::Token;
+use crate::core::config::values::Fault;
+
+/// Why a line cannot be used; it has been told already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dropped;
+
+/// What is left of a line.
+#[derive(Debug, Clone, Copy)]
+pub struct Words<'a> {
+    rest: &'a [Token],
+}
+
+impl<'a> Words<'a> {
+    /// All of `words`.
+    pub const fn new(words: &'a [Token]) -> Self {
+        Self { rest: words }
+    }
+
+    /// The next word.
+    pub fn pop(&mut self) -> Option<&'a Token> {
+        let (word, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(word)
+    }
+
+    /// The next word, left where it is.
+    pub fn peek(&self) -> Option<&'a Token> {
+        self.rest.first()
+    }
+
+    /// The words that are left.
+    pub const fn rest(&self) -> &'a [Token] {
+        self.rest
+    }
+
+    /// Takes the next word when it is `word`.
+    pub fn take(&mut self, word: &str) -> bool {
+        let found = self.peek().is_some_and(|token| token.text == word);
+        if found {
+            self.pop();
+        }
+        found
+    }
+
+    /// The value after `word`; a line that lacks it is dropped.
+    pub fn value(&mut self, context: &mut Context, word: &Token) -> Result<&'a Token, Dropped> {
+        self.pop().ok_or_else(|| {
+            let message = format!("`{}` lacks its value, the line is left out", word.text);
+            context.error("missing-value", word.span, message);
+            Dropped
+        })
+    }
+
+    /// The value after `word` through a grammar; a line with a faulty one is dropped.
+    pub fn parse<T>(
+        &mut self,
+        context: &mut Context,
+        word: &Token,
+        grammar: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Result<T, Dropped> {
+        let value = self.value(context, word)?;
+        context.parse_token(&word.text, value, grammar).ok_or(Dropped)
+    }
+}

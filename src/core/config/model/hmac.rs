@@ -1,0 +1,75 @@
+//! `auth_hmac`: adverts with a keyed trailer.
+
+use crate::core::time::Interval;
+
+/// The `auth_hmac` block of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HmacAuthentication {
+    /// Every key that a received advert may be made with, in order; at least one.
+    pub keys: Vec<HmacKey>,
+    /// `active_key`: the one that adverts are sent with; it is among `keys`.
+    pub active_key: u8,
+    /// `time_window`: largest difference of clocks; three advert intervals, at least 5 s and at
+    /// most 300 s, unless written.
+    pub window: Interval,
+    /// `anti_replay`.
+    pub replay: ReplayProtection,
+    /// `mode`.
+    pub mode: HmacMode,
+}
+
+/// One `key` line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HmacKey {
+    /// 1..=255, in the trailer.
+    pub id: u8,
+    /// The secret.
+    pub secret: HmacSecret,
+}
+
+/// Where a key comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum HmacSecret {
+    /// 32 to 64 bytes, as text or `hex:`.
+    Bytes(Vec<u8>),
+    /// `file:`, read where it is used.
+    File(String),
+}
+
+impl std::fmt::Debug for HmacKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HmacKey").field("id", &self.id).field("secret", &self.secret).finish()
+    }
+}
+
+/// Secrets do not go into logs and dumps.
+impl std::fmt::Debug for HmacSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::File(path) => write!(f, "file {path}"),
+        }
+    }
+}
+
+/// What makes an old advert invalid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplayProtection {
+    /// `time`: its clock is outside of the window.
+    #[default]
+    Time,
+    /// `monotonic`: its counter has not grown.
+    Monotonic,
+}
+
+/// What is done about adverts without a valid trailer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HmacMode {
+    /// `enforce`: dropped.
+    #[default]
+    Enforce,
+    /// `permissive`: counted.
+    Permissive,
+    /// `receive-only`: dropped; own adverts go without a trailer.
+    ReceiveOnly,
+}
