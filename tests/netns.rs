@@ -33,6 +33,11 @@ fn the_real_keepalived_as_one_of_three_in_every_role_over_ipv6() {
     scenario("vrrp-interop-ipv6");
 }
 
+#[test]
+fn virtual_macs_come_and_go_with_the_daemon_and_move_with_the_address() {
+    scenario("vrrp-vmac");
+}
+
 /// V-080: a rejected packet touches no timer.
 #[test]
 fn hostile_version_2_adverts_disturb_no_master() {

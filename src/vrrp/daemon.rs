@@ -17,6 +17,7 @@ use super::event::{Event, Importance, Notice, Subject};
 use super::packet::{arp, ndp};
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
+use super::virtual_link::VirtualLinks;
 use crate::core::config::model::Config;
 use crate::core::config::model::vrrp::{Transport, VrrpConfig};
 use crate::core::netlink::address::{AddressOperation, KernelAddress};
@@ -77,6 +78,7 @@ struct Daemon<'a> {
     actual: BTreeMap<Place, KernelAddress>,
     /// Those of them that we added, or found and took over.
     managed: BTreeSet<Place>,
+    virtual_links: VirtualLinks,
     sockets: BTreeMap<SocketName, OpenSocket>,
     /// Some socket could not be opened: when to try again.
     deaf_until: Option<Timestamp>,
@@ -140,6 +142,7 @@ impl<'a> Daemon<'a> {
             links,
             actual,
             managed: BTreeSet::new(),
+            virtual_links: VirtualLinks::default(),
             sockets: BTreeMap::new(),
             deaf_until: None,
             packets,
@@ -254,6 +257,8 @@ impl<'a> Daemon<'a> {
     /// Gives up in order what a process that died was master of, so that a backup need not wait for
     /// its patience to end.
     async fn farewell(&mut self) {
+        self.virtual_links.configure(&self.config.vrrp);
+        self.make_links();
         self.open_sockets();
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
@@ -281,6 +286,8 @@ impl<'a> Daemon<'a> {
 
     /// Acts on a configuration: sockets, scripts, what the engine knows of the links.
     fn configure(&mut self) {
+        self.virtual_links.configure(&self.config.vrrp);
+        self.make_links();
         self.open_sockets();
         let policy = ScriptPolicy::of(&self.config.global);
         self.scripts.set(&self.config.vrrp.scripts, &policy);
@@ -349,7 +356,7 @@ impl<'a> Daemon<'a> {
     fn open_sockets(&mut self) {
         let mut wanted: BTreeMap<SocketName, BTreeSet<IpAddr>> = BTreeMap::new();
         for instance in &self.config.vrrp.instances {
-            let name = (instance.interface.clone(), instance.family);
+            let name = (instance.advert_interface().map(str::to_owned), instance.family);
             let groups = wanted.entry(name).or_default();
             match &instance.transport {
                 Transport::Multicast { group } => {
@@ -490,6 +497,32 @@ impl<'a> Daemon<'a> {
         }
     }
 
+    /// Virtual MACs and their like, as far as the interfaces beneath are there.
+    fn make_links(&mut self) {
+        if self.virtual_links.is_idle() {
+            return;
+        }
+        let bases = self.virtual_links.bases();
+        let sources: BTreeMap<u32, IpAddr> = self
+            .links
+            .values()
+            .filter(|link| bases.contains(link.name.as_str()))
+            .filter_map(|link| Some((link.index, self.own_addresses(link.index).inet6?)))
+            .collect();
+        // What was made is found, brought up and given its address in the second round.
+        for _ in 0..2 {
+            if !self.virtual_links.reconcile(&mut self.route, &self.links, &sources) {
+                break;
+            }
+            match self.route.links() {
+                Ok(links) => {
+                    self.links = links.into_iter().map(|link| (link.index, link)).collect();
+                }
+                Err(error) => tracing::error!("cannot read links: {error}"),
+            }
+        }
+    }
+
     // ---- the kernel
 
     fn handle_kernel_event(&mut self, event: Result<KernelEvent, NetlinkError>) {
@@ -498,6 +531,7 @@ impl<'a> Daemon<'a> {
             Ok(KernelEvent::Link(link)) => {
                 let name = link.name.clone();
                 let old = self.links.insert(link.index, link);
+                self.make_links();
                 self.open_sockets();
                 self.tell_link(&name);
                 if let Some(old) = old.filter(|old| old.name != name) {
@@ -508,6 +542,7 @@ impl<'a> Daemon<'a> {
                 if let Some(link) = self.links.remove(&link.index) {
                     self.actual.retain(|place, _| place.0 != link.index);
                     self.managed.retain(|place| place.0 != link.index);
+                    self.make_links();
                     self.open_sockets();
                     self.tell_link(&link.name);
                 }
@@ -515,6 +550,7 @@ impl<'a> Daemon<'a> {
             Ok(KernelEvent::AddressAdded(address)) => {
                 let index = address.index;
                 self.actual.insert(place_of(&address), address);
+                self.make_links();
                 self.tell_link_of(index);
             }
             Ok(KernelEvent::AddressRemoved(address)) => self.address_removed(&address),
@@ -554,6 +590,7 @@ impl<'a> Daemon<'a> {
         self.actual = table(addresses);
         let actual = &self.actual;
         self.managed.retain(|place| actual.contains_key(place));
+        self.make_links();
         self.open_sockets();
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
@@ -809,6 +846,7 @@ impl<'a> Daemon<'a> {
         self.pump_outputs();
         if !self.options.keep_addresses {
             self.reconcile_addresses();
+            self.virtual_links.remove_all(&mut self.route, &self.links);
         }
         self.remember();
         self.tell();
@@ -830,6 +868,8 @@ fn interface_id(links: &BTreeMap<u32, Link>, name: &str) -> Option<InterfaceId> 
 /// Interfaces whose state the engine must know.
 fn watched_interfaces(config: &VrrpConfig) -> BTreeSet<String> {
     let own = config.instances.iter().filter_map(|instance| instance.interface.clone());
+    let links = config.instances.iter().filter_map(|instance| instance.virtual_link.as_ref());
+    let own = own.chain(links.map(|link| link.name().to_owned()));
     let tracked = config.instances.iter().flat_map(|instance| &instance.track_interfaces);
     let grouped = config.sync_groups.iter().flat_map(|group| &group.track_interfaces);
     own.chain(tracked.chain(grouped).map(|tracked| tracked.name.clone())).collect()

@@ -14,7 +14,7 @@ pub struct DesiredAddress {
 /// Every address of an instance, advertised ones first, in the order of the file.
 pub fn addresses(instance: &Instance) -> impl Iterator<Item = DesiredAddress> + '_ {
     instance.addresses.iter().chain(&instance.excluded_addresses).filter_map(|address| {
-        let interface = address.interface.clone().or_else(|| instance.interface.clone())?;
+        let interface = address.interface.as_deref().or(instance.address_interface())?.to_owned();
         Some(DesiredAddress { interface, address: address.clone() })
     })
 }

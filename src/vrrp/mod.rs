@@ -1,7 +1,7 @@
 //! VRRP: electing a master, holding its addresses.
 //!
 //! Start with [`engine`], the pure election; [`router`] is one virtual router with the checks of an
-//! advert, [`packet`] the bytes, [`event`] the words. [`daemon`] and [`socket`] are the rim.
+//! advert, [`packet`] the bytes, [`event`] the words. [`daemon`], [`socket`] and [`virtual_link`] are the rim.
 
 pub mod announce;
 pub mod daemon;
@@ -14,3 +14,4 @@ pub mod router;
 pub mod socket;
 pub mod statistics;
 pub mod status;
+pub mod virtual_link;

@@ -292,7 +292,8 @@ impl Router {
 /// What identifies an instance over a reload.
 pub fn identity(instance: &Instance) -> Identity {
     let unicast = matches!(instance.transport, Transport::Unicast { .. });
-    (instance.interface.clone(), instance.family, instance.vrid.get(), unicast)
+    let interface = instance.advert_interface().map(str::to_owned);
+    (interface, instance.family, instance.vrid.get(), unicast)
 }
 
 /// In a time that does not depend on where they differ.

@@ -6,7 +6,7 @@ use neli::consts::nl::NlmF;
 use neli::consts::socket::NlFamily;
 
 use super::error::NetlinkError;
-use super::link::{self, Link};
+use super::link::{self, Link, NewLink};
 use super::message::{ACKNOWLEDGED, Attributes, Builder, DUMP, Message, text, u32_at};
 use super::socket::NetlinkSocket;
 use crate::core::config::model::Family;
@@ -96,6 +96,24 @@ impl RouteSocket {
     /// Every interface.
     pub fn links(&mut self) -> Result<Vec<Link>, NetlinkError> {
         self.socket.dump(&link::dump_request(), |message| link::parse_new(&message))
+    }
+
+    /// Makes an interface.
+    pub fn create_link(&mut self, new: &NewLink) -> Result<(), NetlinkError> {
+        self.socket.request(link::create_request(new), |_| {})
+    }
+
+    /// Brings an interface up.
+    pub fn set_link_up(&mut self, index: u32) -> Result<(), NetlinkError> {
+        self.socket.request(link::up_request(index), |_| {})
+    }
+
+    /// Removes an interface; one that is gone is fine.
+    pub fn delete_link(&mut self, index: u32) -> Result<(), NetlinkError> {
+        match self.socket.request(link::delete_request(index), |_| {}) {
+            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
+            result => result,
+        }
     }
 
     /// Every address of every interface.

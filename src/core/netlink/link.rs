@@ -1,12 +1,27 @@
 //! Network interfaces as the kernel has them.
 
-use super::message::{Attributes, Builder, DUMP, Message, text, u32_at};
+use neli::consts::nl::NlmF;
+
+use super::message::{ACKNOWLEDGED, Attributes, Builder, DUMP, Message, text, u32_at};
 
 const RTM_NEWLINK: u16 = libc::RTM_NEWLINK;
 const RTM_GETLINK: u16 = libc::RTM_GETLINK;
+const RTM_DELLINK: u16 = libc::RTM_DELLINK;
 const IFLA_ADDRESS: u16 = libc::IFLA_ADDRESS;
 const IFLA_IFNAME: u16 = libc::IFLA_IFNAME;
 const IFLA_MTU: u16 = libc::IFLA_MTU;
+const IFLA_LINK: u16 = libc::IFLA_LINK;
+const IFLA_LINKINFO: u16 = libc::IFLA_LINKINFO;
+const IFLA_GROUP: u16 = libc::IFLA_GROUP;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_MACVLAN_MODE: u16 = 1;
+const IFLA_IPVLAN_MODE: u16 = 1;
+const IFLA_IPVLAN_FLAGS: u16 = 2;
+/// MACVLAN_MODE_PRIVATE: its frames reach no other macvlan of the interface.
+const PRIVATE: u32 = 1;
+/// IPVLAN_MODE_L2
+const L2: u16 = 0;
 const IFF_UP: u32 = libc::IFF_UP as u32;
 const IFF_RUNNING: u32 = libc::IFF_RUNNING as u32;
 const IFF_NOARP: u32 = libc::IFF_NOARP as u32;
@@ -26,6 +41,38 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// Largest packet.
     pub mtu: u32,
+    /// The interface that it stands on.
+    pub base: Option<u32>,
+    /// `macvlan`, `ipvlan`, …, of an interface that is not hardware.
+    pub kind: Option<String>,
+}
+
+/// An interface to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLink {
+    /// Its name.
+    pub name: String,
+    /// The interface to stand on.
+    pub base: u32,
+    /// What it is.
+    pub kind: LinkKind,
+    /// Interface group.
+    pub group: Option<u32>,
+}
+
+/// What a new interface is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// With a MAC address of its own; mode private.
+    Macvlan {
+        /// The address.
+        mac: [u8; 6],
+    },
+    /// With the MAC address of the interface beneath; mode L2.
+    Ipvlan {
+        /// IPVLAN_F_PRIVATE 1, IPVLAN_F_VEPA 2.
+        flags: u16,
+    },
 }
 
 impl Link {
@@ -45,6 +92,54 @@ pub fn dump_request() -> Builder {
     Builder::new(RTM_GETLINK, DUMP, &[0; INFO])
 }
 
+fn header(index: u32, flags: u32, change: u32) -> [u8; INFO] {
+    let mut header = [0; INFO];
+    let fields = [index, flags, change].into_iter().flat_map(u32::to_ne_bytes);
+    for (byte, value) in header.iter_mut().skip(4).zip(fields) {
+        *byte = value;
+    }
+    header
+}
+
+/// Makes an interface.
+pub fn create_request(new: &NewLink) -> Builder {
+    let flags = ACKNOWLEDGED | NlmF::CREATE.bits() | NlmF::EXCL.bits();
+    let mut request = Builder::new(RTM_NEWLINK, flags, &header(0, 0, 0))
+        .text(IFLA_IFNAME, &new.name)
+        .number(IFLA_LINK, new.base);
+    if let Some(group) = new.group {
+        request = request.number(IFLA_GROUP, group);
+    }
+    match new.kind {
+        LinkKind::Macvlan { mac } => request
+            .attribute(IFLA_ADDRESS, &mac)
+            .begin(IFLA_LINKINFO)
+            .text(IFLA_INFO_KIND, "macvlan")
+            .begin(IFLA_INFO_DATA)
+            .number(IFLA_MACVLAN_MODE, PRIVATE)
+            .end()
+            .end(),
+        LinkKind::Ipvlan { flags } => request
+            .begin(IFLA_LINKINFO)
+            .text(IFLA_INFO_KIND, "ipvlan")
+            .begin(IFLA_INFO_DATA)
+            .attribute(IFLA_IPVLAN_MODE, &L2.to_ne_bytes())
+            .attribute(IFLA_IPVLAN_FLAGS, &flags.to_ne_bytes())
+            .end()
+            .end(),
+    }
+}
+
+/// Brings an interface up.
+pub fn up_request(index: u32) -> Builder {
+    Builder::new(RTM_NEWLINK, ACKNOWLEDGED, &header(index, IFF_UP, IFF_UP))
+}
+
+/// Removes an interface.
+pub fn delete_request(index: u32) -> Builder {
+    Builder::new(RTM_DELLINK, ACKNOWLEDGED, &header(index, 0, 0))
+}
+
 /// An interface of an RTM_NEWLINK or RTM_DELLINK message.
 pub fn parse(message: &Message<'_>) -> Option<Link> {
     // A bridge tells of its ports in the same messages, under a family of its own.
@@ -60,6 +155,11 @@ pub fn parse(message: &Message<'_>) -> Option<Link> {
         flags,
         mac: attributes.find(IFLA_ADDRESS).and_then(|mac| <[u8; 6]>::try_from(mac).ok()),
         mtu: attributes.find(IFLA_MTU).and_then(|mtu| u32_at(mtu, 0)).unwrap_or(0),
+        base: attributes.find(IFLA_LINK).and_then(|base| u32_at(base, 0)),
+        kind: attributes
+            .find(IFLA_LINKINFO)
+            .and_then(|info| Attributes(info).find(IFLA_INFO_KIND))
+            .map(text),
     })
 }
 

@@ -20,7 +20,7 @@ impl VrrpEngine {
             let payload = router.advert(priority, source, destination);
             self.outputs.push_back(Output::Transmit(Transmit {
                 instance: router.instance.name.clone(),
-                interface: router.instance.interface.clone(),
+                interface: router.instance.advert_interface().map(str::to_owned),
                 family: router.instance.family,
                 source,
                 destination,

@@ -1,6 +1,7 @@
 //! Faults and priorities, worked out from what is known of links and scripts.
 
 use super::{LinkState, Output, RouterId, VrrpEngine};
+use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::vrrp::TrackEffect;
 use crate::core::time::Timestamp;
 use crate::vrrp::event::{EventKind, Fault, Notice, Reason, State, Subject};
@@ -18,12 +19,14 @@ impl VrrpEngine {
             if let Some(router) = self.routers.get_mut(id) {
                 router.waiting_for = waiting;
                 let family = router.instance.family;
-                router.primary = router
-                    .instance
-                    .interface
-                    .as_ref()
-                    .and_then(|interface| self.links.get(interface))
-                    .and_then(|(_, own)| own.of(family));
+                let ipvlan = match &router.instance.virtual_link {
+                    Some(VirtualLink::Ipvlan(ipvlan)) => ipvlan.address.map(|found| found.0),
+                    Some(VirtualLink::Vmac(_)) | None => None,
+                };
+                router.primary = ipvlan.or_else(|| {
+                    let interface = router.instance.interface.as_ref()?;
+                    self.links.get(interface)?.1.of(family)
+                });
             }
         }
         for id in &ids {
@@ -77,7 +80,14 @@ impl VrrpEngine {
                 faults.insert(Fault::NoSource);
             }
         }
-        if self.deaf.contains(&(instance.interface.clone(), instance.family)) {
+        // Its carrier is that of the interface beneath.
+        if let Some(link) = &instance.virtual_link
+            && matches!(self.links.get(link.name()), None | Some((LinkState::Absent, _)))
+        {
+            faults.insert(Fault::InterfaceMissing(link.name().to_owned()));
+        }
+        let heard = instance.advert_interface().map(str::to_owned);
+        if self.deaf.contains(&(heard, instance.family)) {
             faults.insert(Fault::NoSocket);
         }
         let group = self.group_of(id);

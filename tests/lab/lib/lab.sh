@@ -207,7 +207,7 @@ has_reals() { [[ $(reals "$1") == "$2" ]]; }
 # capture NODE IF FILE [FILTER...]: returns when tcpdump is listening
 capture() {
     local n=$1 i=$2 f=$3 tag=cap.$2; shift 3
-    bg "$n" "$tag" tcpdump -Z root -i "$i" -s 0 -U --immediate-mode -w "$f" "$@"
+    bg "$n" "$tag" tcpdump -Z root -B 8192 -i "$i" -s 0 -U --immediate-mode -w "$f" "$@"
     wait_until 10 grep -q '^tcpdump: listening' "$(bg_log "$n" "$tag")" || die "tcpdump did not start on $n/$i"
 }
 capture_end() { nap 0.3; stop "$1" "cap.$2" INT; }

@@ -117,9 +117,9 @@ pub fn settle(
     wanted: Wanted,
     instance: &mut Instance,
     prefix: &str,
+    taken: impl Fn(&str) -> bool,
 ) {
-    let usual =
-        |name: Option<String>| name.unwrap_or_else(|| format!("{prefix}.{}", instance.vrid));
+    let usual = |name: Option<String>| name.unwrap_or_else(|| free_name(prefix, instance, &taken));
     instance.virtual_link = Some(match wanted {
         Wanted::Vmac(wanted) => VirtualLink::Vmac(Vmac {
             name: usual(wanted.name),
@@ -153,6 +153,20 @@ pub fn settle(
             })
         }
     });
+}
+
+/// `PREFIX.VRID`, and `PREFIXn.VRID` when that is another instance's; IPv6 tries 6 first.
+fn free_name(prefix: &str, instance: &Instance, taken: impl Fn(&str) -> bool) -> String {
+    let vrid = instance.vrid;
+    let first = match instance.family {
+        Family::Inet => None,
+        Family::Inet6 => Some(6),
+    };
+    let numbers = first.into_iter().chain(1..=u32::from(u8::MAX));
+    std::iter::once(format!("{prefix}.{vrid}"))
+        .chain(numbers.map(|number| format!("{prefix}{number}.{vrid}")))
+        .find(|name| !taken(name))
+        .unwrap_or_else(|| format!("{prefix}.{vrid}"))
 }
 
 /// RFC 9568 section 7.3.

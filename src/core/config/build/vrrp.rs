@@ -33,6 +33,8 @@ const LONG: Interval = Interval::from_secs(4294);
 /// What is said about an instance, before the defaults are worked in.
 #[derive(Default)]
 struct Draft {
+    /// Names of virtual interfaces of other instances.
+    links: Vec<String>,
     interface: Option<(String, Span)>,
     vrid: Option<Vrid>,
     state: Option<InitialState>,
@@ -82,7 +84,9 @@ pub fn instance(context: &mut Context, block: &Statement, config: &mut Config) {
         return context.error("duplicate", block.span, message);
     }
     let global = &config.global;
-    let mut draft = Draft::default();
+    let links = config.vrrp.instances.iter().filter_map(|found| found.virtual_link.as_ref());
+    let links = links.map(|link| link.name().to_owned()).collect();
+    let mut draft = Draft { links, ..Draft::default() };
     let mut instance = blank(name, global);
     let objects = Objects::of(config);
     for statement in block.children() {
@@ -461,6 +465,10 @@ fn complete(
         context.error("authentication", block.span, message);
         instance.initial_state = InitialState::Backup;
     }
+    if let Some(wanted) = draft.link {
+        let taken = |name: &str| draft.links.iter().any(|link| link == name);
+        link::settle(context, block, wanted, &mut instance, &defaults.vmac_prefix, taken);
+    }
     settle_preemption(context, draft.nopreempt, draft.preempt_delay, &mut instance);
     settle_addresses(context, block, draft.addresses, draft.excluded, &mut instance);
     if instance.addresses.is_empty() && !draft.no_addresses {
@@ -480,9 +488,6 @@ fn complete(
         settle_strict(context, block, &mut instance);
     }
     instance.accept = draft.accept.unwrap_or(!instance.strict) || instance.priority.is_owner();
-    if let Some(wanted) = draft.link {
-        link::settle(context, block, wanted, &mut instance, &defaults.vmac_prefix);
-    }
     let rest = Rest {
         hmac: draft.hmac,
         timer_expired_backup: draft.timer_expired_backup,
@@ -790,7 +795,7 @@ fn settle_addresses(
     excluded: Vec<(VirtualAddress, Span)>,
     instance: &mut Instance,
 ) {
-    let interface = instance.interface.clone();
+    let interface = instance.address_interface().map(str::to_owned);
     let located = |mut address: VirtualAddress| {
         address.interface = address.interface.or_else(|| interface.clone());
         address

@@ -14,6 +14,24 @@ pub enum VirtualLink {
     Ipvlan(Ipvlan),
 }
 
+impl VirtualLink {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Vmac(vmac) => &vmac.name,
+            Self::Ipvlan(ipvlan) => &ipvlan.name,
+        }
+    }
+
+    /// What the kernel calls its kind.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Vmac(_) => "macvlan",
+            Self::Ipvlan(_) => "ipvlan",
+        }
+    }
+}
+
 /// `use_vmac`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vmac {

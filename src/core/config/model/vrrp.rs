@@ -460,6 +460,20 @@ pub struct Instance {
     pub receive_buffer: Option<u32>,
 }
 
+impl Instance {
+    /// Where its addresses go that name no interface: the virtual one, if there is one.
+    pub fn address_interface(&self) -> Option<&str> {
+        let link = self.virtual_link.as_ref().map(VirtualLink::name);
+        link.or(self.interface.as_deref())
+    }
+
+    /// Where its adverts travel: the virtual interface unless `vmac_xmit_base`.
+    pub fn advert_interface(&self) -> Option<&str> {
+        let link = self.virtual_link.as_ref().filter(|_| !self.transmit_on_base);
+        link.map(VirtualLink::name).or(self.interface.as_deref())
+    }
+}
+
 impl Default for Instance {
     /// The dialect's defaults; the number is a placeholder.
     fn default() -> Self {

@@ -1,0 +1,90 @@
+#!/bin/bash
+# vrrp-vmac: virtual MAC addresses.  Two routers, IPv4 and IPv6, d2 the real
+# keepalived; the address keeps its MAC when it moves, the interfaces come and
+# go with the daemon, a crashed one's are taken over, a deleted one is made anew.
+#   lab-netns run --directors 2 -- scenarios/vrrp-vmac.sh
+set -euo pipefail
+. "$(dirname "$0")/../lib/lab.sh"
+V4=10.77.1.200 V6=fd77:1::1:200
+conf() { # NUMBER
+    cat <<C
+global_defs {
+    router_id d$1
+}
+vrrp_instance V4 {
+    state BACKUP
+    interface eth0
+    use_vmac
+    virtual_router_id 51
+    priority $(( 200 - 50 * $1 ))
+    advert_int 1
+    virtual_ipaddress {
+        $V4/24
+    }
+}
+vrrp_instance V6 {
+    state BACKUP
+    interface eth0
+    use_vmac vrrp6.52
+    version 3
+    virtual_router_id 52
+    priority $(( 200 - 50 * $1 ))
+    advert_int 1
+    virtual_ipaddress {
+        fe80::1:200
+        $V6/64
+    }
+}
+C
+}
+cap=$LAB_DIR/vmac.pcap
+capture sw br-lan "$cap" 'ip proto 112 or ip6 proto 112 or arp or icmp6'
+before=$(on d1 sysctl -n net.ipv4.conf.eth0.arp_ignore net.ipv4.conf.eth0.arp_filter | xargs)
+for i in 1 2; do conf $i >"$LAB_DIR/d$i.conf"; done
+daemon d1 "$LAB_DIR/d1.conf"; PROGRAM=$LAB_PEER daemon d2 "$LAB_DIR/d2.conf"
+both() { owner_is $V4 "$1" && owner_is $V6 "$1"; }
+settle() { # WHAT NODE SECONDS
+    local t; t=$(now_us)
+    if wait_until "$3" both "$2"; then ok "$1: both addresses on $2 after $(since_ms "$t") ms"; else not_ok "$1" "on '$(owners $V4)' and '$(owners $V6)', not on $2"; fi
+}
+check_client() { # WHAT
+    on client1 ip neigh flush dev eth0
+    check "$1: the client reaches the IPv4 address" on client1 ping -qc1 -W2 $V4
+    check "$1: and the IPv6 address" on client1 ping -qc1 -W2 $V6
+}
+settle "election" d1 8
+check_client "on ours"
+check "the interfaces are macvlans in private mode" eval '[[ $(ip -n d1 -d link show vrrp.51) == *"macvlan mode private"* && $(ip -n d1 -d link show vrrp6.52) == *"macvlan mode private"* ]]'
+check "the address is on the virtual interface" eval '[[ -n $(ip -n d1 -o addr show dev vrrp.51 to $V4) ]]'
+check "settings as keepalived has them" eval '[[ $(on d1 sysctl -n net.ipv4.conf.vrrp/51.arp_ignore net.ipv4.conf.vrrp/51.accept_local net.ipv4.conf.vrrp/51.rp_filter net.ipv4.conf.vrrp/51.promote_secondaries net.ipv4.conf.eth0.arp_ignore net.ipv4.conf.eth0.arp_filter net.ipv6.conf.vrrp/51.disable_ipv6 | xargs) == "1 1 0 1 1 1 1" ]]'
+stop d1 daemon
+settle "ours stops" d2 3
+check_client "on the real one"
+check "no virtual interface of ours is left" eval '! ip -n d1 link show vrrp.51 && ! ip -n d1 link show vrrp6.52'
+check "the settings beneath are as before" eval '[[ $(on d1 sysctl -n net.ipv4.conf.eth0.arp_ignore net.ipv4.conf.eth0.arp_filter | xargs) == "$before" ]]'
+daemon d1 "$LAB_DIR/d1.conf"
+settle "ours is back" d1 8
+check_client "ours again"
+# --- somebody deletes the interface
+ip -n d1 link del vrrp.51
+check "a deleted interface is made anew" wait_until 5 ip -n d1 link show vrrp.51
+settle "and the address comes back" d1 10
+# --- a crash leaves the interfaces; the next process adopts them
+index=$(ip -n d1 -o link show vrrp6.52 | cut -d: -f1)
+crash d1 daemon
+settle_d2() { has_addr d2 $V4 && has_addr d2 $V6; }
+check "all killed: the real one takes over" wait_until 8 settle_d2
+daemon d1 "$LAB_DIR/d1.conf"
+settle "started on what the dead one left" d1 8
+check "the interface is the same one" eval '[[ $(ip -n d1 -o link show vrrp6.52 | cut -d: -f1) == "$index" ]]'
+check_client "after the crash"
+stop d1 daemon; stop d2 daemon
+check "nothing is left" eval '! ip -n d1 link show vrrp.51 && ! ip -n d1 link show vrrp6.52 && both ""'
+capture_end sw br-lan
+check "every advert is sound (tshark)" vrrp-check "$cap"
+macs=$(tshark -r "$cap" -n -Y 'arp.opcode==2 && arp.src.proto_ipv4==10.77.1.200' -T fields -e arp.src.hw_mac 2>/dev/null | sort -u | xargs)
+# (the real keepalived answers on its IPv6 interface as well)
+check "whoever asks for the address is told a virtual MAC" eval '[[ $macs == 00:00:5e:00:01:33* && $macs != *02:77:* ]]'
+macs=$(tshark -r "$cap" -n -Y 'vrrp' -T fields -e eth.src 2>/dev/null | sort -u | xargs)
+check "adverts come from the virtual MACs only" test "$macs" == "00:00:5e:00:01:33 00:00:5e:00:02:34"
+lab_done
