@@ -34,6 +34,11 @@ fn the_real_keepalived_as_one_of_three_in_every_role_over_ipv6() {
 }
 
 #[test]
+fn files_and_processes_move_priorities_or_cause_fault() {
+    scenario("vrrp-track");
+}
+
+#[test]
 fn virtual_macs_come_and_go_with_the_daemon_and_move_with_the_address() {
     scenario("vrrp-vmac");
 }

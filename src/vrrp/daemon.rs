@@ -1,29 +1,28 @@
 //! The vrrp process: sockets, kernel events, script results and commands in; adverts, addresses,
 //! announcements and notifications out. What to do is the engine's to say.
 
+mod kernel;
+mod sockets;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::desired::DesiredAddress;
-use super::engine::{
-    Input, LinkState, Output, OwnAddresses, ReceivedPacket, SocketName, Transmit, VrrpEngine,
-};
+use super::engine::{Input, Output, SocketName, VrrpEngine};
 use super::event::{Event, Importance, Notice, Subject};
-use super::packet::{arp, ndp};
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
 use super::virtual_link::VirtualLinks;
 use crate::core::config::model::Config;
-use crate::core::config::model::vrrp::{Transport, VrrpConfig};
-use crate::core::netlink::address::{AddressOperation, KernelAddress};
+use crate::core::config::model::vrrp::VrrpConfig;
+use crate::core::netlink::RouteSocket;
+use crate::core::netlink::address::KernelAddress;
 use crate::core::netlink::link::Link;
-use crate::core::netlink::monitor::{KernelEvent, Monitor};
-use crate::core::netlink::{NetlinkError, RouteSocket};
+use crate::core::netlink::monitor::Monitor;
 use crate::core::notify::queue::{Notification, NotifyQueues};
 use crate::core::notify::script::{Outcome, ScriptPolicy};
 use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport};
@@ -31,6 +30,8 @@ use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::supervisor::legacy::Legacy;
 use crate::core::time::{Interval, Timestamp};
+use crate::core::track::file::{FileChange, FileTracker};
+use crate::core::track::process::{ProcessChange, ProcessTracker};
 use crate::core::track::script::{ScriptRun, ScriptTracker};
 
 /// Adverts that may wait; more than that is a flood, and the kernel's buffer holds the rest.
@@ -86,6 +87,10 @@ struct Daemon<'a> {
     packet_inbox: mpsc::Receiver<(SocketName, Datagram)>,
     scripts: ScriptTracker,
     script_inbox: mpsc::Receiver<ScriptRun>,
+    files: FileTracker,
+    file_inbox: mpsc::Receiver<FileChange>,
+    processes: ProcessTracker,
+    process_inbox: mpsc::Receiver<ProcessChange>,
     notify: NotifyQueues,
     refusals: BTreeMap<DesiredAddress, Refusal>,
     /// For the process that comes after this one, should it die.
@@ -131,6 +136,8 @@ impl<'a> Daemon<'a> {
         let actual = table(route.addresses()?);
         let (packets, packet_inbox) = mpsc::channel(WAITING_PACKETS);
         let (results, script_inbox) = mpsc::channel(64);
+        let (file_results, file_inbox) = mpsc::channel(64);
+        let (process_results, process_inbox) = mpsc::channel(64);
         let policy = ScriptPolicy::of(&config.global);
         let engine = VrrpEngine::new(runtime::now(), config.global.clone(), config.vrrp.clone());
         Ok(Self {
@@ -149,6 +156,10 @@ impl<'a> Daemon<'a> {
             packet_inbox,
             scripts: ScriptTracker::new(results),
             script_inbox,
+            files: FileTracker::new(file_results),
+            file_inbox,
+            processes: ProcessTracker::new(process_results),
+            process_inbox,
             notify: NotifyQueues::new(policy),
             refusals: BTreeMap::new(),
             legacy: None,
@@ -203,6 +214,8 @@ impl<'a> Daemon<'a> {
                     Some(DaemonCommand::Stop) | None => break,
                 },
                 Some(run) = self.script_inbox.recv() => self.handle_script(&run),
+                Some(change) = self.file_inbox.recv() => self.handle_file(change),
+                Some(change) = self.process_inbox.recv() => self.handle_process(change),
                 () = alarm.wait_until(deadline) => {}
             }
             // Whatever woke us: a flood of packets must not keep a timer waiting.
@@ -291,6 +304,8 @@ impl<'a> Daemon<'a> {
         self.open_sockets();
         let policy = ScriptPolicy::of(&self.config.global);
         self.scripts.set(&self.config.vrrp.scripts, &policy);
+        self.files.set(&self.config.track_files);
+        self.processes.set(&self.config.vrrp.processes);
         self.notify.set_policy(policy);
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
@@ -351,425 +366,6 @@ impl<'a> Daemon<'a> {
         spoke
     }
 
-    // ---- sockets
-
-    fn open_sockets(&mut self) {
-        let mut wanted: BTreeMap<SocketName, BTreeSet<IpAddr>> = BTreeMap::new();
-        for instance in &self.config.vrrp.instances {
-            let name = (instance.advert_interface().map(str::to_owned), instance.family);
-            let groups = wanted.entry(name).or_default();
-            match &instance.transport {
-                Transport::Multicast { group } => {
-                    groups.insert(*group);
-                }
-                Transport::Unicast { .. } => {}
-            }
-        }
-        let mut deaf = BTreeSet::new();
-        let links = &self.links;
-        self.sockets.retain(|name, open| {
-            let current = name.0.as_ref().and_then(|name| interface_id(links, name));
-            wanted.contains_key(name) && open.interface == current
-        });
-        for (name, groups) in wanted {
-            let interface = match &name.0 {
-                None => None,
-                Some(name) => match interface_id(&self.links, name) {
-                    Some(interface) => Some(interface),
-                    // It may come later; the instance is in FAULT until then.
-                    None => continue,
-                },
-            };
-            if !self.sockets.contains_key(&name) {
-                match self.open_socket(name.clone(), interface.clone()) {
-                    Ok(open) => {
-                        self.sockets.insert(name.clone(), open);
-                    }
-                    Err(error) => {
-                        if self.deaf_until.is_none() {
-                            tracing::error!("cannot open a VRRP socket on {:?}: {error}", name.0);
-                        }
-                        deaf.insert(name);
-                        continue;
-                    }
-                }
-            }
-            let (Some(open), Some(interface)) = (self.sockets.get(&name), &interface) else {
-                continue;
-            };
-            for group in groups {
-                if let Err(error) = open.socket.join(group, interface) {
-                    tracing::error!("cannot join {group} on {}: {error}", interface.name);
-                }
-            }
-        }
-        self.deaf_until = (!deaf.is_empty()).then(|| runtime::now() + RETRY_LIMIT);
-        self.engine.handle(runtime::now(), Input::Deaf(deaf));
-    }
-
-    fn open_socket(
-        &self,
-        name: SocketName,
-        interface: Option<InterfaceId>,
-    ) -> std::io::Result<OpenSocket> {
-        let socket = Arc::new(AdvertSocket::open(name.1, interface.as_ref())?);
-        let reader = Arc::clone(&socket);
-        let packets = self.packets.clone();
-        let reader = tokio::spawn(async move {
-            loop {
-                match reader.receive().await {
-                    Ok(datagram) => {
-                        if packets.send((name.clone(), datagram)).await.is_err() {
-                            return;
-                        }
-                    }
-                    // ENETDOWN and the like: the link event says what happened.
-                    Err(error) => {
-                        tracing::debug!("receiving on {:?}: {error}", name.0);
-                        tokio::time::sleep(Interval::from_millis(50).to_duration()).await;
-                    }
-                }
-            }
-        });
-        Ok(OpenSocket { interface, socket, reader })
-    }
-
-    fn handle_packet(&mut self, (interface, _): SocketName, datagram: Datagram) {
-        let packet = ReceivedPacket {
-            interface,
-            source: datagram.source,
-            destination: datagram.destination,
-            ttl: datagram.ttl,
-            payload: datagram.payload,
-        };
-        self.engine.handle(runtime::now(), Input::Packet(packet));
-    }
-
-    /// What the readers have already taken in.
-    fn drain_packets(&mut self) {
-        for _ in 0..PACKETS_AT_ONCE {
-            let Ok((socket, datagram)) = self.packet_inbox.try_recv() else { return };
-            self.handle_packet(socket, datagram);
-        }
-    }
-
-    /// Takes in what has arrived, but no more than a bounded number from each socket.
-    fn sweep_sockets(&mut self) {
-        self.drain_packets();
-        let mut arrived = Vec::new();
-        for (name, open) in &self.sockets {
-            for _ in 0..PACKETS_AT_ONCE {
-                let Some(datagram) = open.socket.try_receive() else { break };
-                arrived.push((name.clone(), datagram));
-            }
-        }
-        for (name, datagram) in arrived {
-            self.handle_packet(name, datagram);
-        }
-    }
-
-    fn transmit(&self, advert: &Transmit) {
-        let Some(open) = self.sockets.get(&(advert.interface.clone(), advert.family)) else {
-            tracing::debug!("no socket for an advert of {}", advert.instance);
-            return;
-        };
-        let (source, destination) = (advert.source, advert.destination);
-        if let Err(error) = open.socket.send(source, destination, advert.ttl, &advert.payload) {
-            tracing::warn!("({}) cannot send an advert to {destination}: {error}", advert.instance);
-        }
-    }
-
-    fn announce(&self, announcement: &DesiredAddress) {
-        let link = self.links.values().find(|link| link.name == announcement.interface);
-        let Some(link) = link.filter(|link| link.has_arp()) else { return };
-        let (Some(index), Some(mac)) = (NonZeroU32::new(link.index), link.mac) else { return };
-        let address = announcement.address.address;
-        let (frame, what) = match address {
-            IpAddr::V4(address) => (arp::gratuitous(mac, address), "gratuitous ARP"),
-            IpAddr::V6(address) => {
-                let router = runtime::forwards_ipv6(&link.name);
-                (ndp::unsolicited(mac, address, router), "unsolicited Neighbour Advert")
-            }
-        };
-        match self.frames.send(index, &frame) {
-            Ok(()) => tracing::debug!("Sending {what} on {} for {address}", link.name),
-            Err(error) => tracing::warn!("cannot send {what} on {}: {error}", link.name),
-        }
-    }
-
-    /// Virtual MACs and their like, as far as the interfaces beneath are there.
-    fn make_links(&mut self) {
-        if self.virtual_links.is_idle() {
-            return;
-        }
-        let bases = self.virtual_links.bases();
-        let sources: BTreeMap<u32, IpAddr> = self
-            .links
-            .values()
-            .filter(|link| bases.contains(link.name.as_str()))
-            .filter_map(|link| Some((link.index, self.own_addresses(link.index).inet6?)))
-            .collect();
-        // What was made is found, brought up and given its address in the second round.
-        for _ in 0..2 {
-            if !self.virtual_links.reconcile(&mut self.route, &self.links, &sources) {
-                break;
-            }
-            match self.route.links() {
-                Ok(links) => {
-                    self.links = links.into_iter().map(|link| (link.index, link)).collect();
-                }
-                Err(error) => tracing::error!("cannot read links: {error}"),
-            }
-        }
-    }
-
-    // ---- the kernel
-
-    fn handle_kernel_event(&mut self, event: Result<KernelEvent, NetlinkError>) {
-        self.kernel_changed = true;
-        match event {
-            Ok(KernelEvent::Link(link)) => {
-                let name = link.name.clone();
-                let old = self.links.insert(link.index, link);
-                self.make_links();
-                self.open_sockets();
-                self.tell_link(&name);
-                if let Some(old) = old.filter(|old| old.name != name) {
-                    self.tell_link(&old.name);
-                }
-            }
-            Ok(KernelEvent::LinkGone(link)) => {
-                if let Some(link) = self.links.remove(&link.index) {
-                    self.actual.retain(|place, _| place.0 != link.index);
-                    self.managed.retain(|place| place.0 != link.index);
-                    self.make_links();
-                    self.open_sockets();
-                    self.tell_link(&link.name);
-                }
-            }
-            Ok(KernelEvent::AddressAdded(address)) => {
-                let index = address.index;
-                self.actual.insert(place_of(&address), address);
-                self.make_links();
-                self.tell_link_of(index);
-            }
-            Ok(KernelEvent::AddressRemoved(address)) => self.address_removed(&address),
-            Ok(KernelEvent::Overrun) => {
-                tracing::warn!("kernel events were lost, reading everything again");
-                self.read_kernel();
-            }
-            Err(error) => {
-                tracing::error!("kernel events: {error}");
-                self.read_kernel();
-            }
-        }
-    }
-
-    fn address_removed(&mut self, address: &KernelAddress) {
-        let place = place_of(address);
-        let wanted = self.desired_places().contains_key(&place);
-        if wanted {
-            // The event may be older than an addition of ours: the table is the truth.
-            self.read_kernel();
-        } else {
-            self.actual.remove(&place);
-            self.managed.remove(&place);
-            self.tell_link_of(place.0);
-        }
-    }
-
-    fn read_kernel(&mut self) {
-        let (links, addresses) = match (self.route.links(), self.route.addresses()) {
-            (Ok(links), Ok(addresses)) => (links, addresses),
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::error!("cannot read links and addresses: {error}");
-                return;
-            }
-        };
-        self.links = links.into_iter().map(|link| (link.index, link)).collect();
-        self.actual = table(addresses);
-        let actual = &self.actual;
-        self.managed.retain(|place| actual.contains_key(place));
-        self.make_links();
-        self.open_sockets();
-        for name in watched_interfaces(&self.config.vrrp) {
-            self.tell_link(&name);
-        }
-        let lost: Vec<DesiredAddress> = self
-            .desired_places()
-            .into_iter()
-            .filter(|(place, _)| !self.actual.contains_key(place))
-            .map(|(_, address)| address)
-            .collect();
-        if !lost.is_empty() {
-            self.engine.handle(runtime::now(), Input::AddressesLost(lost));
-        }
-    }
-
-    /// What the engine wants, where the interface exists.
-    fn desired_places(&self) -> BTreeMap<Place, DesiredAddress> {
-        self.places(self.engine.desired())
-    }
-
-    fn places(&self, addresses: BTreeSet<DesiredAddress>) -> BTreeMap<Place, DesiredAddress> {
-        let indices: BTreeMap<&str, u32> =
-            self.links.values().map(|link| (link.name.as_str(), link.index)).collect();
-        addresses
-            .into_iter()
-            .filter_map(|wanted| {
-                let index = *indices.get(wanted.interface.as_str())?;
-                Some(((index, wanted.address.address, wanted.address.prefix), wanted))
-            })
-            .collect()
-    }
-
-    /// Makes the kernel's addresses what the engine wants. Gives whether anything was done.
-    fn reconcile_addresses(&mut self) -> bool {
-        let now = runtime::now();
-        let again = self.refusals.values().any(|refusal| refusal.again <= now);
-        let wanted = self.engine.take_addresses_changed();
-        if !(again || wanted || std::mem::take(&mut self.kernel_changed)) {
-            return false;
-        }
-        let desired = self.desired_places();
-        let configured = self.places(self.engine.configured());
-        // What is no longer wanted is not asked for again.
-        self.refusals.retain(|wanted, _| desired.values().any(|found| found == wanted));
-        let mut operations = Vec::new();
-        let stale: BTreeSet<Place> = self
-            .actual
-            .keys()
-            .filter(|place| !desired.contains_key(place))
-            .filter(|place| self.managed.contains(place) || configured.contains_key(place))
-            .copied()
-            .collect();
-        for (index, address, prefix) in stale {
-            operations.push(AddressOperation::Remove { index, address, prefix });
-        }
-        let mut present = Vec::new();
-        for (place, wanted) in desired {
-            if self.actual.contains_key(&place) {
-                self.managed.insert(place);
-                present.push(wanted);
-            } else if self.refusals.get(&wanted).is_none_or(|refusal| refusal.again <= now) {
-                let address = wanted.address.clone();
-                operations.push(AddressOperation::Add { index: place.0, address });
-            }
-        }
-        let results = self.route.apply(&operations);
-        for (operation, result) in operations.iter().zip(results) {
-            present.extend(self.applied(now, operation, result));
-        }
-        if !present.is_empty() {
-            self.engine.handle(now, Input::AddressesPresent(present));
-        }
-        !operations.is_empty()
-    }
-
-    /// Takes note of an operation; gives the address that is there now.
-    fn applied(
-        &mut self,
-        now: Timestamp,
-        operation: &AddressOperation,
-        result: Result<(), NetlinkError>,
-    ) -> Option<DesiredAddress> {
-        match operation {
-            AddressOperation::Remove { index, address, prefix } => {
-                let place = (*index, *address, *prefix);
-                if let Err(error) = result {
-                    tracing::error!("cannot remove {address}/{prefix}: {error}");
-                }
-                // Failed or not: asking again and again would not help.
-                self.actual.remove(&place);
-                self.managed.remove(&place);
-                None
-            }
-            AddressOperation::Add { index, address } => {
-                let interface = self.links.get(index)?.name.clone();
-                let wanted = DesiredAddress { interface, address: address.clone() };
-                if let Err(error) = result {
-                    tracing::error!("cannot add {}/{}: {error}", address.address, address.prefix);
-                    let wait = self
-                        .refusals
-                        .get(&wanted)
-                        .map_or(RETRY, |refusal| (refusal.wait * 2).min(RETRY_LIMIT));
-                    self.refusals.insert(wanted, Refusal { again: now + wait, wait });
-                    return None;
-                }
-                self.refusals.remove(&wanted);
-                let found = KernelAddress {
-                    index: *index,
-                    address: address.address,
-                    prefix: address.prefix,
-                    scope: address.scope,
-                    secondary: false,
-                    usable: true,
-                    label: address.label.clone(),
-                    protocol: 0,
-                };
-                self.managed.insert(place_of(&found));
-                self.actual.insert(place_of(&found), found);
-                Some(wanted)
-            }
-        }
-    }
-
-    fn next_deadline(&self) -> Option<Timestamp> {
-        let engine = self.engine.poll_timeout().map(|deadline| deadline.at);
-        let retry = self.refusals.values().map(|refusal| refusal.again);
-        engine.into_iter().chain(retry).chain(self.deaf_until).min()
-    }
-
-    fn tell_link(&mut self, name: &str) {
-        let input = self.link_input(name);
-        self.engine.handle(runtime::now(), input);
-    }
-
-    fn tell_link_of(&mut self, index: u32) {
-        let Some(name) = self.links.get(&index).map(|link| link.name.clone()) else { return };
-        if watched_interfaces(&self.config.vrrp).contains(&name) {
-            self.tell_link(&name);
-        }
-    }
-
-    fn link_input(&self, name: &str) -> Input {
-        let link = self.links.values().find(|link| link.name == name);
-        let state = match link {
-            None => LinkState::Absent,
-            Some(link) if link.is_running() => LinkState::Up,
-            Some(_) => LinkState::Down,
-        };
-        let own = link.map(|link| self.own_addresses(link.index)).unwrap_or_default();
-        Input::Link { interface: name.to_owned(), state, own }
-    }
-
-    /// The interface's own addresses: none that comes and goes with a virtual router.
-    fn own_addresses(&self, index: u32) -> OwnAddresses {
-        let virtual_ones = self.places(configured(&self.config.vrrp));
-        let own = self
-            .actual
-            .values()
-            .filter(|address| address.index == index && address.usable)
-            .filter(|address| !address.is_ours() && !self.managed.contains(&place_of(address)))
-            .filter(|address| !virtual_ones.contains_key(&place_of(address)));
-        let inet = own
-            .clone()
-            .filter(|found| found.address.is_ipv4())
-            // Global before link scope; a real network before a host address.
-            .min_by_key(|found| (found.scope, found.prefix == 32, found.secondary, found.address));
-        let inet6 = own
-            .filter(|found| match found.address {
-                IpAddr::V6(address) => address.is_unicast_link_local(),
-                IpAddr::V4(_) => false,
-            })
-            // The one that the kernel made has a network; a virtual one is a host address.
-            .min_by_key(|found| (found.prefix == 128, found.address));
-        OwnAddresses {
-            inet: inet.map(|found| found.address),
-            inet6: inet6.map(|found| found.address),
-        }
-    }
-
     // ---- scripts
 
     fn handle_script(&mut self, run: &ScriptRun) {
@@ -793,6 +389,17 @@ impl<'a> Daemon<'a> {
             let input = Input::Script { name: name.clone(), good };
             self.engine.handle(runtime::now(), input);
         }
+    }
+
+    fn handle_file(&mut self, FileChange { name, value }: FileChange) {
+        tracing::info!("track_file {name}: {value}");
+        self.engine.handle(runtime::now(), Input::File { name, value });
+    }
+
+    fn handle_process(&mut self, ProcessChange { name, good, count }: ProcessChange) {
+        let what = if good { "gained" } else { "lost" };
+        tracing::info!("Quorum {what} for track process {name} ({count} processes)");
+        self.engine.handle(runtime::now(), Input::Process { name, good });
     }
 
     fn run_notifications(&mut self, notice: &Notice) {
@@ -842,6 +449,8 @@ impl<'a> Daemon<'a> {
     async fn stop(&mut self) {
         tracing::info!("Stopping");
         self.scripts.stop();
+        self.files.stop();
+        self.processes.stop();
         self.engine.handle(runtime::now(), Input::Shutdown);
         self.pump_outputs();
         if !self.options.keep_addresses {

@@ -94,6 +94,20 @@ pub enum Input {
         /// Whether it is good.
         good: bool,
     },
+    /// The number in a tracked file.
+    File {
+        /// Name of the `track_file`.
+        name: String,
+        /// The number.
+        value: i64,
+    },
+    /// A tracked process has its quorum or not.
+    Process {
+        /// Name of the `vrrp_track_process`.
+        name: String,
+        /// Whether there are as many as there should be.
+        good: bool,
+    },
     /// A reload.
     Reconfigure(Box<(Global, VrrpConfig)>),
     /// Count from zero.
@@ -177,6 +191,8 @@ pub struct VrrpEngine {
     deaf: BTreeSet<SocketName>,
     scripts: BTreeMap<String, bool>,
     initially_bad: BTreeSet<String>,
+    files: BTreeMap<String, i64>,
+    processes: BTreeMap<String, bool>,
     group_states: BTreeMap<String, State>,
     outputs: VecDeque<Output>,
     startup_until: Option<Timestamp>,
@@ -204,6 +220,8 @@ impl VrrpEngine {
             deaf: BTreeSet::new(),
             scripts: BTreeMap::new(),
             initially_bad: BTreeSet::new(),
+            files: BTreeMap::new(),
+            processes: BTreeMap::new(),
             group_states: BTreeMap::new(),
             outputs: VecDeque::new(),
             startup_until: (!delay.is_zero()).then(|| now + delay),
@@ -246,6 +264,14 @@ impl VrrpEngine {
             Input::AddressesLost(addresses) => self.handle_lost(now, &addresses),
             Input::Script { name, good } => {
                 self.scripts.insert(name, good);
+                self.review(now);
+            }
+            Input::File { name, value } => {
+                self.files.insert(name, value);
+                self.review(now);
+            }
+            Input::Process { name, good } => {
+                self.processes.insert(name, good);
                 self.review(now);
             }
             Input::Reconfigure(config) => self.reconfigure(now, *config),

@@ -96,6 +96,10 @@ pub enum Fault {
     NoSocket,
     /// A tracked script is bad (or good, with `reverse`).
     Script(String),
+    /// A tracked file's number.
+    File(String),
+    /// A tracked process.
+    Process(String),
     /// A member of the sync group has a fault.
     Group(String),
 }
@@ -108,6 +112,8 @@ impl fmt::Display for Fault {
             Self::NoSource => write!(f, "the interface has no address to send from"),
             Self::NoSocket => write!(f, "no socket could be opened for adverts"),
             Self::Script(name) => write!(f, "script {name}"),
+            Self::File(name) => write!(f, "track file {name}"),
+            Self::Process(name) => write!(f, "track process {name}"),
             Self::Group(name) => write!(f, "sync group {name}"),
         }
     }

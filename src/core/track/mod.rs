@@ -1,3 +1,6 @@
-//! What virtual routers watch: [`script`] runs `vrrp_script`s at their intervals.
+//! What virtual routers watch: [`script`] runs `vrrp_script`s at their intervals, [`file`] reads the
+//! numbers in files, [`process`] counts processes.
 
+pub mod file;
+pub mod process;
 pub mod script;

@@ -113,6 +113,31 @@ impl VrrpEngine {
                 },
             }
         }
+        let group_files = group.iter().flat_map(|group| &group.track_files);
+        for tracked in instance.track_files.iter().chain(group_files) {
+            match self.files.get(&tracked.name) {
+                Some(value) if priority::file_is_fault(tracked.effect, *value) => {
+                    faults.insert(Fault::File(tracked.name.clone()));
+                }
+                Some(_) => {}
+                // Its first number comes at once.
+                None => {
+                    waiting.insert(tracked.name.clone());
+                }
+            }
+        }
+        let group_processes = group.iter().flat_map(|group| &group.track_processes);
+        for tracked in instance.track_processes.iter().chain(group_processes) {
+            match self.processes.get(&tracked.name) {
+                Some(good) if priority::is_fault(tracked.effect, *good) => {
+                    faults.insert(Fault::Process(tracked.name.clone()));
+                }
+                Some(_) => {}
+                None => {
+                    waiting.insert(tracked.name.clone());
+                }
+            }
+        }
         (faults, waiting)
     }
 
@@ -177,7 +202,20 @@ impl VrrpEngine {
             .filter(|_| own)
             .chain(group.iter().flat_map(|group| &group.track_scripts))
             .map(|tracked| (tracked.effect, self.script_is_good(&tracked.name)));
-        let new = priority::effective(instance.priority, links.chain(scripts));
+        let processes = instance
+            .track_processes
+            .iter()
+            .filter(|_| own)
+            .chain(group.iter().flat_map(|group| &group.track_processes))
+            .map(|tracked| (tracked.effect, self.processes.get(&tracked.name).copied()));
+        let files = instance
+            .track_files
+            .iter()
+            .filter(|_| own)
+            .chain(group.iter().flat_map(|group| &group.track_files))
+            .filter_map(|tracked| Some((tracked.effect, *self.files.get(&tracked.name)?)));
+        let tracked = links.chain(scripts).chain(processes);
+        let new = priority::effective(instance.priority, tracked, files);
         let (old, name) = (router.priority, instance.name.clone());
         let (state, tells) = (router.state, instance.notify_priority_changes);
         let any = instance.notify.any.clone();

@@ -84,6 +84,7 @@ on() {
 bg() {
     local n=$1 tag=$2 p; shift 2
     read -r p <"$LAB_DIR/nodes/$n/pid"
+    : >>"$LAB_DIR/nodes/$n/$tag.log"    # there before anybody looks into it
     TMPDIR="$LAB_DIR/nodes/$n/tmp" setsid nsenter -t "$p" -n -m -u -- "$@" \
         >>"$LAB_DIR/nodes/$n/$tag.log" 2>&1 </dev/null &
     printf '%s\n' $! >"$LAB_DIR/nodes/$n/$tag.pid"

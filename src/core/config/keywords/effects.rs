@@ -17,10 +17,7 @@ pub(super) const NOT_ACTED_ON: &[(&str, &[&str])] = &[
             "static_ipaddress",
             "static_routes",
             "static_rules",
-            "track_file",
             "track_group",
-            "vrrp_track_file",
-            "vrrp_track_process",
         ],
     ),
     (
@@ -51,8 +48,6 @@ pub(super) const NOT_ACTED_ON: &[(&str, &[&str])] = &[
             "thread_timer_expired",
             "timer_expired_backup",
             "track_bfd",
-            "track_file",
-            "track_process",
             "track_src_ip",
             "unicast_fault_no_peer",
             "use_vmac_addr",
@@ -62,10 +57,7 @@ pub(super) const NOT_ACTED_ON: &[(&str, &[&str])] = &[
             "vrf",
         ],
     ),
-    (
-        "vrrp_sync_group",
-        &["notify_priority_changes", "smtp_alert", "track_bfd", "track_file", "track_process"],
-    ),
+    ("vrrp_sync_group", &["notify_priority_changes", "smtp_alert", "track_bfd"]),
     (
         "global_defs",
         &[

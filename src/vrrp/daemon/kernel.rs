@@ -1,0 +1,295 @@
+//! Links and addresses: what the kernel has, and how it gets what the engine wants.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{
+    Daemon, Place, RETRY, RETRY_LIMIT, Refusal, configured, place_of, table, watched_interfaces,
+};
+use crate::core::netlink::NetlinkError;
+use crate::core::netlink::address::AddressOperation;
+use crate::core::netlink::address::KernelAddress;
+use crate::core::netlink::monitor::KernelEvent;
+use crate::core::runtime;
+use crate::core::time::Timestamp;
+use crate::vrrp::desired::DesiredAddress;
+use crate::vrrp::engine::Input;
+use crate::vrrp::engine::LinkState;
+use crate::vrrp::engine::OwnAddresses;
+
+impl Daemon<'_> {
+    /// Virtual MACs and their like, as far as the interfaces beneath are there.
+    pub(super) fn make_links(&mut self) {
+        if self.virtual_links.is_idle() {
+            return;
+        }
+        let bases = self.virtual_links.bases();
+        let sources: BTreeMap<u32, IpAddr> = self
+            .links
+            .values()
+            .filter(|link| bases.contains(link.name.as_str()))
+            .filter_map(|link| Some((link.index, self.own_addresses(link.index).inet6?)))
+            .collect();
+        // What was made is found, brought up and given its address in the second round.
+        for _ in 0..2 {
+            if !self.virtual_links.reconcile(&mut self.route, &self.links, &sources) {
+                break;
+            }
+            match self.route.links() {
+                Ok(links) => {
+                    self.links = links.into_iter().map(|link| (link.index, link)).collect();
+                }
+                Err(error) => tracing::error!("cannot read links: {error}"),
+            }
+        }
+    }
+
+    pub(super) fn handle_kernel_event(&mut self, event: Result<KernelEvent, NetlinkError>) {
+        self.kernel_changed = true;
+        match event {
+            Ok(KernelEvent::Link(link)) => {
+                let name = link.name.clone();
+                let old = self.links.insert(link.index, link);
+                self.make_links();
+                self.open_sockets();
+                self.tell_link(&name);
+                if let Some(old) = old.filter(|old| old.name != name) {
+                    self.tell_link(&old.name);
+                }
+            }
+            Ok(KernelEvent::LinkGone(link)) => {
+                if let Some(link) = self.links.remove(&link.index) {
+                    self.actual.retain(|place, _| place.0 != link.index);
+                    self.managed.retain(|place| place.0 != link.index);
+                    self.make_links();
+                    self.open_sockets();
+                    self.tell_link(&link.name);
+                }
+            }
+            Ok(KernelEvent::AddressAdded(address)) => {
+                let index = address.index;
+                self.actual.insert(place_of(&address), address);
+                self.make_links();
+                self.tell_link_of(index);
+            }
+            Ok(KernelEvent::AddressRemoved(address)) => self.address_removed(&address),
+            Ok(KernelEvent::Overrun) => {
+                tracing::warn!("kernel events were lost, reading everything again");
+                self.read_kernel();
+            }
+            Err(error) => {
+                tracing::error!("kernel events: {error}");
+                self.read_kernel();
+            }
+        }
+    }
+
+    pub(super) fn address_removed(&mut self, address: &KernelAddress) {
+        let place = place_of(address);
+        let wanted = self.desired_places().contains_key(&place);
+        if wanted {
+            // The event may be older than an addition of ours: the table is the truth.
+            self.read_kernel();
+        } else {
+            self.actual.remove(&place);
+            self.managed.remove(&place);
+            self.tell_link_of(place.0);
+        }
+    }
+
+    pub(super) fn read_kernel(&mut self) {
+        let (links, addresses) = match (self.route.links(), self.route.addresses()) {
+            (Ok(links), Ok(addresses)) => (links, addresses),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!("cannot read links and addresses: {error}");
+                return;
+            }
+        };
+        self.links = links.into_iter().map(|link| (link.index, link)).collect();
+        self.actual = table(addresses);
+        let actual = &self.actual;
+        self.managed.retain(|place| actual.contains_key(place));
+        self.make_links();
+        self.open_sockets();
+        for name in watched_interfaces(&self.config.vrrp) {
+            self.tell_link(&name);
+        }
+        let lost: Vec<DesiredAddress> = self
+            .desired_places()
+            .into_iter()
+            .filter(|(place, _)| !self.actual.contains_key(place))
+            .map(|(_, address)| address)
+            .collect();
+        if !lost.is_empty() {
+            self.engine.handle(runtime::now(), Input::AddressesLost(lost));
+        }
+    }
+
+    /// What the engine wants, where the interface exists.
+    pub(super) fn desired_places(&self) -> BTreeMap<Place, DesiredAddress> {
+        self.places(self.engine.desired())
+    }
+
+    pub(super) fn places(
+        &self,
+        addresses: BTreeSet<DesiredAddress>,
+    ) -> BTreeMap<Place, DesiredAddress> {
+        let indices: BTreeMap<&str, u32> =
+            self.links.values().map(|link| (link.name.as_str(), link.index)).collect();
+        addresses
+            .into_iter()
+            .filter_map(|wanted| {
+                let index = *indices.get(wanted.interface.as_str())?;
+                Some(((index, wanted.address.address, wanted.address.prefix), wanted))
+            })
+            .collect()
+    }
+
+    /// Makes the kernel's addresses what the engine wants. Gives whether anything was done.
+    pub(super) fn reconcile_addresses(&mut self) -> bool {
+        let now = runtime::now();
+        let again = self.refusals.values().any(|refusal| refusal.again <= now);
+        let wanted = self.engine.take_addresses_changed();
+        if !(again || wanted || std::mem::take(&mut self.kernel_changed)) {
+            return false;
+        }
+        let desired = self.desired_places();
+        let configured = self.places(self.engine.configured());
+        // What is no longer wanted is not asked for again.
+        self.refusals.retain(|wanted, _| desired.values().any(|found| found == wanted));
+        let mut operations = Vec::new();
+        let stale: BTreeSet<Place> = self
+            .actual
+            .keys()
+            .filter(|place| !desired.contains_key(place))
+            .filter(|place| self.managed.contains(place) || configured.contains_key(place))
+            .copied()
+            .collect();
+        for (index, address, prefix) in stale {
+            operations.push(AddressOperation::Remove { index, address, prefix });
+        }
+        let mut present = Vec::new();
+        for (place, wanted) in desired {
+            if self.actual.contains_key(&place) {
+                self.managed.insert(place);
+                present.push(wanted);
+            } else if self.refusals.get(&wanted).is_none_or(|refusal| refusal.again <= now) {
+                let address = wanted.address.clone();
+                operations.push(AddressOperation::Add { index: place.0, address });
+            }
+        }
+        let results = self.route.apply(&operations);
+        for (operation, result) in operations.iter().zip(results) {
+            present.extend(self.applied(now, operation, result));
+        }
+        if !present.is_empty() {
+            self.engine.handle(now, Input::AddressesPresent(present));
+        }
+        !operations.is_empty()
+    }
+
+    /// Takes note of an operation; gives the address that is there now.
+    pub(super) fn applied(
+        &mut self,
+        now: Timestamp,
+        operation: &AddressOperation,
+        result: Result<(), NetlinkError>,
+    ) -> Option<DesiredAddress> {
+        match operation {
+            AddressOperation::Remove { index, address, prefix } => {
+                let place = (*index, *address, *prefix);
+                if let Err(error) = result {
+                    tracing::error!("cannot remove {address}/{prefix}: {error}");
+                }
+                // Failed or not: asking again and again would not help.
+                self.actual.remove(&place);
+                self.managed.remove(&place);
+                None
+            }
+            AddressOperation::Add { index, address } => {
+                let interface = self.links.get(index)?.name.clone();
+                let wanted = DesiredAddress { interface, address: address.clone() };
+                if let Err(error) = result {
+                    tracing::error!("cannot add {}/{}: {error}", address.address, address.prefix);
+                    let wait = self
+                        .refusals
+                        .get(&wanted)
+                        .map_or(RETRY, |refusal| (refusal.wait * 2).min(RETRY_LIMIT));
+                    self.refusals.insert(wanted, Refusal { again: now + wait, wait });
+                    return None;
+                }
+                self.refusals.remove(&wanted);
+                let found = KernelAddress {
+                    index: *index,
+                    address: address.address,
+                    prefix: address.prefix,
+                    scope: address.scope,
+                    secondary: false,
+                    usable: true,
+                    label: address.label.clone(),
+                    protocol: 0,
+                };
+                self.managed.insert(place_of(&found));
+                self.actual.insert(place_of(&found), found);
+                Some(wanted)
+            }
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        let engine = self.engine.poll_timeout().map(|deadline| deadline.at);
+        let retry = self.refusals.values().map(|refusal| refusal.again);
+        engine.into_iter().chain(retry).chain(self.deaf_until).min()
+    }
+
+    pub(super) fn tell_link(&mut self, name: &str) {
+        let input = self.link_input(name);
+        self.engine.handle(runtime::now(), input);
+    }
+
+    pub(super) fn tell_link_of(&mut self, index: u32) {
+        let Some(name) = self.links.get(&index).map(|link| link.name.clone()) else { return };
+        if watched_interfaces(&self.config.vrrp).contains(&name) {
+            self.tell_link(&name);
+        }
+    }
+
+    pub(super) fn link_input(&self, name: &str) -> Input {
+        let link = self.links.values().find(|link| link.name == name);
+        let state = match link {
+            None => LinkState::Absent,
+            Some(link) if link.is_running() => LinkState::Up,
+            Some(_) => LinkState::Down,
+        };
+        let own = link.map(|link| self.own_addresses(link.index)).unwrap_or_default();
+        Input::Link { interface: name.to_owned(), state, own }
+    }
+
+    /// The interface's own addresses: none that comes and goes with a virtual router.
+    pub(super) fn own_addresses(&self, index: u32) -> OwnAddresses {
+        let virtual_ones = self.places(configured(&self.config.vrrp));
+        let own = self
+            .actual
+            .values()
+            .filter(|address| address.index == index && address.usable)
+            .filter(|address| !address.is_ours() && !self.managed.contains(&place_of(address)))
+            .filter(|address| !virtual_ones.contains_key(&place_of(address)));
+        let inet = own
+            .clone()
+            .filter(|found| found.address.is_ipv4())
+            // Global before link scope; a real network before a host address.
+            .min_by_key(|found| (found.scope, found.prefix == 32, found.secondary, found.address));
+        let inet6 = own
+            .filter(|found| match found.address {
+                IpAddr::V6(address) => address.is_unicast_link_local(),
+                IpAddr::V4(_) => false,
+            })
+            // The one that the kernel made has a network; a virtual one is a host address.
+            .min_by_key(|found| (found.prefix == 128, found.address));
+        OwnAddresses {
+            inet: inet.map(|found| found.address),
+            inet6: inet6.map(|found| found.address),
+        }
+    }
+}

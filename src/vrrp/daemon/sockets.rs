@@ -1,0 +1,168 @@
+//! Adverts and announcements on their way in and out.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use super::{Daemon, OpenSocket, PACKETS_AT_ONCE, RETRY_LIMIT, interface_id};
+use crate::core::config::model::vrrp::Transport;
+use crate::core::runtime;
+use crate::core::time::Interval;
+use crate::vrrp::desired::DesiredAddress;
+use crate::vrrp::engine::Input;
+use crate::vrrp::engine::ReceivedPacket;
+use crate::vrrp::engine::SocketName;
+use crate::vrrp::engine::Transmit;
+use crate::vrrp::packet::arp;
+use crate::vrrp::packet::ndp;
+use crate::vrrp::socket::AdvertSocket;
+use crate::vrrp::socket::Datagram;
+use crate::vrrp::socket::InterfaceId;
+
+impl Daemon<'_> {
+    pub(super) fn open_sockets(&mut self) {
+        let mut wanted: BTreeMap<SocketName, BTreeSet<IpAddr>> = BTreeMap::new();
+        for instance in &self.config.vrrp.instances {
+            let name = (instance.advert_interface().map(str::to_owned), instance.family);
+            let groups = wanted.entry(name).or_default();
+            match &instance.transport {
+                Transport::Multicast { group } => {
+                    groups.insert(*group);
+                }
+                Transport::Unicast { .. } => {}
+            }
+        }
+        let mut deaf = BTreeSet::new();
+        let links = &self.links;
+        self.sockets.retain(|name, open| {
+            let current = name.0.as_ref().and_then(|name| interface_id(links, name));
+            wanted.contains_key(name) && open.interface == current
+        });
+        for (name, groups) in wanted {
+            let interface = match &name.0 {
+                None => None,
+                Some(name) => match interface_id(&self.links, name) {
+                    Some(interface) => Some(interface),
+                    // It may come later; the instance is in FAULT until then.
+                    None => continue,
+                },
+            };
+            if !self.sockets.contains_key(&name) {
+                match self.open_socket(name.clone(), interface.clone()) {
+                    Ok(open) => {
+                        self.sockets.insert(name.clone(), open);
+                    }
+                    Err(error) => {
+                        if self.deaf_until.is_none() {
+                            tracing::error!("cannot open a VRRP socket on {:?}: {error}", name.0);
+                        }
+                        deaf.insert(name);
+                        continue;
+                    }
+                }
+            }
+            let (Some(open), Some(interface)) = (self.sockets.get(&name), &interface) else {
+                continue;
+            };
+            for group in groups {
+                if let Err(error) = open.socket.join(group, interface) {
+                    tracing::error!("cannot join {group} on {}: {error}", interface.name);
+                }
+            }
+        }
+        self.deaf_until = (!deaf.is_empty()).then(|| runtime::now() + RETRY_LIMIT);
+        self.engine.handle(runtime::now(), Input::Deaf(deaf));
+    }
+
+    pub(super) fn open_socket(
+        &self,
+        name: SocketName,
+        interface: Option<InterfaceId>,
+    ) -> std::io::Result<OpenSocket> {
+        let socket = Arc::new(AdvertSocket::open(name.1, interface.as_ref())?);
+        let reader = Arc::clone(&socket);
+        let packets = self.packets.clone();
+        let reader = tokio::spawn(async move {
+            loop {
+                match reader.receive().await {
+                    Ok(datagram) => {
+                        if packets.send((name.clone(), datagram)).await.is_err() {
+                            return;
+                        }
+                    }
+                    // ENETDOWN and the like: the link event says what happened.
+                    Err(error) => {
+                        tracing::debug!("receiving on {:?}: {error}", name.0);
+                        tokio::time::sleep(Interval::from_millis(50).to_duration()).await;
+                    }
+                }
+            }
+        });
+        Ok(OpenSocket { interface, socket, reader })
+    }
+
+    pub(super) fn handle_packet(&mut self, (interface, _): SocketName, datagram: Datagram) {
+        let packet = ReceivedPacket {
+            interface,
+            source: datagram.source,
+            destination: datagram.destination,
+            ttl: datagram.ttl,
+            payload: datagram.payload,
+        };
+        self.engine.handle(runtime::now(), Input::Packet(packet));
+    }
+
+    /// What the readers have already taken in.
+    pub(super) fn drain_packets(&mut self) {
+        for _ in 0..PACKETS_AT_ONCE {
+            let Ok((socket, datagram)) = self.packet_inbox.try_recv() else { return };
+            self.handle_packet(socket, datagram);
+        }
+    }
+
+    /// Takes in what has arrived, but no more than a bounded number from each socket.
+    pub(super) fn sweep_sockets(&mut self) {
+        self.drain_packets();
+        let mut arrived = Vec::new();
+        for (name, open) in &self.sockets {
+            for _ in 0..PACKETS_AT_ONCE {
+                let Some(datagram) = open.socket.try_receive() else { break };
+                arrived.push((name.clone(), datagram));
+            }
+        }
+        for (name, datagram) in arrived {
+            self.handle_packet(name, datagram);
+        }
+    }
+
+    pub(super) fn transmit(&self, advert: &Transmit) {
+        let Some(open) = self.sockets.get(&(advert.interface.clone(), advert.family)) else {
+            tracing::debug!("no socket for an advert of {}", advert.instance);
+            return;
+        };
+        let (source, destination) = (advert.source, advert.destination);
+        if let Err(error) = open.socket.send(source, destination, advert.ttl, &advert.payload) {
+            tracing::warn!("({}) cannot send an advert to {destination}: {error}", advert.instance);
+        }
+    }
+
+    pub(super) fn announce(&self, announcement: &DesiredAddress) {
+        let link = self.links.values().find(|link| link.name == announcement.interface);
+        let Some(link) = link.filter(|link| link.has_arp()) else { return };
+        let (Some(index), Some(mac)) = (NonZeroU32::new(link.index), link.mac) else { return };
+        let address = announcement.address.address;
+        let (frame, what) = match address {
+            IpAddr::V4(address) => (arp::gratuitous(mac, address), "gratuitous ARP"),
+            IpAddr::V6(address) => {
+                let router = runtime::forwards_ipv6(&link.name);
+                (ndp::unsolicited(mac, address, router), "unsolicited Neighbour Advert")
+            }
+        };
+        match self.frames.send(index, &frame) {
+            Ok(()) => tracing::debug!("Sending {what} on {} for {address}", link.name),
+            Err(error) => tracing::warn!("cannot send {what} on {}: {error}", link.name),
+        }
+    }
+}
