@@ -81,19 +81,17 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
         "vrrp_skip_check_adv_addr" => {
             set(&mut vrrp.skip_check_adv_addr, context.boolean(statement));
         }
-        "vrrp_garp_master_delay" => draft.delay = context.seconds(statement, any).or(draft.delay),
-        "vrrp_garp_master_repeat" => draft.repeat = repeat(context, statement).or(draft.repeat),
+        "vrrp_garp_master_delay" => keep(&mut draft.delay, context.seconds(statement, any)),
+        "vrrp_garp_master_repeat" => keep(&mut draft.repeat, repeat(context, statement)),
         "vrrp_garp_master_refresh" => set(&mut vrrp.garp.refresh, context.seconds(statement, any)),
         "vrrp_garp_master_refresh_repeat" => {
             set(&mut vrrp.garp.refresh_repeat, repeat(context, statement));
         }
         "vrrp_garp_lower_prio_delay" => {
-            let found = context.seconds(statement, any);
-            draft.lower_priority_delay = found.or(draft.lower_priority_delay);
+            keep(&mut draft.lower_priority_delay, context.seconds(statement, any));
         }
         "vrrp_garp_lower_prio_repeat" => {
-            let found = context.number(statement, 0..=u32::MAX);
-            draft.lower_priority_repeat = found.or(draft.lower_priority_repeat);
+            keep(&mut draft.lower_priority_repeat, context.number(statement, 0..=u32::MAX));
         }
         "vrrp_min_garp" => set(&mut draft.least_announcements, context.boolean(statement)),
         "vrrp_garp_interval" => set(&mut vrrp.garp.interval, pause(context, statement)),
@@ -117,8 +115,7 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
             set(&mut vrrp.startup_delay, context.seconds(statement, range));
         }
         "default_interface" => {
-            let found = context.parse(statement, values::interface_name);
-            vrrp.default_interface = found.or(vrrp.default_interface.take());
+            keep(&mut vrrp.default_interface, context.parse(statement, values::interface_name));
         }
         "vrrp_lower_prio_no_advert" => {
             set(&mut vrrp.lower_priority_no_advert, context.boolean(statement));
@@ -169,13 +166,11 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
         }
         "startup_script" => start(context, statement, &mut global.startup_script),
         "startup_script_timeout" => {
-            let found = script_timeout(context, statement);
-            draft.startup_timeout = found.or(draft.startup_timeout);
+            keep(&mut draft.startup_timeout, script_timeout(context, statement));
         }
         "shutdown_script" => start(context, statement, &mut global.shutdown_script),
         "shutdown_script_timeout" => {
-            let found = script_timeout(context, statement);
-            draft.shutdown_timeout = found.or(draft.shutdown_timeout);
+            keep(&mut draft.shutdown_timeout, script_timeout(context, statement));
         }
         _ if services::one(context, statement, global) => {}
         _ => context.unknown(BLOCK, statement),
@@ -220,6 +215,13 @@ fn once(context: &mut Context, statement: &Statement, slot: &mut Option<String>)
 /// Keeps the old value when the new one was at fault.
 pub fn set<T>(slot: &mut T, value: Option<T>) {
     if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+/// The same where there may be no value yet.
+pub fn keep<T>(slot: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
         *slot = value;
     }
 }

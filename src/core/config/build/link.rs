@@ -222,8 +222,14 @@ pub fn garp_group(context: &mut Context, block: &Statement, config: &mut VrrpCon
     let any = Interval::ZERO..=LONG;
     for statement in block.children() {
         match statement.keyword() {
-            "garp_interval" => group.garp_interval = context.seconds(statement, any.clone()),
-            "gna_interval" => group.gna_interval = context.seconds(statement, any.clone()),
+            "garp_interval" => {
+                let found = context.seconds(statement, any.clone());
+                group.garp_interval = found.or(group.garp_interval);
+            }
+            "gna_interval" => {
+                let found = context.seconds(statement, any.clone());
+                group.gna_interval = found.or(group.gna_interval);
+            }
             "interface" => {
                 if let Some(token) = context.required(statement) {
                     member(context, token, &mut group, config);

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::context::Context;
-use super::global::{byte, set};
+use super::global::{byte, keep, set};
 use super::link::extra_announcements;
 use super::words::Words;
 use crate::core::config::model::Config;
@@ -55,7 +55,7 @@ fn mail(context: &mut Context, statement: &Statement, mail: &mut Mail) -> bool {
                 context.error("empty-block", statement.span, "notification_email names nobody");
             }
         }
-        "notification_email_from" => mail.from = context.text(statement).or(mail.from.take()),
+        "notification_email_from" => keep(&mut mail.from, context.text(statement)),
         "smtp_server" => {
             if let Some(server) = context.text(statement) {
                 let port = match statement.arguments().get(1) {
@@ -80,10 +80,10 @@ fn mail(context: &mut Context, statement: &Statement, mail: &mut Mail) -> bool {
                 mail.connect_timeout = Some(timeout.max(Interval::from_secs(1)));
             }
         }
-        "smtp_alert" => mail.alert = context.boolean(statement).or(mail.alert),
-        "smtp_alert_vrrp" => mail.alert_vrrp = context.boolean(statement).or(mail.alert_vrrp),
+        "smtp_alert" => keep(&mut mail.alert, context.boolean(statement)),
+        "smtp_alert_vrrp" => keep(&mut mail.alert_vrrp, context.boolean(statement)),
         "smtp_alert_checker" => {
-            mail.alert_checker = context.boolean(statement).or(mail.alert_checker);
+            keep(&mut mail.alert_checker, context.boolean(statement));
         }
         "no_email_faults" => {
             context.flag(statement);
@@ -123,7 +123,7 @@ fn fifo(context: &mut Context, statement: &Statement, fifos: &mut NotifyFifos) -
 fn snmp(context: &mut Context, statement: &Statement, snmp: &mut Snmp) -> bool {
     let age = Interval::from_millis(1)..=Interval::from_secs(30);
     match statement.keyword() {
-        "snmp_socket" => snmp.socket = context.text(statement).or(snmp.socket.take()),
+        "snmp_socket" => keep(&mut snmp.socket, context.text(statement)),
         "enable_traps" => snmp.traps = true,
         "enable_snmp_vrrp" => snmp.vrrp = true,
         "enable_snmp_keepalived" => {
@@ -138,8 +138,7 @@ fn snmp(context: &mut Context, statement: &Statement, snmp: &mut Snmp) -> bool {
             set(&mut snmp.service_figures_age, context.seconds(statement, age));
         }
         "snmp_rs_stats_update_interval" => {
-            let found = context.seconds(statement, age);
-            snmp.server_figures_age = found.or(snmp.server_figures_age);
+            keep(&mut snmp.server_figures_age, context.seconds(statement, age));
         }
         _ => return false,
     }
@@ -163,19 +162,16 @@ fn firewall(context: &mut Context, statement: &Statement, firewall: &mut Firewal
         }
         "nftables" => firewall.nftables = Some(table(statement, "keepalived")),
         "nftables_priority" => {
-            let found = signed(context, statement);
-            firewall.priority = found.or(firewall.priority);
+            keep(&mut firewall.priority, signed(context, statement));
         }
         "nftables_ifindex" => firewall.by_index = true,
         "nftables_counters" => firewall.counters = true,
         "nftables_ipvs" => firewall.ipvs = Some(table(statement, "keepalived_ipvs")),
         "nftables_ipvs_priority" => {
-            let found = signed(context, statement);
-            firewall.ipvs_priority = found.or(firewall.ipvs_priority);
+            keep(&mut firewall.ipvs_priority, signed(context, statement));
         }
         "nftables_ipvs_start_fwmark" => {
-            let found = context.number(statement, 1..=u32::MAX);
-            firewall.ipvs_first_mark = found.or(firewall.ipvs_first_mark);
+            keep(&mut firewall.ipvs_first_mark, context.number(statement, 1..=u32::MAX));
         }
         _ => return false,
     }
@@ -267,10 +263,10 @@ fn scheduling(context: &mut Context, statement: &Statement, global: &mut Global)
     match what {
         "priority" => {
             let nice = context.parse(statement, |word| values::signed(word, -20..=19));
-            settings.nice = nice.and_then(|nice| i8::try_from(nice).ok()).or(settings.nice);
+            keep(&mut settings.nice, nice.and_then(|nice| i8::try_from(nice).ok()));
         }
         "rt_priority" => {
-            settings.realtime = byte(context, statement, 1, 99).or(settings.realtime);
+            keep(&mut settings.realtime, byte(context, statement, 1, 99));
         }
         "no_swap" => {
             context.flag(statement);
@@ -324,7 +320,7 @@ fn buffer(context: &mut Context, statement: &Statement, global: &mut Global) -> 
     if force {
         set(&mut slot.force, context.boolean(statement));
     } else {
-        slot.bytes = context.number(statement, 0..=u32::MAX).or(slot.bytes);
+        keep(&mut slot.bytes, context.number(statement, 0..=u32::MAX));
     }
     true
 }
@@ -344,8 +340,7 @@ fn vrrp(context: &mut Context, statement: &Statement, vrrp: &mut VrrpDefaults) -
             if statement.keyword() == "vrrp_vmac_garp_intvl" {
                 context.deprecated(statement, "vrrp_garp_extra_if");
             }
-            let found = extra_announcements(context, statement, 1);
-            vrrp.extra_announcements = found.or(vrrp.extra_announcements);
+            keep(&mut vrrp.extra_announcements, extra_announcements(context, statement, 1));
         }
         "vrrp_rx_bufs_policy" => {
             let found = context.parse(statement, |word| match word.to_ascii_uppercase().as_str() {
@@ -370,8 +365,7 @@ fn vrrp(context: &mut Context, statement: &Statement, vrrp: &mut VrrpDefaults) -
         }
         "vmac_prefix" => set(&mut vrrp.vmac_prefix, prefix(context, statement)),
         "vmac_addr_prefix" => {
-            let found = prefix(context, statement);
-            vrrp.vmac_address_prefix = found.or(vrrp.vmac_address_prefix.take());
+            keep(&mut vrrp.vmac_address_prefix, prefix(context, statement));
         }
         _ => return false,
     }
@@ -394,8 +388,7 @@ fn reload(context: &mut Context, statement: &Statement, global: &mut Global) -> 
             global.reload.check = Some(first().unwrap_or_else(|| "/dev/null".to_owned()));
         }
         "reload_time_file" => {
-            let found = context.text(statement);
-            global.reload.time_file = found.or(global.reload.time_file.take());
+            keep(&mut global.reload.time_file, context.text(statement));
         }
         "reload_repeat" => {
             context.flag(statement);
@@ -448,12 +441,12 @@ fn files(context: &mut Context, statement: &Statement, global: &mut Global) -> b
             return true;
         }
         "umask" => {
-            files.umask = context.parse(statement, umask).or(files.umask);
+            keep(&mut files.umask, context.parse(statement, umask));
             return true;
         }
         _ => return false,
     };
-    *slot = context.text(statement).or(slot.take());
+    keep(slot, context.text(statement));
     true
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Need;
 use super::address::addresses;
 use super::context::Context;
-use super::global::{byte, repeat, set};
+use super::global::{byte, keep, repeat, set};
 use super::route::{Owner, routes};
 use super::rule::rules;
 use super::track::{Objects, track_interfaces};
@@ -135,7 +135,9 @@ fn one(
                 draft.interface = name.map(|name| (name, token.span));
             }
         }
-        "virtual_router_id" => draft.vrid = byte(context, statement, 1, 255).and_then(Vrid::new),
+        "virtual_router_id" => {
+            keep(&mut draft.vrid, byte(context, statement, 1, 255).and_then(Vrid::new));
+        }
         "priority" => draft.priority = byte(context, statement, 1, 255),
         "version" => {
             draft.version = context.number(statement, 2..=3).map(|version| match version {
@@ -154,14 +156,18 @@ fn one(
         }
         "no_virtual_ipaddress" => draft.no_addresses = true,
         "unicast_peer" => draft.peers = Some(peers(context, statement)),
-        "unicast_src_ip" => draft.unicast_source = context.parse(statement, values::address),
-        "mcast_src_ip" => draft.multicast_source = context.parse(statement, values::address),
+        "unicast_src_ip" => {
+            keep(&mut draft.unicast_source, context.parse(statement, values::address));
+        }
+        "mcast_src_ip" => {
+            keep(&mut draft.multicast_source, context.parse(statement, values::address));
+        }
         "mcast_dst_ip" => match context.parse(statement, values::address) {
             Some(group) if group.is_multicast() => draft.group = Some(group),
             Some(_) => context.error("bad-value", statement.span, "not a multicast address"),
             None => {}
         },
-        "unicast_ttl" => draft.ttl = byte(context, statement, 0, 255),
+        "unicast_ttl" => keep(&mut draft.ttl, byte(context, statement, 0, 255)),
         "check_unicast_src" => draft.check_source = true,
         "dont_track_primary" => {
             context.flag(statement);
@@ -197,8 +203,8 @@ fn one(
             draft.preempt_delay =
                 context.seconds(statement, range).map(|delay| (delay, statement.span));
         }
-        "skip_check_adv_addr" => draft.skip_check = context.boolean(statement),
-        "strict_mode" => draft.strict = context.boolean(statement),
+        "skip_check_adv_addr" => keep(&mut draft.skip_check, context.boolean(statement)),
+        "strict_mode" => keep(&mut draft.strict, context.boolean(statement)),
         "v3_checksum_as_v2" => set(&mut instance.v3_checksum_as_v2, context.boolean(statement)),
         "native_ipv6" => draft.native_ipv6 = Some(statement.span),
         "garp_master_delay" => set(&mut instance.garp.delay, context.seconds(statement, whole)),
@@ -299,8 +305,7 @@ fn rare(context: &mut Context, statement: &Statement, draft: &mut Draft, instanc
             }
         }
         "kernel_rx_buf_size" => {
-            let found = context.number(statement, 0..=u32::MAX);
-            instance.receive_buffer = found.or(instance.receive_buffer);
+            keep(&mut instance.receive_buffer, context.number(statement, 0..=u32::MAX));
         }
         _ => notify(context, INSTANCE, statement, &mut instance.notify),
     }
