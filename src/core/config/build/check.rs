@@ -178,7 +178,8 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
     settle_sorry_server(context, block.span, &mut service);
     settle_quorum(context, block.span, &mut service);
     if service.real_servers.is_empty() {
-        context.warning("no-real-server", block.span, "a virtual server without real servers");
+        let message = "a virtual server without real servers, it is left out";
+        return context.error("no-real-server", block.span, message);
     }
     if !context.targets.insert(service.target.clone()) {
         return context.error("duplicate", block.span, "this virtual server is defined already");
@@ -540,10 +541,9 @@ fn real_server(
     let first = context.required(block)?;
     let ip = context.parse_token("real_server", first, values::address)?;
     let tunnelled = matches!(service.forwarding, Forwarding::Tunnel(_));
-    if !matches!(service.target, Target::Fwmark { .. })
-        && Family::of(ip) != draft.service_family()
-        && !tunnelled
-    {
+    // A mark alone is of the family of its first server.
+    let settled = draft.family.is_some() || !matches!(service.target, Target::Fwmark { .. });
+    if settled && Family::of(ip) != draft.service_family() && !tunnelled {
         let message = format!("real_server {ip} is of another family than its virtual server");
         context.error("mixed-family", first.span, message);
         return None;

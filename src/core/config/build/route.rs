@@ -64,7 +64,7 @@ fn line(context: &mut Context, statement: &Statement, owner: Owner) -> Result<Ro
         second_gateway: None,
         route: blank(),
     };
-    let mut words = Words::new(&statement.words);
+    let mut words = Words::strict(&statement.words);
     while let Some(word) = words.pop() {
         draft.word(context, word, &mut words, owner)?;
     }

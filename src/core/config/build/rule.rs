@@ -51,7 +51,7 @@ struct Draft {
 
 fn line(context: &mut Context, statement: &Statement, owner: Owner) -> Result<Rule, Dropped> {
     let mut draft = Draft::default();
-    let mut words = Words::new(&statement.words);
+    let mut words = Words::strict(&statement.words);
     while let Some(word) = words.pop() {
         draft.word(context, word, &mut words, owner)?;
     }
