@@ -4,13 +4,12 @@ use std::net::IpAddr;
 
 use super::Need;
 use super::context::Context;
-use super::names::{self, named};
 use super::words::Words;
 use crate::core::config::model::link::{
     ExtraAnnouncements, GarpGroup, InterfaceDelay, Ipvlan, IpvlanMode, LinkbeatInterface,
     LinkbeatMethod, VirtualLink, Vmac,
 };
-use crate::core::config::model::route::Named;
+use crate::core::config::model::route::{NameTable, Named};
 use crate::core::config::model::vrrp::{Vrid, VrrpConfig};
 use crate::core::config::model::{Family, vrrp::Instance};
 use crate::core::config::tree::{Statement, Token};
@@ -174,7 +173,7 @@ fn name(context: &mut Context, word: &Token, value: Option<&Token>) -> Option<St
 }
 
 fn group(context: &mut Context, word: &Token, words: &mut Words<'_>) -> Option<Named> {
-    words.parse(context, word, |word| named(word, names::GROUPS, u32::MAX)).ok()
+    words.named(context, word, NameTable::Groups).ok()
 }
 
 /// Six octets, or five before the router's number; not a multicast address.

@@ -8,8 +8,8 @@ use super::names::{self, named};
 use super::words::{Dropped, Words};
 use crate::core::config::model::Family;
 use crate::core::config::model::route::{
-    Encapsulation, Hop, Insertion, IpEncapsulation, Lockable, Named, NextHop, Prefix, Realms,
-    Route, RouteKind, RouteMetrics, RouterPreference,
+    Encapsulation, Hop, Insertion, IpEncapsulation, Lockable, NameTable, Named, NextHop, Prefix,
+    Realms, Route, RouteKind, RouteMetrics, RouterPreference,
 };
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values::{self, Fault};
@@ -143,13 +143,12 @@ impl Draft {
                 self.route.metric = Some(words.parse(context, word, grammar)?);
             }
             "scope" => {
-                let grammar = |word: &str| named(word, names::SCOPES, 255);
-                self.route.scope = Some(words.parse(context, word, grammar)?);
+                self.route.scope = Some(words.named(context, word, NameTable::Scopes)?);
             }
             "tos" | "dsfield" => self.route.tos = Some(service(context, word, words)?),
             "protocol" => {
-                let grammar = |word: &str| named(word, names::PROTOCOLS, 255);
-                self.protocol = Some((words.parse(context, word, grammar)?, word.clone()));
+                let found = words.named(context, word, NameTable::Protocols)?;
+                self.protocol = Some((found, word.clone()));
             }
             "onlink" => self.route.hop.onlink = true,
             "realms" => self.route.hop.realms = Some(realms(context, word, words)?),
@@ -417,7 +416,7 @@ pub fn interface(
 
 /// A routing table.
 pub fn table(context: &mut Context, word: &Token, words: &mut Words<'_>) -> Result<Named, Dropped> {
-    words.parse(context, word, |word| named(word, names::TABLES, u32::MAX))
+    words.named(context, word, NameTable::Tables)
 }
 
 /// A type of service; bare numbers are hexadecimal, as iproute2 has it.
@@ -426,15 +425,15 @@ pub fn service(
     word: &Token,
     words: &mut Words<'_>,
 ) -> Result<Named, Dropped> {
-    words.parse(context, word, traffic_class)
-}
-
-fn traffic_class(word: &str) -> Result<Named, Fault> {
-    let digits = word.strip_prefix("0x").unwrap_or(word);
-    match u8::from_str_radix(digits, 16) {
-        Ok(value) if !digits.starts_with('+') => Ok(Named::Number(value.into())),
-        Ok(_) | Err(_) => named(word, names::SERVICES, 255),
+    let hexadecimal = |text: &str| {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))
+    };
+    if let Some(value) = words.peek().and_then(|token| hexadecimal(&token.text)) {
+        words.pop();
+        return Ok(Named::Number(value.into()));
     }
+    words.named(context, word, NameTable::Services)
 }
 
 /// `[FROM/]TO`.
@@ -443,11 +442,17 @@ pub fn realms(
     word: &Token,
     words: &mut Words<'_>,
 ) -> Result<Realms, Dropped> {
-    let realm = |word: &str| named(word, names::REALMS, 0xffff);
-    words.parse(context, word, |word| match word.split_once('/') {
-        None => Ok(Realms { from: None, to: realm(word)? }),
+    let value = words.value(context, word)?;
+    let realm = |text: &str| named(text, NameTable::Realms);
+    let grammar = |text: &str| match text.split_once('/') {
+        None => Ok(Realms { from: None, to: realm(text)? }),
         Some((from, to)) => Ok(Realms { from: Some(realm(from)?), to: realm(to)? }),
-    })
+    };
+    let found = context.parse_token(&word.text, value, grammar).ok_or(Dropped)?;
+    for realm in found.from.iter().chain([&found.to]) {
+        names::note(context, realm, value.span);
+    }
+    Ok(found)
 }
 
 /// `track_group NAME`: for static entries, of a group that is there.

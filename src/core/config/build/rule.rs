@@ -1,12 +1,12 @@
 //! Lines of `virtual_rules` and `static_rules`.
 
 use super::context::Context;
-use super::names::{self, named};
+use super::names;
 use super::route::{self, Owner, PROTOCOL, interface, realms, table, track_group};
 use super::words::{Dropped, Words};
 use crate::core::config::model::Family;
 use crate::core::config::model::route::{
-    MarkSelector, Named, Prefix, Range, Realms, Rule, RuleAction,
+    MarkSelector, NameTable, Named, Prefix, Range, Realms, Rule, RuleAction,
 };
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values::{self, Fault};
@@ -108,8 +108,8 @@ impl Draft {
                 self.suppress_prefix_length = Some(words.parse(context, word, grammar)?);
             }
             "suppress_ifgroup" | "sup_group" => {
-                let grammar = |word: &str| named(word, names::GROUPS, u32::MAX);
-                self.suppress_interface_group = Some(words.parse(context, word, grammar)?);
+                let group = words.named(context, word, NameTable::Groups)?;
+                self.suppress_interface_group = Some(group);
             }
             "tunnel-id" => {
                 let grammar = |word: &str| names::any_base(word).ok_or("not a number".to_owned());
@@ -121,9 +121,7 @@ impl Draft {
             }
             // A fault in one of these costs the word, not the rule.
             "protocol" => {
-                let value = words.value(context, word)?;
-                let grammar = |word: &str| named(word, names::PROTOCOLS, 255);
-                self.protocol = context.parse_token(&word.text, value, grammar);
+                self.protocol = words.named(context, word, NameTable::Protocols).ok();
             }
             "ipproto" => {
                 let value = words.value(context, word)?;

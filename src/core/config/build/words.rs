@@ -1,6 +1,8 @@
 //! The words of one line, taken one after the other, for lines with a grammar of their own.
 
 use super::context::Context;
+use super::names;
+use crate::core::config::model::route::{NameTable, Named};
 use crate::core::config::tree::Token;
 use crate::core::config::values::Fault;
 use crate::core::diagnostics::{Diagnostic, Severity};
@@ -72,5 +74,19 @@ impl<'a> Words<'a> {
     ) -> Result<T, Dropped> {
         let value = self.value(context, word)?;
         context.parse_token(&word.text, value, grammar).ok_or(Dropped)
+    }
+
+    /// The same for a number or a name of iproute2.
+    pub fn named(
+        &mut self,
+        context: &mut Context,
+        word: &Token,
+        table: NameTable,
+    ) -> Result<Named, Dropped> {
+        let value = self.value(context, word)?;
+        let grammar = |text: &str| names::named(text, table);
+        let found = context.parse_token(&word.text, value, grammar).ok_or(Dropped)?;
+        names::note(context, &found, value.span);
+        Ok(found)
     }
 }
