@@ -76,6 +76,7 @@ fn framed(frame: &str, line: &str) -> String {
         "vrrp_track_file-empty" => format!("vrrp_track_file X {{\n{line}\n}}\n"),
         "bfd_instance" => format!("bfd_instance X {{\nneighbor_ip 10.0.0.2\n{line}\n}}\n"),
         "address_line" => instance(&format!("virtual_ipaddress {{\n10.0.0.9/24 {line}\n}}")),
+        "address-alone" => instance(&format!("virtual_ipaddress {{\n10.0.0.9 {line}\n}}")),
         "addresses" => instance(&format!("virtual_ipaddress {{\n{line}\n}}")),
         "route_line" => instance(&format!("virtual_routes {{\n10.9.0.0/16 dev eth0 {line}\n}}")),
         "route4-inet" => instance(&format!("virtual_routes {{\n{line} default dev eth0\n}}")),
@@ -106,6 +107,11 @@ fn framed(frame: &str, line: &str) -> String {
         }
         "sync-empty" => format!("{}vrrp_sync_group G {{\n{line}\n}}\n", instance("")),
         "vrrp_instance" => instance(line),
+        "instance-no-interface" => {
+            let peers = "unicast_src_ip 10.0.0.4\nunicast_peer {\n10.0.0.5\n}\n\
+                         virtual_ipaddress {\n10.0.0.1\n}";
+            format!("vrrp_instance V {{\nvirtual_router_id 51\n{peers}\n{line}\n}}\n")
+        }
         "instance-no-address" | "instance-without-address" => {
             let none = if frame == "instance-no-address" { "no_virtual_ipaddress" } else { "" };
             let head = "vrrp_instance V {\ninterface eth0\nvirtual_router_id 51";

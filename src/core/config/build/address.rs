@@ -110,6 +110,10 @@ fn address_line(
             }
             "peer" => {
                 let name = needs_value(context, word, value())?;
+                if first.text.contains('/') {
+                    let message = "the prefix length stands after the peer, this one is ignored";
+                    context.error("peer-prefix", first.span, message);
+                }
                 if let Some((peer, prefix)) = context.parse_token("peer", name, values::network) {
                     // Both ends of one family; a point-to-point address has no broadcast address.
                     if peer.is_ipv4() == v4 {

@@ -275,6 +275,12 @@ impl Context {
         *slot = self.script(statement);
     }
 
+    /// An old spelling of another word, of which keepalived says nothing.
+    pub fn old_spelling(&mut self, statement: &Statement, instead: &str) {
+        let message = format!("`{}` is the old name of `{instead}`", statement.keyword());
+        self.warning("deprecated", statement.span, message);
+    }
+
     /// A word that stands for another one.
     pub fn deprecated(&mut self, statement: &Statement, instead: &str) {
         let message = format!("`{}` is deprecated, use `{instead}`", statement.keyword());

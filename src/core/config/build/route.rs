@@ -335,11 +335,7 @@ impl Draft {
         let hops = route.next_hops.iter().map(|next| &next.hop).chain([&route.hop]);
         let mut interfaces = hops.filter_map(|hop| hop.interface.as_ref());
         let located = interfaces.next().is_some();
-        let discards = matches!(
-            route.kind,
-            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw
-        );
-        if route.tracked && !located && !discards {
+        if route.tracked && !located {
             let message = "a route without an interface cannot be tracked";
             context.error("not-tracked", statement.span, message);
             route.tracked = false;

@@ -127,7 +127,7 @@ fn snmp(context: &mut Context, statement: &Statement, snmp: &mut Snmp) -> bool {
         "enable_traps" => snmp.traps = true,
         "enable_snmp_vrrp" => snmp.vrrp = true,
         "enable_snmp_keepalived" => {
-            context.deprecated(statement, "enable_snmp_vrrp");
+            context.old_spelling(statement, "enable_snmp_vrrp");
             snmp.vrrp = true;
         }
         "enable_snmp_checker" => snmp.checker = true,
@@ -237,7 +237,7 @@ fn process(context: &mut Context, statement: &Statement, global: &mut Global) ->
         "vrrp_process_name" => &mut names.vrrp,
         "checker_process_name" | "lvs_process_name" => {
             if statement.keyword() == "lvs_process_name" {
-                context.deprecated(statement, "checker_process_name");
+                context.old_spelling(statement, "checker_process_name");
             }
             &mut names.checker
         }
@@ -245,6 +245,11 @@ fn process(context: &mut Context, statement: &Statement, global: &mut Global) ->
         _ => return scheduling(context, statement, global),
     };
     if let Some(name) = context.text(statement) {
+        if name.len() > LONGEST_PROCESS_NAME {
+            let message =
+                format!("the name '{name}' is longer than {LONGEST_PROCESS_NAME}, it is cut");
+            context.error("long-name", statement.span, message);
+        }
         *slot = Some(name.chars().take(LONGEST_PROCESS_NAME).collect());
     }
     true
@@ -275,7 +280,7 @@ fn scheduling(context: &mut Context, statement: &Statement, global: &mut Global)
         "cpu_affinity" => cpus(context, statement, settings),
         "rlimit_rttime" | "rlimit_rtime" => {
             if what == "rlimit_rtime" {
-                context.deprecated(statement, &format!("{who}_rlimit_rttime"));
+                context.old_spelling(statement, &format!("{who}_rlimit_rttime"));
             }
             if let Some(limit) = context.number(statement, 1..=u32::MAX) {
                 // The kernel warns one microsecond before it kills.

@@ -80,6 +80,10 @@ pub fn instance(context: &mut Context, block: &Statement, config: &mut Config) {
         let message = format!("vrrp_instance {name} is defined twice, the first counts");
         return context.error("duplicate", block.span, message);
     }
+    if let Some(extra) = block.arguments().get(1) {
+        let message = format!("'{}' is a second name of vrrp_instance {name}", extra.text);
+        return context.error("extra-words", extra.span, message);
+    }
     let global = &config.global;
     let mut draft = Draft::default();
     let mut instance = blank(name, global);
@@ -129,12 +133,7 @@ fn one(
                 _ => Err("neither MASTER nor BACKUP; BACKUP is used".to_owned()),
             });
         }
-        "interface" => {
-            if let Some(token) = context.required(statement) {
-                let name = context.parse_token("interface", token, values::interface_name);
-                draft.interface = name.map(|name| (name, token.span));
-            }
-        }
+        "interface" => interface(context, statement, draft, instance),
         "virtual_router_id" => {
             keep(&mut draft.vrid, byte(context, statement, 1, 255).and_then(Vrid::new));
         }
@@ -242,9 +241,24 @@ fn one(
     }
 }
 
+fn interface(context: &mut Context, statement: &Statement, draft: &mut Draft, instance: &Instance) {
+    if instance.vrf.is_some() {
+        let message = "`interface` does not go with `vrf`, it is ignored";
+        return context.error("vrf-and-interface", statement.span, message);
+    }
+    if let Some(token) = context.required(statement) {
+        let name = context.parse_token("interface", token, values::interface_name);
+        draft.interface = name.map(|name| (name, token.span));
+    }
+}
+
 /// Words that are seldom met.
 fn rare(context: &mut Context, statement: &Statement, draft: &mut Draft, instance: &mut Instance) {
     match statement.keyword() {
+        "vrf" if draft.interface.is_some() => {
+            let message = "`vrf` does not go with `interface`, it is ignored";
+            context.error("vrf-and-interface", statement.span, message);
+        }
         "vrf" => {
             if let Some(name) = context.parse(statement, values::interface_name) {
                 context.needs_interface(&name, statement.span, Need::Mentioned);
@@ -483,7 +497,7 @@ fn complete(
     if instance.strict {
         settle_strict(context, block, &mut instance);
     }
-    instance.accept = draft.accept.unwrap_or(!instance.strict) || instance.priority.is_owner();
+    settle_accept(context, block, draft.accept, &mut instance);
     if let Some(wanted) = draft.link {
         link::settle(context, block, wanted, &mut instance, &defaults.vmac_prefix);
     }
@@ -524,6 +538,27 @@ fn settle_owner(context: &mut Context, ignores: Option<(bool, Span)>, instance: 
         }
     }
     instance.owner_ignores_adverts &= owner;
+}
+
+/// Version 2 has no accept mode (RFC 3768 section 6.4.3), which strict mode enforces.
+fn settle_accept(
+    context: &mut Context,
+    block: &Statement,
+    accept: Option<bool>,
+    instance: &mut Instance,
+) {
+    let owner = instance.priority.is_owner();
+    let barred = instance.strict && instance.version == VrrpVersion::V2 && !owner;
+    instance.accept = match accept {
+        Some(true) if barred => {
+            let message =
+                format!("({}) strict version 2 has no accept mode, it is ignored", instance.name);
+            context.error("strict", block.span, message);
+            false
+        }
+        Some(accept) => accept || owner,
+        None => owner || !instance.strict,
+    };
 }
 
 /// Words that depend on others of the instance.
@@ -633,9 +668,11 @@ fn transport(
             multicast
         }
         None => {
-            if draft.ttl.is_some() || draft.check_source {
-                let message =
-                    format!("({}) has unicast options but no unicast_peer", instance.name);
+            if draft.ttl.is_some() || draft.check_source || draft.unicast_source.is_some() {
+                let message = format!(
+                    "({}) has unicast options but no unicast_peer, multicast is used",
+                    instance.name
+                );
                 context.error("no-peer", block.span, message);
             }
             multicast
