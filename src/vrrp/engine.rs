@@ -501,7 +501,9 @@ pub fn is_runnable(instance: &Instance) -> bool {
         // Without the header its peers would not hear it, and there would be two masters.
         Authentication::Header(_) => false,
     };
-    instance.family == Family::Inet && unauthenticated
+    // The same holds for the trailer of `auth_hmac`, and outside of its `vrf`.
+    let plain = instance.hmac.is_none() && instance.vrf.is_none();
+    instance.family == Family::Inet && unauthenticated && plain
 }
 
 #[cfg(test)]

@@ -197,6 +197,15 @@ impl Context {
         self.parse(statement, |word| values::seconds(word, range))
     }
 
+    /// Whole seconds within a range.
+    pub fn whole_seconds(
+        &mut self,
+        statement: &Statement,
+        range: RangeInclusive<u32>,
+    ) -> Option<Interval> {
+        self.number(statement, range).map(|seconds| Interval::from_secs(seconds.into()))
+    }
+
     /// `[BOOL]`: on when there is no argument.
     pub fn boolean(&mut self, statement: &Statement) -> Option<bool> {
         match statement.arguments().first() {

@@ -13,7 +13,8 @@ use crate::core::time::Interval;
 
 const BLOCK: &str = "global_defs";
 /// The largest number of seconds that fits keepalived's microsecond timers.
-const LONG: Interval = Interval::from_secs(4294);
+const LONG: Interval = Interval::from_secs(LONGEST as u64);
+const LONGEST: u32 = 4294;
 /// Of the startup and shutdown scripts.
 const SCRIPT_TIMEOUT: Interval = Interval::from_secs(10);
 
@@ -60,7 +61,6 @@ fn complete(draft: &Draft, global: &mut Global) {
 #[allow(clippy::cognitive_complexity)]
 fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: &mut Global) {
     let vrrp = &mut global.vrrp;
-    let any = Interval::ZERO..=LONG;
     match statement.keyword() {
         "router_id" => set(&mut global.router_id, context.text(statement)),
         "script_user" => {
@@ -81,14 +81,18 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
         "vrrp_skip_check_adv_addr" => {
             set(&mut vrrp.skip_check_adv_addr, context.boolean(statement));
         }
-        "vrrp_garp_master_delay" => keep(&mut draft.delay, context.seconds(statement, any)),
+        "vrrp_garp_master_delay" => {
+            keep(&mut draft.delay, context.whole_seconds(statement, 0..=LONGEST));
+        }
         "vrrp_garp_master_repeat" => keep(&mut draft.repeat, repeat(context, statement)),
-        "vrrp_garp_master_refresh" => set(&mut vrrp.garp.refresh, context.seconds(statement, any)),
+        "vrrp_garp_master_refresh" => {
+            set(&mut vrrp.garp.refresh, context.whole_seconds(statement, 0..=LONGEST));
+        }
         "vrrp_garp_master_refresh_repeat" => {
             set(&mut vrrp.garp.refresh_repeat, repeat(context, statement));
         }
         "vrrp_garp_lower_prio_delay" => {
-            keep(&mut draft.lower_priority_delay, context.seconds(statement, any));
+            keep(&mut draft.lower_priority_delay, context.whole_seconds(statement, 0..=LONGEST));
         }
         "vrrp_garp_lower_prio_repeat" => {
             keep(&mut draft.lower_priority_repeat, context.number(statement, 0..=u32::MAX));
@@ -133,7 +137,10 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
             vrrp.dynamic_interfaces = true;
             vrrp.allow_interface_changes |= match statement.arguments().first() {
                 None => false,
-                Some(token) if token.text == "allow_if_changes" => true,
+                Some(token) if token.text == "allow_if_changes" => {
+                    context.not_acted_on(BLOCK, "dynamic_interfaces allow_if_changes", token.span);
+                    true
+                }
                 Some(token) => {
                     let message =
                         format!("dynamic_interfaces '{}': not allow_if_changes", token.text);
@@ -195,8 +202,7 @@ pub fn root(context: &mut Context, statement: &Statement, global: &mut Global) -
         }
         "use_pid_dir" => global.use_pid_dir = true,
         "child_wait_time" => {
-            let range = Interval::ZERO..=LONG;
-            set(&mut global.child_wait_time, context.seconds(statement, range));
+            set(&mut global.child_wait_time, context.whole_seconds(statement, 0..=LONGEST));
         }
         _ => return false,
     }

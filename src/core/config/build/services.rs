@@ -17,7 +17,8 @@ use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values::{self, Fault};
 use crate::core::time::Interval;
 
-const LONG: Interval = Interval::from_secs(4294);
+/// Seconds.
+const LONGEST: u32 = 4294;
 /// Of chains of iptables and of sets.
 const LONGEST_CHAIN: usize = 30;
 const LONGEST_SET: usize = 31;
@@ -72,7 +73,7 @@ fn mail(context: &mut Context, statement: &Statement, mail: &mut Mail) -> bool {
             mail.helo = name.map(|token| token.text.clone()).or(mail.helo.take());
         }
         "smtp_connect_timeout" => {
-            if let Some(timeout) = context.seconds(statement, Interval::ZERO..=LONG) {
+            if let Some(timeout) = context.whole_seconds(statement, 0..=LONGEST) {
                 if timeout.is_zero() {
                     let message = "smtp_connect_timeout 0 is too short, 1 s is used";
                     context.error("bad-value", statement.span, message);

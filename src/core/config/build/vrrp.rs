@@ -27,7 +27,8 @@ use crate::core::time::Interval;
 const INSTANCE: &str = "vrrp_instance";
 /// The count byte of an advert.
 const MOST_ADDRESSES: usize = 255;
-const LONG: Interval = Interval::from_secs(4294);
+/// Seconds.
+const LONG: u32 = 4294;
 
 /// What is said about an instance, before the defaults are worked in.
 #[derive(Default)]
@@ -124,7 +125,6 @@ fn one(
     instance: &mut Instance,
     objects: &Objects<'_>,
 ) {
-    let whole = Interval::ZERO..=LONG;
     match statement.keyword() {
         "state" => {
             draft.state = context.parse(statement, |word| match word {
@@ -206,16 +206,23 @@ fn one(
         "strict_mode" => keep(&mut draft.strict, context.boolean(statement)),
         "v3_checksum_as_v2" => set(&mut instance.v3_checksum_as_v2, context.boolean(statement)),
         "native_ipv6" => draft.native_ipv6 = Some(statement.span),
-        "garp_master_delay" => set(&mut instance.garp.delay, context.seconds(statement, whole)),
+        "garp_master_delay" => {
+            set(&mut instance.garp.delay, context.whole_seconds(statement, 0..=LONG));
+        }
         "garp_master_repeat" => {
             set(&mut instance.garp.repeat, repeat(context, statement));
         }
-        "garp_master_refresh" => set(&mut instance.garp.refresh, context.seconds(statement, whole)),
+        "garp_master_refresh" => {
+            set(&mut instance.garp.refresh, context.whole_seconds(statement, 0..=LONG));
+        }
         "garp_master_refresh_repeat" => {
             set(&mut instance.garp.refresh_repeat, repeat(context, statement));
         }
         "garp_lower_prio_delay" => {
-            set(&mut instance.garp.lower_priority_delay, context.seconds(statement, whole));
+            set(
+                &mut instance.garp.lower_priority_delay,
+                context.whole_seconds(statement, 0..=LONG),
+            );
         }
         "garp_lower_prio_repeat" => {
             let count = context.number(statement, 0..=u32::MAX);
@@ -306,7 +313,9 @@ fn rare(context: &mut Context, statement: &Statement, draft: &mut Draft, instanc
         }
         "notify_deleted" => {
             instance.notify_deleted = true;
-            if !statement.arguments().is_empty() {
+            if statement.arguments().is_empty() {
+                context.not_acted_on(INSTANCE, "notify_deleted", statement.span);
+            } else {
                 context.script_once(statement, &mut instance.notify.deleted);
             }
         }
