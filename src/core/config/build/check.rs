@@ -36,6 +36,10 @@ const FLAG_3: u32 = 0x20;
 
 /// The `SSL` block.
 pub fn tls(context: &mut Context, block: &Statement, tls: &mut TlsIdentity) {
+    if std::mem::replace(&mut context.tls, true) {
+        context.error("duplicate", block.span, "SSL is there already, this one replaces it");
+        *tls = TlsIdentity::default();
+    }
     for statement in block.children() {
         let slot = match statement.keyword() {
             "password" => &mut tls.password,

@@ -32,6 +32,8 @@ pub struct Context {
     pub track_groups: BTreeMap<String, Span>,
     /// Of the next rule that gives none.
     pub next_preference: u32,
+    /// There was an `SSL` block.
+    pub tls: bool,
     /// One that decides was kept beyond the limit.
     full: bool,
 }
@@ -45,6 +47,7 @@ impl Default for Context {
             targets: BTreeSet::new(),
             track_groups: BTreeMap::new(),
             next_preference: FIRST_PREFERENCE,
+            tls: false,
             full: false,
         }
     }
@@ -181,6 +184,19 @@ impl Context {
             let message = format!("'{}' and what follows is not read", extra.text);
             self.warning("extra-words", span, message);
         }
+    }
+
+    /// The lines of a block that is a list: nothing stands before its brace, and it has one.
+    pub fn entries<'a>(&mut self, block: &'a Statement) -> &'a [Statement] {
+        if let Some(extra) = block.arguments().first() {
+            let message = format!("'{}' before the brace of {}", extra.text, block.keyword());
+            self.error("extra-words", extra.span, message);
+        }
+        if block.block.is_none() {
+            let message = format!("`{}` lacks its block", block.keyword());
+            self.error("missing-block", block.span, message);
+        }
+        block.children()
     }
 
     /// A number within a range.

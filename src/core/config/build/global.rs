@@ -106,7 +106,13 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
             None => {}
         },
         "vrrp_mcast_group6" => match context.parse(statement, values::address) {
-            Some(IpAddr::V6(group)) if group.is_multicast() => vrrp.multicast6 = group,
+            Some(IpAddr::V6(group)) if group.is_multicast() => {
+                if group.octets().get(1).is_some_and(|second| second & 0x0f != 2) {
+                    let message = format!("{group} is not of the scope of a link");
+                    context.error("not-link-local", statement.span, message);
+                }
+                vrrp.multicast6 = group;
+            }
             Some(_) => context.error("bad-value", statement.span, "not an IPv6 multicast group"),
             None => {}
         },

@@ -34,7 +34,7 @@ pub enum Owner {
 
 /// The lines of a block; a faulty one is told and left out.
 pub fn routes(context: &mut Context, block: &Statement, owner: Owner, into: &mut Vec<Route>) {
-    for statement in block.children() {
+    for statement in context.entries(block) {
         if let Ok(route) = line(context, statement, owner) {
             into.push(route);
         }

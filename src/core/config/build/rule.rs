@@ -16,7 +16,7 @@ pub const FIRST_PREFERENCE: u32 = 16384;
 
 /// The lines of a block; a faulty one is told and left out.
 pub fn rules(context: &mut Context, block: &Statement, owner: Owner, into: &mut Vec<Rule>) {
-    for statement in block.children() {
+    for statement in context.entries(block) {
         if let Ok(rule) = line(context, statement, owner) {
             into.push(rule);
         }

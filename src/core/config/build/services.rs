@@ -124,6 +124,10 @@ fn fifo(context: &mut Context, statement: &Statement, fifos: &mut NotifyFifos) -
 fn snmp(context: &mut Context, statement: &Statement, snmp: &mut Snmp) -> bool {
     let age = Interval::from_millis(1)..=Interval::from_secs(30);
     match statement.keyword() {
+        "snmp_socket" if statement.arguments().len() > 1 => {
+            let message = "snmp_socket takes one address, the line is ignored";
+            context.error("extra-words", statement.span, message);
+        }
         "snmp_socket" => keep(&mut snmp.socket, context.text(statement)),
         "enable_traps" => snmp.traps = true,
         "enable_snmp_vrrp" => snmp.vrrp = true,
@@ -148,6 +152,10 @@ fn snmp(context: &mut Context, statement: &Statement, snmp: &mut Snmp) -> bool {
 
 fn firewall(context: &mut Context, statement: &Statement, firewall: &mut Firewall) -> bool {
     match statement.keyword() {
+        "vrrp_iptables" if firewall.nftables.is_some() => {
+            let message = "vrrp_iptables beside nftables, it is ignored";
+            context.error("two-firewalls", statement.span, message);
+        }
         "vrrp_iptables" => {
             if let Some(chains) = iptables(context, statement) {
                 firewall.iptables = Some(chains);
@@ -160,6 +168,10 @@ fn firewall(context: &mut Context, statement: &Statement, firewall: &mut Firewal
         }
         "nftables" if firewall.nftables.is_some() => {
             context.error("duplicate", statement.span, "nftables is given twice, the first counts");
+        }
+        "nftables" if firewall.iptables.is_some() => {
+            let message = "nftables beside vrrp_iptables, it is ignored";
+            context.error("two-firewalls", statement.span, message);
         }
         "nftables" => firewall.nftables = Some(table(statement, "keepalived")),
         "nftables_priority" => {
@@ -352,7 +364,7 @@ fn vrrp(context: &mut Context, statement: &Statement, vrrp: &mut VrrpDefaults) -
             let found = context.parse(statement, |word| match word.to_ascii_uppercase().as_str() {
                 "MTU" => Ok(AdvertBufferPolicy::Mtu),
                 "ADVERT" => Ok(AdvertBufferPolicy::Advert),
-                _ => values::number(word, 1..=u32::MAX)
+                _ => values::number(word, 0..=u32::MAX)
                     .map(AdvertBufferPolicy::Bytes)
                     .map_err(|_| "neither MTU nor ADVERT nor a number of bytes".to_owned()),
             });

@@ -60,7 +60,7 @@ pub fn track_interfaces(
     block: &Statement,
     into: &mut Vec<TrackedInterface>,
 ) {
-    for statement in block.children() {
+    for statement in context.entries(block) {
         let Some(first) = statement.words.first() else {
             continue;
         };
@@ -173,7 +173,7 @@ fn lines<E>(
     own: impl Fn(&str) -> Option<E>,
     mut one: impl FnMut(&mut Context, &str, E, &[Token]) -> bool,
 ) {
-    for statement in block.children() {
+    for statement in context.entries(block) {
         let Some(first) = statement.words.first() else {
             continue;
         };

@@ -16,7 +16,7 @@ use crate::core::config::model::hmac::HmacMode;
 use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::vrrp::{
     Authentication, InitialState, Instance, NotifyScripts, OldChecksum, Preemption, Priority,
-    Transport, UnicastPeer, VirtualAddress, Vrid, VrrpVersion,
+    TrackedInterface, Transport, UnicastPeer, VirtualAddress, Vrid, VrrpVersion,
 };
 use crate::core::config::model::{Config, Family};
 use crate::core::config::tree::Statement;
@@ -137,13 +137,9 @@ fn one(
         "virtual_router_id" => {
             keep(&mut draft.vrid, byte(context, statement, 1, 255).and_then(Vrid::new));
         }
-        "priority" => draft.priority = byte(context, statement, 1, 255),
-        "version" => {
-            draft.version = context.number(statement, 2..=3).map(|version| match version {
-                2 => VrrpVersion::V2,
-                _ => VrrpVersion::V3,
-            });
-        }
+        // After a fault it must not become that of an owner.
+        "priority" => draft.priority = Some(byte(context, statement, 1, 255).unwrap_or(100)),
+        "version" => version(context, statement, draft),
         "advert_int" => {
             let range = Interval::from_centis(1)..=Interval::from_secs(255);
             draft.advert_interval = context.seconds(statement, range);
@@ -245,6 +241,20 @@ fn one(
             set(&mut instance.notify_priority_changes, context.boolean(statement));
         }
         _ => rare(context, statement, draft, instance),
+    }
+}
+
+fn version(context: &mut Context, statement: &Statement, draft: &mut Draft) {
+    let found = context.number(statement, 2..=3).map(|version| match version {
+        2 => VrrpVersion::V2,
+        _ => VrrpVersion::V3,
+    });
+    match (found, draft.version) {
+        (Some(new), Some(old)) if new != old => {
+            let message = format!("version {} is set already, it counts", old.number());
+            context.error("version", statement.span, message);
+        }
+        (found, _) => keep(&mut draft.version, found),
     }
 }
 
@@ -385,7 +395,7 @@ fn authentication(context: &mut Context, block: &Statement, draft: &mut Draft) {
 
 fn peers(context: &mut Context, block: &Statement) -> Vec<UnicastPeer> {
     let mut found: Vec<UnicastPeer> = Vec::new();
-    for statement in block.children() {
+    for statement in context.entries(block) {
         let Some(first) = statement.words.first() else {
             continue;
         };
@@ -475,6 +485,7 @@ fn complete(
         context.fatal("no-interface", block.span, message);
         return None;
     }
+    leave_out_own_interface(context, block, &mut instance);
     let source = Source { auth_type: draft.auth_type, auth_pass: draft.auth_pass };
     settle_authentication(context, block, source, &mut instance);
     settle_interval(context, block, draft.advert_interval, &mut instance);
@@ -638,6 +649,17 @@ fn settle_rest(context: &mut Context, rest: Rest, instance: &mut Instance) {
         } else {
             instance.promote_secondaries = true;
         }
+    }
+}
+
+/// The instance's own interface is tracked without being named.
+fn leave_out_own_interface(context: &mut Context, block: &Statement, instance: &mut Instance) {
+    let own = instance.interface.clone();
+    let named = |tracked: &TrackedInterface| Some(&tracked.name) == own.as_ref();
+    if instance.track_interfaces.iter().any(named) {
+        let message = format!("({}) track_interface names its own interface", instance.name);
+        context.error("own-interface", block.span, message);
+        instance.track_interfaces.retain(|tracked| !named(tracked));
     }
 }
 
