@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod diagnostics;
+pub mod iproute;
 pub mod log;
 pub mod netlink;
 pub mod notify;

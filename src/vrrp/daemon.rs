@@ -270,7 +270,7 @@ impl<'a> Daemon<'a> {
     /// Gives up in order what a process that died was master of, so that a backup need not wait for
     /// its patience to end.
     async fn farewell(&mut self) {
-        self.virtual_links.configure(&self.config.vrrp);
+        self.virtual_links.configure(&self.config);
         self.make_links();
         self.open_sockets();
         for name in watched_interfaces(&self.config.vrrp) {
@@ -299,7 +299,7 @@ impl<'a> Daemon<'a> {
 
     /// Acts on a configuration: sockets, scripts, what the engine knows of the links.
     fn configure(&mut self) {
-        self.virtual_links.configure(&self.config.vrrp);
+        self.virtual_links.configure(&self.config);
         self.make_links();
         self.open_sockets();
         let policy = ScriptPolicy::of(&self.config.global);

@@ -610,11 +610,13 @@ impl VrrpEngine {
 
 /// Instances that this version can run; the others are told of by the config test.
 pub fn is_runnable(instance: &Instance) -> bool {
-    match instance.authentication {
+    let unauthenticated = match instance.authentication {
         Authentication::None | Authentication::Password(_) => true,
         // Without the header its peers would not hear it, and there would be two masters.
         Authentication::Header(_) => false,
-    }
+    };
+    // The same holds for the trailer of `auth_hmac`, and outside of its `vrf`.
+    unauthenticated && instance.hmac.is_none() && instance.vrf.is_none()
 }
 
 #[cfg(test)]

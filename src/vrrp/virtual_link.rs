@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::core::config::model::Config;
 use crate::core::config::model::Family;
 use crate::core::config::model::link::{IpvlanMode, VirtualLink};
-use crate::core::config::model::route::Named;
-use crate::core::config::model::vrrp::{VirtualAddress, VrrpConfig};
+use crate::core::config::model::vrrp::VirtualAddress;
+use crate::core::iproute::Names;
 use crate::core::netlink::address::AddressOperation;
 use crate::core::netlink::link::{Link, LinkKind, NewLink};
 use crate::core::netlink::{NetlinkError, RouteSocket};
@@ -39,15 +40,19 @@ pub struct VirtualLinks {
     ours: BTreeSet<String>,
     /// What the settings of the interfaces beneath were before.
     before: BTreeMap<PathBuf, String>,
+    /// Of interface groups.
+    names: Names,
     /// What was refused is told once.
     told: BTreeSet<String>,
 }
 
 impl VirtualLinks {
     /// A configuration.
-    pub fn configure(&mut self, config: &VrrpConfig) {
+    pub fn configure(&mut self, config: &Config) {
         self.told.clear();
+        self.names = Names::of(&config.global.files);
         self.wanted = config
+            .vrrp
             .instances
             .iter()
             .filter_map(|instance| {
@@ -127,7 +132,7 @@ impl VirtualLinks {
     }
 
     fn make(&mut self, route: &mut RouteSocket, name: &str, wanted: &Wanted, base: &Link) -> bool {
-        let made = route.create_link(&new_link(name, base.index, &wanted.link));
+        let made = route.create_link(&new_link(name, base.index, &wanted.link, &mut self.names));
         let is_there = made.is_ok();
         if self.tell(name, "make", made) {
             tracing::info!("Created {} {name} on {}", wanted.link.kind(), wanted.base);
@@ -228,7 +233,7 @@ fn inet_setting(interface: &str, setting: &str) -> PathBuf {
     Path::new(INET).join(interface).join(setting)
 }
 
-fn new_link(name: &str, base: u32, link: &VirtualLink) -> NewLink {
+fn new_link(name: &str, base: u32, link: &VirtualLink, names: &mut Names) -> NewLink {
     let (kind, group) = match link {
         VirtualLink::Vmac(vmac) => (LinkKind::Macvlan { mac: vmac.address }, &vmac.group),
         VirtualLink::Ipvlan(ipvlan) => {
@@ -240,10 +245,7 @@ fn new_link(name: &str, base: u32, link: &VirtualLink) -> NewLink {
             (LinkKind::Ipvlan { flags }, &ipvlan.group)
         }
     };
-    let group = match group {
-        Some(Named::Number(number)) => Some(*number),
-        Some(Named::Name(_)) | None => None,
-    };
+    let group = group.as_ref().and_then(|group| names.resolve(group));
     NewLink { name: name.to_owned(), base, kind, group }
 }
 

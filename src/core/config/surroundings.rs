@@ -1,9 +1,10 @@
-//! The configuration against the machine: do interfaces, scripts and users exist, and could someone
-//! other than root replace what root will run?
+//! The configuration against the machine: do interfaces, names, scripts and users exist, and could
+//! someone other than root replace what root will run?
 
 use super::build::Need;
 use super::compile::Compiled;
 use crate::core::diagnostics::{Diagnostic, Severity, Span};
+use crate::core::iproute::Names;
 use crate::core::notify::script::ScriptPolicy;
 use crate::core::notify::security::examine_script;
 
@@ -15,6 +16,15 @@ pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
     if !dynamic {
         for (name, span, need) in &compiled.places.interfaces {
             found.extend(interface(name, *span, *need));
+        }
+    }
+    let mut names = Names::of(&global.files);
+    for (table, name, span) in &compiled.places.names {
+        if names.number(*table, name).is_none() {
+            let message = format!("the name '{name}' is not in {}", table.file());
+            let help = format!("define it in /etc/iproute2/{}, or write its number", table.file());
+            let found_one = Diagnostic::new(Severity::Error, "unknown-name", *span, message);
+            found.push(found_one.with_help(help));
         }
     }
     let policy = ScriptPolicy::of(global);

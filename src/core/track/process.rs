@@ -441,6 +441,28 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_tells_of_starts_and_ends_where_it_may() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let connector = match Connector::open() {
+                Ok(connector) => connector,
+                Err(error) => return eprintln!("SKIPPED: no process connector here: {error}"),
+            };
+            let mut child = std::process::Command::new("true").spawn().unwrap();
+            let pid = i32::try_from(child.id()).unwrap();
+            child.wait().unwrap();
+            let mut seen = Vec::new();
+            let listen = async {
+                while !seen.contains(&ProcessEvent::Gone(pid)) {
+                    seen.extend(connector.next().await.unwrap_or_default());
+                }
+            };
+            tokio::time::timeout(std::time::Duration::from_secs(20), listen).await.unwrap();
+            assert!(seen.contains(&ProcessEvent::Changed(pid)), "{seen:?}");
+        });
+    }
+
+    #[test]
     fn this_process_is_found() {
         let me = i32::try_from(std::process::id()).unwrap();
         let found = everybody();

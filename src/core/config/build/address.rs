@@ -24,7 +24,7 @@ pub fn addresses(
     owner: Owner,
     into: &mut Vec<(VirtualAddress, Span)>,
 ) {
-    for statement in block.children() {
+    for statement in context.entries(block) {
         if let Some(address) = address_line(context, statement, owner) {
             if into.iter().any(|(known, _)| same_address(known, &address)) {
                 let message = format!("the address {} is there already", address.address);
@@ -76,6 +76,10 @@ fn address_line(
             Some(value)
         };
         match word.text.as_str() {
+            "dev" if found.interface.is_some() => {
+                context.error("duplicate", word.span, "`dev` twice, the address is left out");
+                return None;
+            }
             "dev" => {
                 let name = needs_value(context, word, value())?;
                 context.needs_interface(&name.text, name.span, Need::Mentioned);
@@ -110,6 +114,10 @@ fn address_line(
             }
             "peer" => {
                 let name = needs_value(context, word, value())?;
+                if first.text.contains('/') {
+                    let message = "the prefix length stands after the peer, this one is ignored";
+                    context.error("peer-prefix", first.span, message);
+                }
                 if let Some((peer, prefix)) = context.parse_token("peer", name, values::network) {
                     // Both ends of one family; a point-to-point address has no broadcast address.
                     if peer.is_ipv4() == v4 {

@@ -1,7 +1,7 @@
 //! `bfd_instance`.
 
 use super::context::Context;
-use super::global::{byte, set};
+use super::global::{byte, keep, set};
 use super::track::effect;
 use super::tracked::weight_of;
 use crate::core::config::model::Family;
@@ -56,14 +56,14 @@ pub fn build(context: &mut Context, block: &Statement, sessions: &mut Vec<BfdSes
             }
             "source_ip" => {
                 let found = context.parse(statement, values::address);
-                source = found.map(|address| (address, statement.span)).or(source);
+                keep(&mut source, found.map(|address| (address, statement.span)));
             }
             "min_rx" => set(&mut session.receive_interval, interval(context, statement, 1)),
             "min_tx" => set(&mut session.transmit_interval, interval(context, statement, 1)),
             "idle_tx" => set(&mut session.idle_interval, interval(context, statement, 1000)),
             "multiplier" => set(&mut session.multiplier, byte(context, statement, 1, 255)),
             "passive" => session.passive = true,
-            "ttl" | "hoplimit" => ttl = byte(context, statement, 1, 255).or(ttl),
+            "ttl" | "hoplimit" => keep(&mut ttl, byte(context, statement, 1, 255)),
             "max_hops" => {
                 let found = context.parse(statement, |word| values::signed(word, -1..=255));
                 if let Some(hops) = found {

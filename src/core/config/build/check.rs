@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::checker;
 use super::context::Context;
-use super::global::set;
+use super::global::{keep, set};
 use crate::core::config::keywords;
 use crate::core::config::model::check::{
     CheckConfig, Forwarding, GroupEntry, Persistence, Protocol, RealServer, Scheduler, SorryServer,
@@ -36,6 +36,10 @@ const FLAG_3: u32 = 0x20;
 
 /// The `SSL` block.
 pub fn tls(context: &mut Context, block: &Statement, tls: &mut TlsIdentity) {
+    if std::mem::replace(&mut context.tls, true) {
+        context.error("duplicate", block.span, "SSL is there already, this one replaces it");
+        *tls = TlsIdentity::default();
+    }
     for statement in block.children() {
         let slot = match statement.keyword() {
             "password" => &mut tls.password,
@@ -126,12 +130,16 @@ impl Inherited {
         let positive = Interval::from_micros(1)..=LONG;
         let any = Interval::ZERO..=LONG;
         match statement.keyword() {
-            "delay_loop" => self.delay_loop = context.seconds(statement, positive),
-            "retry" => self.retry = context.number(statement, 1..=u32::MAX),
-            "delay_before_retry" => self.delay_before_retry = context.seconds(statement, any),
-            "warmup" => self.warmup = context.seconds(statement, any),
-            "connect_timeout" => self.connect_timeout = context.seconds(statement, positive),
-            "virtualhost" => self.virtualhost = context.text(statement),
+            "delay_loop" => keep(&mut self.delay_loop, context.seconds(statement, positive)),
+            "retry" => keep(&mut self.retry, context.number(statement, 1..=u32::MAX)),
+            "delay_before_retry" => {
+                keep(&mut self.delay_before_retry, context.seconds(statement, any));
+            }
+            "warmup" => keep(&mut self.warmup, context.seconds(statement, any)),
+            "connect_timeout" => {
+                keep(&mut self.connect_timeout, context.seconds(statement, positive));
+            }
+            "virtualhost" => keep(&mut self.virtualhost, context.text(statement)),
             _ => return false,
         }
         true
@@ -174,7 +182,8 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
     settle_sorry_server(context, block.span, &mut service);
     settle_quorum(context, block.span, &mut service);
     if service.real_servers.is_empty() {
-        context.warning("no-real-server", block.span, "a virtual server without real servers");
+        let message = "a virtual server without real servers, it is left out";
+        return context.error("no-real-server", block.span, message);
     }
     if !context.targets.insert(service.target.clone()) {
         return context.error("duplicate", block.span, "this virtual server is defined already");
@@ -287,22 +296,24 @@ impl Draft {
         }
         match statement.keyword() {
             "ip_family" => {
-                self.family = context.parse(statement, |word| match word {
+                let found = context.parse(statement, |word| match word {
                     "inet" => Ok(Family::Inet),
                     "inet6" => Ok(Family::Inet6),
                     _ => Err("neither inet nor inet6".to_owned()),
                 });
+                keep(&mut self.family, found);
             }
             "lb_algo" | "lvs_sched" => {
-                self.scheduler = context.parse(statement, |word| {
+                let found = context.parse(statement, |word| {
                     if SCHEDULERS.contains(&word) {
                         Ok(word.to_owned())
                     } else {
                         Err(format!("not a scheduler ({})", SCHEDULERS.join(", ")))
                     }
                 });
+                keep(&mut self.scheduler, found);
             }
-            "lb_kind" | "lvs_method" => self.forwarding = forwarding(context, statement),
+            "lb_kind" | "lvs_method" => keep(&mut self.forwarding, forwarding(context, statement)),
             "ops" => self.one_packet = Some(statement.span),
             "flag-1" => self.flags |= FLAG_1,
             "flag-2" => self.flags |= FLAG_2,
@@ -312,24 +323,26 @@ impl Draft {
             "mh-fallback" => self.hash_flag(context, statement, "mh", FLAG_1),
             "mh-port" => self.hash_flag(context, statement, "mh", FLAG_2),
             "persistence_timeout" => {
-                self.persistence = if statement.arguments().is_empty() {
+                let found = if statement.arguments().is_empty() {
                     Some(PERSISTENCE)
                 } else {
                     context.number(statement, 1..=LONGEST_PERSISTENCE)
                 };
+                keep(&mut self.persistence, found);
             }
             "persistence_granularity" => {
-                self.granularity = context.parse(statement, values::granularity);
+                keep(&mut self.granularity, context.parse(statement, values::granularity));
             }
-            "persistence_engine" => self.engine = context.text(statement),
+            "persistence_engine" => keep(&mut self.engine, context.text(statement)),
             "protocol" => {
-                self.protocol =
+                let found =
                     context.parse(statement, |word| match word.to_ascii_uppercase().as_str() {
                         "TCP" => Ok(Protocol::Tcp),
                         "UDP" => Ok(Protocol::Udp),
                         "SCTP" => Ok(Protocol::Sctp),
                         _ => Err("none of TCP, UDP, SCTP".to_owned()),
                     });
+                keep(&mut self.protocol, found);
             }
             "alpha" => self.inherited.alpha = true,
             "omega" => self.omega = true,
@@ -340,7 +353,7 @@ impl Draft {
             "ha_suspend" => self.ha_suspend = true,
             "hashed" => self.hash_flag(context, statement, "sh", 0),
             "smtp_alert" => set(&mut self.smtp_alert, context.boolean(statement)),
-            "snmp_name" => self.snmp_name = context.text(statement).or(self.snmp_name.take()),
+            "snmp_name" => keep(&mut self.snmp_name, context.text(statement)),
             "quorum" => set(&mut self.quorum, context.number(statement, 1..=u32::MAX)),
             "hysteresis" => set(&mut self.hysteresis, context.number(statement, 0..=u32::MAX)),
             "quorum_up" => context.script_once(statement, &mut self.quorum_up),
@@ -532,10 +545,9 @@ fn real_server(
     let first = context.required(block)?;
     let ip = context.parse_token("real_server", first, values::address)?;
     let tunnelled = matches!(service.forwarding, Forwarding::Tunnel(_));
-    if !matches!(service.target, Target::Fwmark { .. })
-        && Family::of(ip) != draft.service_family()
-        && !tunnelled
-    {
+    // A mark alone is of the family of its first server.
+    let settled = draft.family.is_some() || !matches!(service.target, Target::Fwmark { .. });
+    if settled && Family::of(ip) != draft.service_family() && !tunnelled {
         let message = format!("real_server {ip} is of another family than its virtual server");
         context.error("mixed-family", first.span, message);
         return None;
@@ -578,9 +590,7 @@ fn real_server(
                 set(&mut server.inhibit_on_failure, context.boolean(statement));
             }
             "smtp_alert" => set(&mut server.smtp_alert, context.boolean(statement)),
-            "snmp_name" => {
-                server.snmp_name = context.text(statement).or(server.snmp_name.take());
-            }
+            "snmp_name" => keep(&mut server.snmp_name, context.text(statement)),
             "notify_up" => context.script_once(statement, &mut server.notify_up),
             "notify_down" => context.script_once(statement, &mut server.notify_down),
             "alpha" => set(&mut inherited.alpha, context.boolean(statement)),

@@ -32,6 +32,8 @@ pub struct Context {
     pub track_groups: BTreeMap<String, Span>,
     /// Of the next rule that gives none.
     pub next_preference: u32,
+    /// There was an `SSL` block.
+    pub tls: bool,
     /// One that decides was kept beyond the limit.
     full: bool,
 }
@@ -45,6 +47,7 @@ impl Default for Context {
             targets: BTreeSet::new(),
             track_groups: BTreeMap::new(),
             next_preference: FIRST_PREFERENCE,
+            tls: false,
             full: false,
         }
     }
@@ -183,6 +186,19 @@ impl Context {
         }
     }
 
+    /// The lines of a block that is a list: nothing stands before its brace, and it has one.
+    pub fn entries<'a>(&mut self, block: &'a Statement) -> &'a [Statement] {
+        if let Some(extra) = block.arguments().first() {
+            let message = format!("'{}' before the brace of {}", extra.text, block.keyword());
+            self.error("extra-words", extra.span, message);
+        }
+        if block.block.is_none() {
+            let message = format!("`{}` lacks its block", block.keyword());
+            self.error("missing-block", block.span, message);
+        }
+        block.children()
+    }
+
     /// A number within a range.
     pub fn number(&mut self, statement: &Statement, range: RangeInclusive<u32>) -> Option<u32> {
         self.parse(statement, |word| values::number(word, range))
@@ -195,6 +211,15 @@ impl Context {
         range: RangeInclusive<Interval>,
     ) -> Option<Interval> {
         self.parse(statement, |word| values::seconds(word, range))
+    }
+
+    /// Whole seconds within a range.
+    pub fn whole_seconds(
+        &mut self,
+        statement: &Statement,
+        range: RangeInclusive<u32>,
+    ) -> Option<Interval> {
+        self.number(statement, range).map(|seconds| Interval::from_secs(seconds.into()))
     }
 
     /// `[BOOL]`: on when there is no argument.
@@ -273,6 +298,12 @@ impl Context {
             return;
         }
         *slot = self.script(statement);
+    }
+
+    /// An old spelling of another word, of which keepalived says nothing.
+    pub fn old_spelling(&mut self, statement: &Statement, instead: &str) {
+        let message = format!("`{}` is the old name of `{instead}`", statement.keyword());
+        self.warning("deprecated", statement.span, message);
     }
 
     /// A word that stands for another one.

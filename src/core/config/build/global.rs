@@ -13,7 +13,8 @@ use crate::core::time::Interval;
 
 const BLOCK: &str = "global_defs";
 /// The largest number of seconds that fits keepalived's microsecond timers.
-const LONG: Interval = Interval::from_secs(4294);
+const LONG: Interval = Interval::from_secs(LONGEST as u64);
+const LONGEST: u32 = 4294;
 /// Of the startup and shutdown scripts.
 const SCRIPT_TIMEOUT: Interval = Interval::from_secs(10);
 
@@ -60,7 +61,6 @@ fn complete(draft: &Draft, global: &mut Global) {
 #[allow(clippy::cognitive_complexity)]
 fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: &mut Global) {
     let vrrp = &mut global.vrrp;
-    let any = Interval::ZERO..=LONG;
     match statement.keyword() {
         "router_id" => set(&mut global.router_id, context.text(statement)),
         "script_user" => {
@@ -81,19 +81,21 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
         "vrrp_skip_check_adv_addr" => {
             set(&mut vrrp.skip_check_adv_addr, context.boolean(statement));
         }
-        "vrrp_garp_master_delay" => draft.delay = context.seconds(statement, any).or(draft.delay),
-        "vrrp_garp_master_repeat" => draft.repeat = repeat(context, statement).or(draft.repeat),
-        "vrrp_garp_master_refresh" => set(&mut vrrp.garp.refresh, context.seconds(statement, any)),
+        "vrrp_garp_master_delay" => {
+            keep(&mut draft.delay, context.whole_seconds(statement, 0..=LONGEST));
+        }
+        "vrrp_garp_master_repeat" => keep(&mut draft.repeat, repeat(context, statement)),
+        "vrrp_garp_master_refresh" => {
+            set(&mut vrrp.garp.refresh, context.whole_seconds(statement, 0..=LONGEST));
+        }
         "vrrp_garp_master_refresh_repeat" => {
             set(&mut vrrp.garp.refresh_repeat, repeat(context, statement));
         }
         "vrrp_garp_lower_prio_delay" => {
-            let found = context.seconds(statement, any);
-            draft.lower_priority_delay = found.or(draft.lower_priority_delay);
+            keep(&mut draft.lower_priority_delay, context.whole_seconds(statement, 0..=LONGEST));
         }
         "vrrp_garp_lower_prio_repeat" => {
-            let found = context.number(statement, 0..=u32::MAX);
-            draft.lower_priority_repeat = found.or(draft.lower_priority_repeat);
+            keep(&mut draft.lower_priority_repeat, context.number(statement, 0..=u32::MAX));
         }
         "vrrp_min_garp" => set(&mut draft.least_announcements, context.boolean(statement)),
         "vrrp_garp_interval" => set(&mut vrrp.garp.interval, pause(context, statement)),
@@ -104,7 +106,13 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
             None => {}
         },
         "vrrp_mcast_group6" => match context.parse(statement, values::address) {
-            Some(IpAddr::V6(group)) if group.is_multicast() => vrrp.multicast6 = group,
+            Some(IpAddr::V6(group)) if group.is_multicast() => {
+                if group.octets().get(1).is_some_and(|second| second & 0x0f != 2) {
+                    let message = format!("{group} is not of the scope of a link");
+                    context.error("not-link-local", statement.span, message);
+                }
+                vrrp.multicast6 = group;
+            }
             Some(_) => context.error("bad-value", statement.span, "not an IPv6 multicast group"),
             None => {}
         },
@@ -117,8 +125,7 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
             set(&mut vrrp.startup_delay, context.seconds(statement, range));
         }
         "default_interface" => {
-            let found = context.parse(statement, values::interface_name);
-            vrrp.default_interface = found.or(vrrp.default_interface.take());
+            keep(&mut vrrp.default_interface, context.parse(statement, values::interface_name));
         }
         "vrrp_lower_prio_no_advert" => {
             set(&mut vrrp.lower_priority_no_advert, context.boolean(statement));
@@ -136,7 +143,10 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
             vrrp.dynamic_interfaces = true;
             vrrp.allow_interface_changes |= match statement.arguments().first() {
                 None => false,
-                Some(token) if token.text == "allow_if_changes" => true,
+                Some(token) if token.text == "allow_if_changes" => {
+                    context.not_acted_on(BLOCK, "dynamic_interfaces allow_if_changes", token.span);
+                    true
+                }
                 Some(token) => {
                     let message =
                         format!("dynamic_interfaces '{}': not allow_if_changes", token.text);
@@ -169,13 +179,11 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
         }
         "startup_script" => start(context, statement, &mut global.startup_script),
         "startup_script_timeout" => {
-            let found = script_timeout(context, statement);
-            draft.startup_timeout = found.or(draft.startup_timeout);
+            keep(&mut draft.startup_timeout, script_timeout(context, statement));
         }
         "shutdown_script" => start(context, statement, &mut global.shutdown_script),
         "shutdown_script_timeout" => {
-            let found = script_timeout(context, statement);
-            draft.shutdown_timeout = found.or(draft.shutdown_timeout);
+            keep(&mut draft.shutdown_timeout, script_timeout(context, statement));
         }
         _ if services::one(context, statement, global) => {}
         _ => context.unknown(BLOCK, statement),
@@ -200,8 +208,7 @@ pub fn root(context: &mut Context, statement: &Statement, global: &mut Global) -
         }
         "use_pid_dir" => global.use_pid_dir = true,
         "child_wait_time" => {
-            let range = Interval::ZERO..=LONG;
-            set(&mut global.child_wait_time, context.seconds(statement, range));
+            set(&mut global.child_wait_time, context.whole_seconds(statement, 0..=LONGEST));
         }
         _ => return false,
     }
@@ -220,6 +227,13 @@ fn once(context: &mut Context, statement: &Statement, slot: &mut Option<String>)
 /// Keeps the old value when the new one was at fault.
 pub fn set<T>(slot: &mut T, value: Option<T>) {
     if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+/// The same where there may be no value yet.
+pub fn keep<T>(slot: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
         *slot = value;
     }
 }

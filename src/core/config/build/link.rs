@@ -4,13 +4,12 @@ use std::net::IpAddr;
 
 use super::Need;
 use super::context::Context;
-use super::names::{self, named};
 use super::words::Words;
 use crate::core::config::model::link::{
     ExtraAnnouncements, GarpGroup, InterfaceDelay, Ipvlan, IpvlanMode, LinkbeatInterface,
     LinkbeatMethod, VirtualLink, Vmac,
 };
-use crate::core::config::model::route::Named;
+use crate::core::config::model::route::{NameTable, Named};
 use crate::core::config::model::vrrp::{Vrid, VrrpConfig};
 use crate::core::config::model::{Family, vrrp::Instance};
 use crate::core::config::tree::{Statement, Token};
@@ -188,7 +187,7 @@ fn name(context: &mut Context, word: &Token, value: Option<&Token>) -> Option<St
 }
 
 fn group(context: &mut Context, word: &Token, words: &mut Words<'_>) -> Option<Named> {
-    words.parse(context, word, |word| named(word, names::GROUPS, u32::MAX)).ok()
+    words.named(context, word, NameTable::Groups).ok()
 }
 
 /// Six octets, or five before the router's number; not a multicast address.
@@ -236,8 +235,14 @@ pub fn garp_group(context: &mut Context, block: &Statement, config: &mut VrrpCon
     let any = Interval::ZERO..=LONG;
     for statement in block.children() {
         match statement.keyword() {
-            "garp_interval" => group.garp_interval = context.seconds(statement, any.clone()),
-            "gna_interval" => group.gna_interval = context.seconds(statement, any.clone()),
+            "garp_interval" => {
+                let found = context.seconds(statement, any.clone());
+                group.garp_interval = found.or(group.garp_interval);
+            }
+            "gna_interval" => {
+                let found = context.seconds(statement, any.clone());
+                group.gna_interval = found.or(group.gna_interval);
+            }
             "interface" => {
                 if let Some(token) = context.required(statement) {
                     member(context, token, &mut group, config);

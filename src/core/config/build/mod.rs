@@ -21,6 +21,7 @@ pub mod words;
 
 use super::keywords::ROOT;
 use super::model::Config;
+use super::model::route::NameTable;
 use super::tree::{Statement, Tree};
 use crate::core::diagnostics::{Diagnostic, Severity, Span};
 use context::Context;
@@ -46,6 +47,8 @@ pub struct Places {
     pub interfaces: Vec<(String, Span, Need)>,
     /// Scripts.
     pub scripts: Vec<(super::model::Script, Span)>,
+    /// Names of iproute2 that this host must define.
+    pub names: Vec<(NameTable, String, Span)>,
     /// Paths of notify FIFOs.
     pub fifos: Vec<(String, Span)>,
     /// The `lvs_sync_daemon` line.

@@ -1,17 +1,19 @@
 //! Names that iproute2 gives to numbers, as every system has them. A host may have names of its own
 //! in `/etc/iproute2`; these stay names until they are used.
 
-use crate::core::config::model::route::Named;
+use super::context::Context;
+use crate::core::config::model::route::{NameTable, Named};
 use crate::core::config::values::Fault;
+use crate::core::diagnostics::Span;
 
-/// One kind of names.
-pub type Names = &'static [(&'static str, u32)];
+/// Names with their numbers.
+type Names = &'static [(&'static str, u32)];
 
 /// Routing tables.
-pub const TABLES: Names = &[("unspec", 0), ("default", 253), ("main", 254), ("local", 255)];
+const TABLES: Names = &[("unspec", 0), ("default", 253), ("main", 254), ("local", 255)];
 
 /// Scopes.
-pub const SCOPES: Names = &[
+const SCOPES: Names = &[
     ("global", 0),
     ("universe", 0),
     ("site", 200),
@@ -21,7 +23,7 @@ pub const SCOPES: Names = &[
 ];
 
 /// Origins of routes and rules.
-pub const PROTOCOLS: Names = &[
+const PROTOCOLS: Names = &[
     ("unspec", 0),
     ("redirect", 1),
     ("kernel", 2),
@@ -48,7 +50,7 @@ pub const PROTOCOLS: Names = &[
 ];
 
 /// Differentiated services, as the whole byte.
-pub const SERVICES: Names = &[
+const SERVICES: Names = &[
     ("default", 0),
     ("AF11", 0x28),
     ("AF12", 0x30),
@@ -73,10 +75,10 @@ pub const SERVICES: Names = &[
 ];
 
 /// Realms.
-pub const REALMS: Names = &[("cosmos", 0)];
+const REALMS: Names = &[("cosmos", 0)];
 
 /// Groups of interfaces.
-pub const GROUPS: Names = &[("default", 0)];
+const GROUPS: Names = &[("default", 0)];
 
 /// IP protocols of common use (`/etc/protocols`).
 pub const IP_PROTOCOLS: Names = &[
@@ -120,19 +122,34 @@ pub fn number(word: &str, largest: u32) -> Result<u32, Fault> {
     }
 }
 
-/// A name of `names`, a number of at most `largest`, or a name of the host's own.
-pub fn named(word: &str, names: Names, largest: u32) -> Result<Named, Fault> {
+/// A name of `table` that every system has, a number, or a name of the host's own.
+pub fn named(word: &str, table: NameTable) -> Result<Named, Fault> {
+    let names = match table {
+        NameTable::Tables => TABLES,
+        NameTable::Scopes => SCOPES,
+        NameTable::Protocols => PROTOCOLS,
+        NameTable::Services => SERVICES,
+        NameTable::Realms => REALMS,
+        NameTable::Groups => GROUPS,
+    };
     if let Some((_, number)) = names.iter().find(|(name, _)| *name == word) {
         return Ok(Named::Number(*number));
     }
     if word.starts_with(|first: char| first.is_ascii_digit()) {
-        return number(word, largest).map(Named::Number);
+        return number(word, table.largest()).map(Named::Number);
     }
     let plain = |character: char| character.is_alphanumeric() || "_-.".contains(character);
     if word.chars().all(plain) && word.starts_with(char::is_alphanumeric) {
-        Ok(Named::Name(word.to_owned()))
+        Ok(Named::Name { table, name: word.to_owned() })
     } else {
         Err("neither a number nor a name".to_owned())
+    }
+}
+
+/// Notes a name of the host's own, to be looked for on this host.
+pub fn note(context: &mut Context, found: &Named, span: Span) {
+    if let Named::Name { table, name } = found {
+        context.places.names.push((*table, name.clone(), span));
     }
 }
 
@@ -148,9 +165,10 @@ mod tests {
         for word in ["", "-1", "0xg", "09", "1x", "0x+1"] {
             assert_eq!(any_base(word).filter(|_| !word.is_empty()), None, "{word}");
         }
-        assert_eq!(named("main", TABLES, u32::MAX), Ok(Named::Number(254)));
-        assert_eq!(named("uplink", TABLES, u32::MAX), Ok(Named::Name("uplink".into())));
-        assert!(named("300", SCOPES, 255).is_err());
-        assert!(named("-1", SCOPES, 255).is_err() && named("", SCOPES, 255).is_err());
+        assert_eq!(named("main", NameTable::Tables), Ok(Named::Number(254)));
+        let uplink = Named::Name { table: NameTable::Tables, name: "uplink".into() };
+        assert_eq!(named("uplink", NameTable::Tables), Ok(uplink));
+        assert!(named("300", NameTable::Scopes).is_err());
+        assert!(named("-1", NameTable::Scopes).is_err() && named("", NameTable::Scopes).is_err());
     }
 }

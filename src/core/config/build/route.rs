@@ -8,8 +8,8 @@ use super::names::{self, named};
 use super::words::{Dropped, Words};
 use crate::core::config::model::Family;
 use crate::core::config::model::route::{
-    Encapsulation, Hop, Insertion, IpEncapsulation, Lockable, Named, NextHop, Prefix, Realms,
-    Route, RouteKind, RouteMetrics, RouterPreference,
+    Encapsulation, Hop, Insertion, IpEncapsulation, Lockable, NameTable, Named, NextHop, Prefix,
+    Realms, Route, RouteKind, RouteMetrics, RouterPreference,
 };
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values::{self, Fault};
@@ -34,7 +34,7 @@ pub enum Owner {
 
 /// The lines of a block; a faulty one is told and left out.
 pub fn routes(context: &mut Context, block: &Statement, owner: Owner, into: &mut Vec<Route>) {
-    for statement in block.children() {
+    for statement in context.entries(block) {
         if let Ok(route) = line(context, statement, owner) {
             into.push(route);
         }
@@ -64,7 +64,7 @@ fn line(context: &mut Context, statement: &Statement, owner: Owner) -> Result<Ro
         second_gateway: None,
         route: blank(),
     };
-    let mut words = Words::new(&statement.words);
+    let mut words = Words::strict(&statement.words);
     while let Some(word) = words.pop() {
         draft.word(context, word, &mut words, owner)?;
     }
@@ -143,13 +143,12 @@ impl Draft {
                 self.route.metric = Some(words.parse(context, word, grammar)?);
             }
             "scope" => {
-                let grammar = |word: &str| named(word, names::SCOPES, 255);
-                self.route.scope = Some(words.parse(context, word, grammar)?);
+                self.route.scope = Some(words.named(context, word, NameTable::Scopes)?);
             }
             "tos" | "dsfield" => self.route.tos = Some(service(context, word, words)?),
             "protocol" => {
-                let grammar = |word: &str| named(word, names::PROTOCOLS, 255);
-                self.protocol = Some((words.parse(context, word, grammar)?, word.clone()));
+                let found = words.named(context, word, NameTable::Protocols)?;
+                self.protocol = Some((found, word.clone()));
             }
             "onlink" => self.route.hop.onlink = true,
             "realms" => self.route.hop.realms = Some(realms(context, word, words)?),
@@ -336,11 +335,7 @@ impl Draft {
         let hops = route.next_hops.iter().map(|next| &next.hop).chain([&route.hop]);
         let mut interfaces = hops.filter_map(|hop| hop.interface.as_ref());
         let located = interfaces.next().is_some();
-        let discards = matches!(
-            route.kind,
-            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw
-        );
-        if route.tracked && !located && !discards {
+        if route.tracked && !located {
             let message = "a route without an interface cannot be tracked";
             context.error("not-tracked", statement.span, message);
             route.tracked = false;
@@ -417,7 +412,7 @@ pub fn interface(
 
 /// A routing table.
 pub fn table(context: &mut Context, word: &Token, words: &mut Words<'_>) -> Result<Named, Dropped> {
-    words.parse(context, word, |word| named(word, names::TABLES, u32::MAX))
+    words.named(context, word, NameTable::Tables)
 }
 
 /// A type of service; bare numbers are hexadecimal, as iproute2 has it.
@@ -426,15 +421,15 @@ pub fn service(
     word: &Token,
     words: &mut Words<'_>,
 ) -> Result<Named, Dropped> {
-    words.parse(context, word, traffic_class)
-}
-
-fn traffic_class(word: &str) -> Result<Named, Fault> {
-    let digits = word.strip_prefix("0x").unwrap_or(word);
-    match u8::from_str_radix(digits, 16) {
-        Ok(value) if !digits.starts_with('+') => Ok(Named::Number(value.into())),
-        Ok(_) | Err(_) => named(word, names::SERVICES, 255),
+    let hexadecimal = |text: &str| {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))
+    };
+    if let Some(value) = words.peek().and_then(|token| hexadecimal(&token.text)) {
+        words.pop();
+        return Ok(Named::Number(value.into()));
     }
+    words.named(context, word, NameTable::Services)
 }
 
 /// `[FROM/]TO`.
@@ -443,11 +438,17 @@ pub fn realms(
     word: &Token,
     words: &mut Words<'_>,
 ) -> Result<Realms, Dropped> {
-    let realm = |word: &str| named(word, names::REALMS, 0xffff);
-    words.parse(context, word, |word| match word.split_once('/') {
-        None => Ok(Realms { from: None, to: realm(word)? }),
+    let value = words.value(context, word)?;
+    let realm = |text: &str| named(text, NameTable::Realms);
+    let grammar = |text: &str| match text.split_once('/') {
+        None => Ok(Realms { from: None, to: realm(text)? }),
         Some((from, to)) => Ok(Realms { from: Some(realm(from)?), to: realm(to)? }),
-    })
+    };
+    let found = context.parse_token(&word.text, value, grammar).ok_or(Dropped)?;
+    for realm in found.from.iter().chain([&found.to]) {
+        names::note(context, realm, value.span);
+    }
+    Ok(found)
 }
 
 /// `track_group NAME`: for static entries, of a group that is there.

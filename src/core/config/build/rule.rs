@@ -1,12 +1,12 @@
 //! Lines of `virtual_rules` and `static_rules`.
 
 use super::context::Context;
-use super::names::{self, named};
+use super::names;
 use super::route::{self, Owner, PROTOCOL, interface, realms, table, track_group};
 use super::words::{Dropped, Words};
 use crate::core::config::model::Family;
 use crate::core::config::model::route::{
-    MarkSelector, Named, Prefix, Range, Realms, Rule, RuleAction,
+    MarkSelector, NameTable, Named, Prefix, Range, Realms, Rule, RuleAction,
 };
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values::{self, Fault};
@@ -16,7 +16,7 @@ pub const FIRST_PREFERENCE: u32 = 16384;
 
 /// The lines of a block; a faulty one is told and left out.
 pub fn rules(context: &mut Context, block: &Statement, owner: Owner, into: &mut Vec<Rule>) {
-    for statement in block.children() {
+    for statement in context.entries(block) {
         if let Ok(rule) = line(context, statement, owner) {
             into.push(rule);
         }
@@ -51,7 +51,7 @@ struct Draft {
 
 fn line(context: &mut Context, statement: &Statement, owner: Owner) -> Result<Rule, Dropped> {
     let mut draft = Draft::default();
-    let mut words = Words::new(&statement.words);
+    let mut words = Words::strict(&statement.words);
     while let Some(word) = words.pop() {
         draft.word(context, word, &mut words, owner)?;
     }
@@ -108,8 +108,8 @@ impl Draft {
                 self.suppress_prefix_length = Some(words.parse(context, word, grammar)?);
             }
             "suppress_ifgroup" | "sup_group" => {
-                let grammar = |word: &str| named(word, names::GROUPS, u32::MAX);
-                self.suppress_interface_group = Some(words.parse(context, word, grammar)?);
+                let group = words.named(context, word, NameTable::Groups)?;
+                self.suppress_interface_group = Some(group);
             }
             "tunnel-id" => {
                 let grammar = |word: &str| names::any_base(word).ok_or("not a number".to_owned());
@@ -121,9 +121,7 @@ impl Draft {
             }
             // A fault in one of these costs the word, not the rule.
             "protocol" => {
-                let value = words.value(context, word)?;
-                let grammar = |word: &str| named(word, names::PROTOCOLS, 255);
-                self.protocol = context.parse_token(&word.text, value, grammar);
+                self.protocol = words.named(context, word, NameTable::Protocols).ok();
             }
             "ipproto" => {
                 let value = words.value(context, word)?;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::context::Context;
-use super::global::{byte, set};
+use super::global::{byte, keep, set};
 use super::link::extra_announcements;
 use super::words::Words;
 use crate::core::config::model::Config;
@@ -17,7 +17,8 @@ use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values::{self, Fault};
 use crate::core::time::Interval;
 
-const LONG: Interval = Interval::from_secs(4294);
+/// Seconds.
+const LONGEST: u32 = 4294;
 /// Of chains of iptables and of sets.
 const LONGEST_CHAIN: usize = 30;
 const LONGEST_SET: usize = 31;
@@ -55,7 +56,7 @@ fn mail(context: &mut Context, statement: &Statement, mail: &mut Mail) -> bool {
                 context.error("empty-block", statement.span, "notification_email names nobody");
             }
         }
-        "notification_email_from" => mail.from = context.text(statement).or(mail.from.take()),
+        "notification_email_from" => keep(&mut mail.from, context.text(statement)),
         "smtp_server" => {
             if let Some(server) = context.text(statement) {
                 let port = match statement.arguments().get(1) {
@@ -72,7 +73,7 @@ fn mail(context: &mut Context, statement: &Statement, mail: &mut Mail) -> bool {
             mail.helo = name.map(|token| token.text.clone()).or(mail.helo.take());
         }
         "smtp_connect_timeout" => {
-            if let Some(timeout) = context.seconds(statement, Interval::ZERO..=LONG) {
+            if let Some(timeout) = context.whole_seconds(statement, 0..=LONGEST) {
                 if timeout.is_zero() {
                     let message = "smtp_connect_timeout 0 is too short, 1 s is used";
                     context.error("bad-value", statement.span, message);
@@ -80,10 +81,10 @@ fn mail(context: &mut Context, statement: &Statement, mail: &mut Mail) -> bool {
                 mail.connect_timeout = Some(timeout.max(Interval::from_secs(1)));
             }
         }
-        "smtp_alert" => mail.alert = context.boolean(statement).or(mail.alert),
-        "smtp_alert_vrrp" => mail.alert_vrrp = context.boolean(statement).or(mail.alert_vrrp),
+        "smtp_alert" => keep(&mut mail.alert, context.boolean(statement)),
+        "smtp_alert_vrrp" => keep(&mut mail.alert_vrrp, context.boolean(statement)),
         "smtp_alert_checker" => {
-            mail.alert_checker = context.boolean(statement).or(mail.alert_checker);
+            keep(&mut mail.alert_checker, context.boolean(statement));
         }
         "no_email_faults" => {
             context.flag(statement);
@@ -123,11 +124,15 @@ fn fifo(context: &mut Context, statement: &Statement, fifos: &mut NotifyFifos) -
 fn snmp(context: &mut Context, statement: &Statement, snmp: &mut Snmp) -> bool {
     let age = Interval::from_millis(1)..=Interval::from_secs(30);
     match statement.keyword() {
-        "snmp_socket" => snmp.socket = context.text(statement).or(snmp.socket.take()),
+        "snmp_socket" if statement.arguments().len() > 1 => {
+            let message = "snmp_socket takes one address, the line is ignored";
+            context.error("extra-words", statement.span, message);
+        }
+        "snmp_socket" => keep(&mut snmp.socket, context.text(statement)),
         "enable_traps" => snmp.traps = true,
         "enable_snmp_vrrp" => snmp.vrrp = true,
         "enable_snmp_keepalived" => {
-            context.deprecated(statement, "enable_snmp_vrrp");
+            context.old_spelling(statement, "enable_snmp_vrrp");
             snmp.vrrp = true;
         }
         "enable_snmp_checker" => snmp.checker = true,
@@ -138,8 +143,7 @@ fn snmp(context: &mut Context, statement: &Statement, snmp: &mut Snmp) -> bool {
             set(&mut snmp.service_figures_age, context.seconds(statement, age));
         }
         "snmp_rs_stats_update_interval" => {
-            let found = context.seconds(statement, age);
-            snmp.server_figures_age = found.or(snmp.server_figures_age);
+            keep(&mut snmp.server_figures_age, context.seconds(statement, age));
         }
         _ => return false,
     }
@@ -148,6 +152,10 @@ fn snmp(context: &mut Context, statement: &Statement, snmp: &mut Snmp) -> bool {
 
 fn firewall(context: &mut Context, statement: &Statement, firewall: &mut Firewall) -> bool {
     match statement.keyword() {
+        "vrrp_iptables" if firewall.nftables.is_some() => {
+            let message = "vrrp_iptables beside nftables, it is ignored";
+            context.error("two-firewalls", statement.span, message);
+        }
         "vrrp_iptables" => {
             if let Some(chains) = iptables(context, statement) {
                 firewall.iptables = Some(chains);
@@ -161,21 +169,22 @@ fn firewall(context: &mut Context, statement: &Statement, firewall: &mut Firewal
         "nftables" if firewall.nftables.is_some() => {
             context.error("duplicate", statement.span, "nftables is given twice, the first counts");
         }
+        "nftables" if firewall.iptables.is_some() => {
+            let message = "nftables beside vrrp_iptables, it is ignored";
+            context.error("two-firewalls", statement.span, message);
+        }
         "nftables" => firewall.nftables = Some(table(statement, "keepalived")),
         "nftables_priority" => {
-            let found = signed(context, statement);
-            firewall.priority = found.or(firewall.priority);
+            keep(&mut firewall.priority, signed(context, statement));
         }
         "nftables_ifindex" => firewall.by_index = true,
         "nftables_counters" => firewall.counters = true,
         "nftables_ipvs" => firewall.ipvs = Some(table(statement, "keepalived_ipvs")),
         "nftables_ipvs_priority" => {
-            let found = signed(context, statement);
-            firewall.ipvs_priority = found.or(firewall.ipvs_priority);
+            keep(&mut firewall.ipvs_priority, signed(context, statement));
         }
         "nftables_ipvs_start_fwmark" => {
-            let found = context.number(statement, 1..=u32::MAX);
-            firewall.ipvs_first_mark = found.or(firewall.ipvs_first_mark);
+            keep(&mut firewall.ipvs_first_mark, context.number(statement, 1..=u32::MAX));
         }
         _ => return false,
     }
@@ -241,7 +250,7 @@ fn process(context: &mut Context, statement: &Statement, global: &mut Global) ->
         "vrrp_process_name" => &mut names.vrrp,
         "checker_process_name" | "lvs_process_name" => {
             if statement.keyword() == "lvs_process_name" {
-                context.deprecated(statement, "checker_process_name");
+                context.old_spelling(statement, "checker_process_name");
             }
             &mut names.checker
         }
@@ -249,6 +258,11 @@ fn process(context: &mut Context, statement: &Statement, global: &mut Global) ->
         _ => return scheduling(context, statement, global),
     };
     if let Some(name) = context.text(statement) {
+        if name.len() > LONGEST_PROCESS_NAME {
+            let message =
+                format!("the name '{name}' is longer than {LONGEST_PROCESS_NAME}, it is cut");
+            context.error("long-name", statement.span, message);
+        }
         *slot = Some(name.chars().take(LONGEST_PROCESS_NAME).collect());
     }
     true
@@ -267,10 +281,10 @@ fn scheduling(context: &mut Context, statement: &Statement, global: &mut Global)
     match what {
         "priority" => {
             let nice = context.parse(statement, |word| values::signed(word, -20..=19));
-            settings.nice = nice.and_then(|nice| i8::try_from(nice).ok()).or(settings.nice);
+            keep(&mut settings.nice, nice.and_then(|nice| i8::try_from(nice).ok()));
         }
         "rt_priority" => {
-            settings.realtime = byte(context, statement, 1, 99).or(settings.realtime);
+            keep(&mut settings.realtime, byte(context, statement, 1, 99));
         }
         "no_swap" => {
             context.flag(statement);
@@ -279,7 +293,7 @@ fn scheduling(context: &mut Context, statement: &Statement, global: &mut Global)
         "cpu_affinity" => cpus(context, statement, settings),
         "rlimit_rttime" | "rlimit_rtime" => {
             if what == "rlimit_rtime" {
-                context.deprecated(statement, &format!("{who}_rlimit_rttime"));
+                context.old_spelling(statement, &format!("{who}_rlimit_rttime"));
             }
             if let Some(limit) = context.number(statement, 1..=u32::MAX) {
                 // The kernel warns one microsecond before it kills.
@@ -324,7 +338,7 @@ fn buffer(context: &mut Context, statement: &Statement, global: &mut Global) -> 
     if force {
         set(&mut slot.force, context.boolean(statement));
     } else {
-        slot.bytes = context.number(statement, 0..=u32::MAX).or(slot.bytes);
+        keep(&mut slot.bytes, context.number(statement, 0..=u32::MAX));
     }
     true
 }
@@ -344,14 +358,13 @@ fn vrrp(context: &mut Context, statement: &Statement, vrrp: &mut VrrpDefaults) -
             if statement.keyword() == "vrrp_vmac_garp_intvl" {
                 context.deprecated(statement, "vrrp_garp_extra_if");
             }
-            let found = extra_announcements(context, statement, 1);
-            vrrp.extra_announcements = found.or(vrrp.extra_announcements);
+            keep(&mut vrrp.extra_announcements, extra_announcements(context, statement, 1));
         }
         "vrrp_rx_bufs_policy" => {
             let found = context.parse(statement, |word| match word.to_ascii_uppercase().as_str() {
                 "MTU" => Ok(AdvertBufferPolicy::Mtu),
                 "ADVERT" => Ok(AdvertBufferPolicy::Advert),
-                _ => values::number(word, 1..=u32::MAX)
+                _ => values::number(word, 0..=u32::MAX)
                     .map(AdvertBufferPolicy::Bytes)
                     .map_err(|_| "neither MTU nor ADVERT nor a number of bytes".to_owned()),
             });
@@ -370,8 +383,7 @@ fn vrrp(context: &mut Context, statement: &Statement, vrrp: &mut VrrpDefaults) -
         }
         "vmac_prefix" => set(&mut vrrp.vmac_prefix, prefix(context, statement)),
         "vmac_addr_prefix" => {
-            let found = prefix(context, statement);
-            vrrp.vmac_address_prefix = found.or(vrrp.vmac_address_prefix.take());
+            keep(&mut vrrp.vmac_address_prefix, prefix(context, statement));
         }
         _ => return false,
     }
@@ -394,8 +406,7 @@ fn reload(context: &mut Context, statement: &Statement, global: &mut Global) -> 
             global.reload.check = Some(first().unwrap_or_else(|| "/dev/null".to_owned()));
         }
         "reload_time_file" => {
-            let found = context.text(statement);
-            global.reload.time_file = found.or(global.reload.time_file.take());
+            keep(&mut global.reload.time_file, context.text(statement));
         }
         "reload_repeat" => {
             context.flag(statement);
@@ -448,12 +459,12 @@ fn files(context: &mut Context, statement: &Statement, global: &mut Global) -> b
             return true;
         }
         "umask" => {
-            files.umask = context.parse(statement, umask).or(files.umask);
+            keep(&mut files.umask, context.parse(statement, umask));
             return true;
         }
         _ => return false,
     };
-    *slot = context.text(statement).or(slot.take());
+    keep(slot, context.text(statement));
     true
 }
 

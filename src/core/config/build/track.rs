@@ -31,7 +31,7 @@ pub fn file_effect(weight: i32, reverse: bool) -> FileEffect {
 }
 
 /// `weight N [reverse|noreverse]` after a name; `None` for the object's own.
-fn weight(context: &mut Context, words: &[Token]) -> Option<(i32, Option<bool>)> {
+fn weight(context: &mut Context, words: &[Token], largest: i32) -> Option<(i32, Option<bool>)> {
     let [name, rest @ ..] = words else {
         return None;
     };
@@ -44,7 +44,7 @@ fn weight(context: &mut Context, words: &[Token]) -> Option<(i32, Option<bool>)>
         context.error("missing-value", name.span, "`weight` lacks its value");
         return None;
     };
-    let grammar = |word: &str| values::signed(word, -254..=254);
+    let grammar = |word: &str| values::signed(word, -largest..=largest);
     let weight = context.parse_token("weight", value, grammar)?;
     let reverse = match options.first().map(|token| token.text.as_str()) {
         Some("reverse") => Some(true),
@@ -60,7 +60,7 @@ pub fn track_interfaces(
     block: &Statement,
     into: &mut Vec<TrackedInterface>,
 ) {
-    for statement in block.children() {
+    for statement in context.entries(block) {
         let Some(first) = statement.words.first() else {
             continue;
         };
@@ -69,7 +69,7 @@ pub fn track_interfaces(
             context.error("duplicate", first.span, message);
             continue;
         }
-        let found = weight(context, statement.arguments());
+        let found = weight(context, statement.arguments(), 254);
         let (weight, reverse) = found.unwrap_or((0, None));
         context.needs_interface(&first.text, first.span, Need::Mentioned);
         let effect = effect(weight, reverse == Some(true));
@@ -98,7 +98,7 @@ impl<'a> Objects<'a> {
             if into.iter().any(|known| known.name == name) {
                 return false;
             }
-            let effect = boolean_effect(context, words, own);
+            let effect = boolean_effect(context, words, 254, own);
             into.push(TrackedScript { name: name.to_owned(), effect });
             true
         });
@@ -132,7 +132,7 @@ impl<'a> Objects<'a> {
             if into.iter().any(|known| known.name == name) {
                 return false;
             }
-            let effect = match weight(context, words) {
+            let effect = match weight(context, words, 254) {
                 None => own,
                 Some((weight, reverse)) => {
                     let reversed = matches!(own, FileEffect::FaultIfZero);
@@ -156,7 +156,9 @@ fn booleans(
         if into.iter().any(|known| known.name == name) {
             return false;
         }
-        let effect = boolean_effect(context, words, own);
+        // A session's weight has no room for the one more that the others have.
+        let largest = if what == "bfd" { 253 } else { 254 };
+        let effect = boolean_effect(context, words, largest, own);
         into.push(Tracked { name: name.to_owned(), effect });
         true
     });
@@ -171,7 +173,7 @@ fn lines<E>(
     own: impl Fn(&str) -> Option<E>,
     mut one: impl FnMut(&mut Context, &str, E, &[Token]) -> bool,
 ) {
-    for statement in block.children() {
+    for statement in context.entries(block) {
         let Some(first) = statement.words.first() else {
             continue;
         };
@@ -196,8 +198,13 @@ fn unknown_code(what: &str) -> &'static str {
     }
 }
 
-fn boolean_effect(context: &mut Context, words: &[Token], own: TrackEffect) -> TrackEffect {
-    match weight(context, words) {
+fn boolean_effect(
+    context: &mut Context,
+    words: &[Token],
+    largest: i32,
+    own: TrackEffect,
+) -> TrackEffect {
+    match weight(context, words, largest) {
         None => own,
         Some((weight, reverse)) => {
             let reversed = matches!(own, TrackEffect::FaultWhenGood);

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::context::Context;
-use super::global::set;
+use super::global::{keep, set};
 use super::track::{effect, file_effect};
 use crate::core::config::model::track::{
     FileEffect, InitialFile, ParameterMatch, TrackFile, TrackGroup, TrackProcess,
@@ -18,6 +18,8 @@ const SCRIPT: &str = "vrrp_script";
 const PROCESS: &str = "vrrp_track_process";
 const FILE: &str = "track_file";
 const LONG: Interval = Interval::from_secs(4294);
+/// Beyond what any word takes.
+const FAR: Interval = Interval::from_secs(1 << 32);
 const LONGEST_DELAY: Interval = Interval::from_secs(3600);
 /// What the kernel keeps of a program's name.
 const SHORT_NAME: usize = 15;
@@ -38,8 +40,8 @@ pub fn script(context: &mut Context, block: &Statement, config: &mut VrrpConfig)
     for statement in block.children() {
         match statement.keyword() {
             "script" => context.script_once(statement, &mut command),
-            "interval" => set(&mut interval, context.seconds(statement, range.clone())),
-            "timeout" => timeout = context.seconds(statement, range.clone()),
+            "interval" => set(&mut interval, period(context, statement, range.clone())),
+            "timeout" => keep(&mut timeout, period(context, statement, range.clone())),
             "weight" => {
                 if context.required(statement).is_some()
                     && let Some(found) = weight_of(context, statement, -253..=253)
@@ -79,6 +81,18 @@ fn account(statement: &Statement) -> Option<ScriptUser> {
     let (user, rest) = statement.arguments().split_first()?;
     let group = rest.first().map(|token| token.text.trim_start_matches(':').to_owned());
     Some(ScriptUser { user: user.text.clone(), group })
+}
+
+/// A time; of nothing and of what is no time, keepalived makes a second.
+fn period(
+    context: &mut Context,
+    statement: &Statement,
+    range: RangeInclusive<Interval>,
+) -> Option<Interval> {
+    let token = context.required(statement)?;
+    let above = values::seconds(&token.text, *range.end()..=FAR).is_ok();
+    let found = context.seconds(statement, range);
+    found.or(if above { None } else { Some(Interval::from_secs(1)) })
 }
 
 /// `weight N [reverse]`; a missing number is an error.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Need;
 use super::address::addresses;
 use super::context::Context;
-use super::global::{byte, repeat, set};
+use super::global::{byte, keep, repeat, set};
 use super::route::{Owner, routes};
 use super::rule::rules;
 use super::track::{Objects, track_interfaces};
@@ -17,7 +17,7 @@ use crate::core::config::model::hmac::HmacMode;
 use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::vrrp::{
     Authentication, InitialState, Instance, NotifyScripts, OldChecksum, Preemption, Priority,
-    Transport, UnicastPeer, VirtualAddress, Vrid, VrrpVersion,
+    TrackedInterface, Transport, UnicastPeer, VirtualAddress, Vrid, VrrpVersion,
 };
 use crate::core::config::model::{Config, Family};
 use crate::core::config::tree::Statement;
@@ -28,7 +28,8 @@ use crate::core::time::Interval;
 const INSTANCE: &str = "vrrp_instance";
 /// The count byte of an advert.
 const MOST_ADDRESSES: usize = 255;
-const LONG: Interval = Interval::from_secs(4294);
+/// Seconds.
+const LONG: u32 = 4294;
 
 /// What is said about an instance, before the defaults are worked in.
 #[derive(Default)]
@@ -83,6 +84,10 @@ pub fn instance(context: &mut Context, block: &Statement, config: &mut Config) {
         let message = format!("vrrp_instance {name} is defined twice, the first counts");
         return context.error("duplicate", block.span, message);
     }
+    if let Some(extra) = block.arguments().get(1) {
+        let message = format!("'{}' is a second name of vrrp_instance {name}", extra.text);
+        return context.error("extra-words", extra.span, message);
+    }
     let global = &config.global;
     let links = config.vrrp.instances.iter().filter_map(|found| found.virtual_link.as_ref());
     let links = links.map(|link| link.name().to_owned()).collect();
@@ -125,7 +130,6 @@ fn one(
     instance: &mut Instance,
     objects: &Objects<'_>,
 ) {
-    let whole = Interval::ZERO..=LONG;
     match statement.keyword() {
         "state" => {
             draft.state = context.parse(statement, |word| match word {
@@ -134,20 +138,13 @@ fn one(
                 _ => Err("neither MASTER nor BACKUP; BACKUP is used".to_owned()),
             });
         }
-        "interface" => {
-            if let Some(token) = context.required(statement) {
-                let name = context.parse_token("interface", token, values::interface_name);
-                draft.interface = name.map(|name| (name, token.span));
-            }
+        "interface" => interface(context, statement, draft, instance),
+        "virtual_router_id" => {
+            keep(&mut draft.vrid, byte(context, statement, 1, 255).and_then(Vrid::new));
         }
-        "virtual_router_id" => draft.vrid = byte(context, statement, 1, 255).and_then(Vrid::new),
-        "priority" => draft.priority = byte(context, statement, 1, 255),
-        "version" => {
-            draft.version = context.number(statement, 2..=3).map(|version| match version {
-                2 => VrrpVersion::V2,
-                _ => VrrpVersion::V3,
-            });
-        }
+        // After a fault it must not become that of an owner.
+        "priority" => draft.priority = Some(byte(context, statement, 1, 255).unwrap_or(100)),
+        "version" => version(context, statement, draft),
         "advert_int" => {
             let range = Interval::from_centis(1)..=Interval::from_secs(255);
             draft.advert_interval = context.seconds(statement, range);
@@ -159,14 +156,18 @@ fn one(
         }
         "no_virtual_ipaddress" => draft.no_addresses = true,
         "unicast_peer" => draft.peers = Some(peers(context, statement)),
-        "unicast_src_ip" => draft.unicast_source = context.parse(statement, values::address),
-        "mcast_src_ip" => draft.multicast_source = context.parse(statement, values::address),
+        "unicast_src_ip" => {
+            keep(&mut draft.unicast_source, context.parse(statement, values::address));
+        }
+        "mcast_src_ip" => {
+            keep(&mut draft.multicast_source, context.parse(statement, values::address));
+        }
         "mcast_dst_ip" => match context.parse(statement, values::address) {
             Some(group) if group.is_multicast() => draft.group = Some(group),
             Some(_) => context.error("bad-value", statement.span, "not a multicast address"),
             None => {}
         },
-        "unicast_ttl" => draft.ttl = byte(context, statement, 0, 255),
+        "unicast_ttl" => keep(&mut draft.ttl, byte(context, statement, 0, 255)),
         "check_unicast_src" => draft.check_source = true,
         "dont_track_primary" => {
             context.flag(statement);
@@ -202,20 +203,27 @@ fn one(
             draft.preempt_delay =
                 context.seconds(statement, range).map(|delay| (delay, statement.span));
         }
-        "skip_check_adv_addr" => draft.skip_check = context.boolean(statement),
-        "strict_mode" => draft.strict = context.boolean(statement),
+        "skip_check_adv_addr" => keep(&mut draft.skip_check, context.boolean(statement)),
+        "strict_mode" => keep(&mut draft.strict, context.boolean(statement)),
         "v3_checksum_as_v2" => set(&mut instance.v3_checksum_as_v2, context.boolean(statement)),
         "native_ipv6" => draft.native_ipv6 = Some(statement.span),
-        "garp_master_delay" => set(&mut instance.garp.delay, context.seconds(statement, whole)),
+        "garp_master_delay" => {
+            set(&mut instance.garp.delay, context.whole_seconds(statement, 0..=LONG));
+        }
         "garp_master_repeat" => {
             set(&mut instance.garp.repeat, repeat(context, statement));
         }
-        "garp_master_refresh" => set(&mut instance.garp.refresh, context.seconds(statement, whole)),
+        "garp_master_refresh" => {
+            set(&mut instance.garp.refresh, context.whole_seconds(statement, 0..=LONG));
+        }
         "garp_master_refresh_repeat" => {
             set(&mut instance.garp.refresh_repeat, repeat(context, statement));
         }
         "garp_lower_prio_delay" => {
-            set(&mut instance.garp.lower_priority_delay, context.seconds(statement, whole));
+            set(
+                &mut instance.garp.lower_priority_delay,
+                context.whole_seconds(statement, 0..=LONG),
+            );
         }
         "garp_lower_prio_repeat" => {
             let count = context.number(statement, 0..=u32::MAX);
@@ -241,9 +249,38 @@ fn one(
     }
 }
 
+fn version(context: &mut Context, statement: &Statement, draft: &mut Draft) {
+    let found = context.number(statement, 2..=3).map(|version| match version {
+        2 => VrrpVersion::V2,
+        _ => VrrpVersion::V3,
+    });
+    match (found, draft.version) {
+        (Some(new), Some(old)) if new != old => {
+            let message = format!("version {} is set already, it counts", old.number());
+            context.error("version", statement.span, message);
+        }
+        (found, _) => keep(&mut draft.version, found),
+    }
+}
+
+fn interface(context: &mut Context, statement: &Statement, draft: &mut Draft, instance: &Instance) {
+    if instance.vrf.is_some() {
+        let message = "`interface` does not go with `vrf`, it is ignored";
+        return context.error("vrf-and-interface", statement.span, message);
+    }
+    if let Some(token) = context.required(statement) {
+        let name = context.parse_token("interface", token, values::interface_name);
+        draft.interface = name.map(|name| (name, token.span));
+    }
+}
+
 /// Words that are seldom met.
 fn rare(context: &mut Context, statement: &Statement, draft: &mut Draft, instance: &mut Instance) {
     match statement.keyword() {
+        "vrf" if draft.interface.is_some() => {
+            let message = "`vrf` does not go with `interface`, it is ignored";
+            context.error("vrf-and-interface", statement.span, message);
+        }
         "vrf" => {
             if let Some(name) = context.parse(statement, values::interface_name) {
                 context.needs_interface(&name, statement.span, Need::Mentioned);
@@ -291,7 +328,9 @@ fn rare(context: &mut Context, statement: &Statement, draft: &mut Draft, instanc
         }
         "notify_deleted" => {
             instance.notify_deleted = true;
-            if !statement.arguments().is_empty() {
+            if statement.arguments().is_empty() {
+                context.not_acted_on(INSTANCE, "notify_deleted", statement.span);
+            } else {
                 context.script_once(statement, &mut instance.notify.deleted);
             }
         }
@@ -304,8 +343,7 @@ fn rare(context: &mut Context, statement: &Statement, draft: &mut Draft, instanc
             }
         }
         "kernel_rx_buf_size" => {
-            let found = context.number(statement, 0..=u32::MAX);
-            instance.receive_buffer = found.or(instance.receive_buffer);
+            keep(&mut instance.receive_buffer, context.number(statement, 0..=u32::MAX));
         }
         _ => notify(context, INSTANCE, statement, &mut instance.notify),
     }
@@ -362,7 +400,7 @@ fn authentication(context: &mut Context, block: &Statement, draft: &mut Draft) {
 
 fn peers(context: &mut Context, block: &Statement) -> Vec<UnicastPeer> {
     let mut found: Vec<UnicastPeer> = Vec::new();
-    for statement in block.children() {
+    for statement in context.entries(block) {
         let Some(first) = statement.words.first() else {
             continue;
         };
@@ -452,6 +490,7 @@ fn complete(
         context.fatal("no-interface", block.span, message);
         return None;
     }
+    leave_out_own_interface(context, block, &mut instance);
     let source = Source { auth_type: draft.auth_type, auth_pass: draft.auth_pass };
     settle_authentication(context, block, source, &mut instance);
     settle_interval(context, block, draft.advert_interval, &mut instance);
@@ -487,7 +526,7 @@ fn complete(
     if instance.strict {
         settle_strict(context, block, &mut instance);
     }
-    instance.accept = draft.accept.unwrap_or(!instance.strict) || instance.priority.is_owner();
+    settle_accept(context, block, draft.accept, &mut instance);
     let rest = Rest {
         hmac: draft.hmac,
         timer_expired_backup: draft.timer_expired_backup,
@@ -518,6 +557,27 @@ fn settle_owner(context: &mut Context, ignores: Option<(bool, Span)>, instance: 
         }
     }
     instance.owner_ignores_adverts &= owner;
+}
+
+/// Version 2 has no accept mode (RFC 3768 section 6.4.3), which strict mode enforces.
+fn settle_accept(
+    context: &mut Context,
+    block: &Statement,
+    accept: Option<bool>,
+    instance: &mut Instance,
+) {
+    let owner = instance.priority.is_owner();
+    let barred = instance.strict && instance.version == VrrpVersion::V2 && !owner;
+    instance.accept = match accept {
+        Some(true) if barred => {
+            let message =
+                format!("({}) strict version 2 has no accept mode, it is ignored", instance.name);
+            context.error("strict", block.span, message);
+            false
+        }
+        Some(accept) => accept || owner,
+        None => owner || !instance.strict,
+    };
 }
 
 /// Words that depend on others of the instance.
@@ -591,6 +651,17 @@ fn settle_rest(context: &mut Context, rest: Rest, instance: &mut Instance) {
     }
 }
 
+/// The instance's own interface is tracked without being named.
+fn leave_out_own_interface(context: &mut Context, block: &Statement, instance: &mut Instance) {
+    let own = instance.interface.clone();
+    let named = |tracked: &TrackedInterface| Some(&tracked.name) == own.as_ref();
+    if instance.track_interfaces.iter().any(named) {
+        let message = format!("({}) track_interface names its own interface", instance.name);
+        context.error("own-interface", block.span, message);
+        instance.track_interfaces.retain(|tracked| !named(tracked));
+    }
+}
+
 fn transport(
     context: &mut Context,
     block: &Statement,
@@ -631,9 +702,11 @@ fn transport(
             multicast
         }
         None => {
-            if draft.ttl.is_some() || draft.check_source {
-                let message =
-                    format!("({}) has unicast options but no unicast_peer", instance.name);
+            if draft.ttl.is_some() || draft.check_source || draft.unicast_source.is_some() {
+                let message = format!(
+                    "({}) has unicast options but no unicast_peer, multicast is used",
+                    instance.name
+                );
                 context.error("no-peer", block.span, message);
             }
             multicast

@@ -1,8 +1,11 @@
 //! The words of one line, taken one after the other, for lines with a grammar of their own.
 
 use super::context::Context;
+use super::names;
+use crate::core::config::model::route::{NameTable, Named};
 use crate::core::config::tree::Token;
 use crate::core::config::values::Fault;
+use crate::core::diagnostics::{Diagnostic, Severity};
 
 /// Why a line cannot be used; it has been told already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,12 +15,19 @@ pub struct Dropped;
 #[derive(Debug, Clone, Copy)]
 pub struct Words<'a> {
     rest: &'a [Token],
+    /// How bad it is when the value of a word is missing.
+    missing: Severity,
 }
 
 impl<'a> Words<'a> {
-    /// All of `words`.
+    /// All of `words`; a missing value costs the line.
     pub const fn new(words: &'a [Token]) -> Self {
-        Self { rest: words }
+        Self { rest: words, missing: Severity::Error }
+    }
+
+    /// All of `words`; at a missing value keepalived ends.
+    pub const fn strict(words: &'a [Token]) -> Self {
+        Self { rest: words, missing: Severity::Missing }
     }
 
     /// The next word.
@@ -50,7 +60,7 @@ impl<'a> Words<'a> {
     pub fn value(&mut self, context: &mut Context, word: &Token) -> Result<&'a Token, Dropped> {
         self.pop().ok_or_else(|| {
             let message = format!("`{}` lacks its value, the line is left out", word.text);
-            context.error("missing-value", word.span, message);
+            context.push(Diagnostic::new(self.missing, "missing-value", word.span, message));
             Dropped
         })
     }
@@ -64,5 +74,19 @@ impl<'a> Words<'a> {
     ) -> Result<T, Dropped> {
         let value = self.value(context, word)?;
         context.parse_token(&word.text, value, grammar).ok_or(Dropped)
+    }
+
+    /// The same for a number or a name of iproute2.
+    pub fn named(
+        &mut self,
+        context: &mut Context,
+        word: &Token,
+        table: NameTable,
+    ) -> Result<Named, Dropped> {
+        let value = self.value(context, word)?;
+        let grammar = |text: &str| names::named(text, table);
+        let found = context.parse_token(&word.text, value, grammar).ok_or(Dropped)?;
+        names::note(context, &found, value.span);
+        Ok(found)
     }
 }

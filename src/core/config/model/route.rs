@@ -12,7 +12,52 @@ pub enum Named {
     /// The number, or a name that every system has.
     Number(u32),
     /// A name of this host's own, to be looked up where it is used.
-    Name(String),
+    Name {
+        /// Where it is defined.
+        table: NameTable,
+        /// The name.
+        name: String,
+    },
+}
+
+/// The tables of names that iproute2 keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NameTable {
+    /// Routing tables.
+    Tables,
+    /// Scopes of addresses and routes.
+    Scopes,
+    /// Origins of routes and rules.
+    Protocols,
+    /// Differentiated services, as the whole byte.
+    Services,
+    /// Realms.
+    Realms,
+    /// Groups of interfaces.
+    Groups,
+}
+
+impl NameTable {
+    /// The file below `/etc/iproute2`; there may be a folder `FILE.d` beside it.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Tables => "rt_tables",
+            Self::Scopes => "rt_scopes",
+            Self::Protocols => "rt_protos",
+            Self::Services => "rt_dsfield",
+            Self::Realms => "rt_realms",
+            Self::Groups => "group",
+        }
+    }
+
+    /// The largest number that the kernel takes.
+    pub const fn largest(self) -> u32 {
+        match self {
+            Self::Tables | Self::Groups => u32::MAX,
+            Self::Scopes | Self::Protocols | Self::Services => 255,
+            Self::Realms => 0xffff,
+        }
+    }
 }
 
 /// An address with a prefix length.

@@ -1,0 +1,252 @@
+//! Words that work together: defaults that hang on other words, lines with a grammar of their own,
+//! and what is told of words without an effect.
+
+use steadfast::core::config::compile::{Compiled, compile};
+use steadfast::core::config::model::Family;
+use steadfast::core::config::model::hmac::HmacSecret;
+use steadfast::core::config::model::link::VirtualLink;
+use steadfast::core::config::model::route::{
+    Encapsulation, Insertion, NameTable, Named, Route, RouteKind, Rule, RuleAction,
+};
+use steadfast::core::config::model::track::{FileEffect, ParameterMatch};
+use steadfast::core::config::model::vrrp::{Instance, TrackEffect};
+use steadfast::core::config::source::SourceSet;
+use steadfast::core::diagnostics::Severity;
+use steadfast::core::time::Interval;
+
+fn read(text: &str) -> Compiled {
+    compile(&SourceSet::from_text("test.conf", text))
+}
+
+fn errors(compiled: &Compiled) -> Vec<&'static str> {
+    let found = compiled.diagnostics.iter().filter(|found| found.severity >= Severity::Error);
+    found.map(|found| found.code).collect()
+}
+
+fn instance(body: &str) -> String {
+    format!(
+        "vrrp_instance V {{\ninterface eth0\nvirtual_router_id 51\nvirtual_ipaddress {{\n\
+         10.0.0.1\n}}\n{body}\n}}\n"
+    )
+}
+
+fn first(text: &str) -> Instance {
+    read(text).config.vrrp.instances[0].as_ref().clone()
+}
+
+fn route(line: &str) -> Option<Route> {
+    first(&instance(&format!("virtual_routes {{\n{line}\n}}"))).routes.into_iter().next()
+}
+
+fn rule(line: &str) -> Option<Rule> {
+    first(&instance(&format!("virtual_rules {{\n{line}\n}}"))).rules.into_iter().next()
+}
+
+#[test]
+fn routes_are_read_as_iproute2_reads_them() {
+    let found =
+        route("src 10.0.0.1 10.1.0.0/16 via 10.0.0.254 dev eth0 table 100 metric 7").unwrap();
+    assert_eq!((found.destination.length, found.metric, found.tracked), (16, Some(7), true));
+    assert_eq!(found.hop.gateway, Some([10, 0, 0, 254].into()));
+    assert_eq!((found.table, found.protocol), (Named::Number(100), Named::Number(18)));
+    assert_eq!(found.insertion, Insertion::Prepend);
+
+    let found = route("default via inet6 fe80::1 dev eth0 pref high expires 60").unwrap();
+    assert_eq!((found.family, found.destination.length), (Family::Inet6, 0));
+    assert!(found.destination.address.is_ipv6());
+
+    let found = route("to blackhole 10.1.0.0/16 no_track protocol static").unwrap();
+    assert_eq!((found.kind, found.protocol), (RouteKind::Blackhole, Named::Number(4)));
+
+    let found = route("default nexthop via 10.0.0.2 dev eth0 weight 3 nexthop dev eth1 onlink");
+    let hops = found.unwrap().next_hops;
+    assert_eq!(hops.iter().map(|next| next.weight).collect::<Vec<_>>(), [3, 1]);
+    assert!(hops[1].hop.onlink && hops[1].hop.gateway.is_none());
+
+    let found = route("10.1.0.0/16 dev eth0 mtu lock 1400 rtt 2000 rttvar 1s congctl lock bbr");
+    let metrics = found.unwrap().metrics;
+    assert!(metrics.mtu.unwrap().locked && metrics.congestion_control.unwrap().locked);
+    // In eighths of a millisecond.
+    assert_eq!(metrics.round_trip.unwrap().value, Interval::from_millis(250));
+    assert_eq!(metrics.round_trip_variance.unwrap().value, Interval::from_secs(1));
+
+    let found = route("10.1.0.0/16 dev eth0 encap mpls 16/17 table uplink").unwrap();
+    assert_eq!(found.hop.encapsulation, Some(Encapsulation::Mpls(vec![16, 17])));
+    assert_eq!(found.table, Named::Name { table: NameTable::Tables, name: "uplink".into() });
+    let found = route("10.1.0.0/16 dev eth0 encap ip6 dst fd00::1 hoplimit 9 src fd00::2 metric 5");
+    let found = found.unwrap();
+    let Some(Encapsulation::Ip(tunnel)) = found.hop.encapsulation else { panic!() };
+    assert_eq!((tunnel.hop_limit, found.metric), (Some(9), Some(5)));
+}
+
+#[test]
+fn a_faulty_route_is_left_out_and_its_neighbours_stay() {
+    for line in [
+        "dev eth0",
+        "10.1.0.0/16 via fd00::1",
+        "10.1.0.0/16 dev eth0 expires 5",
+        "10.1.0.0/16 dev eth0 xyzzy",
+        "10.1.0.0/16 nexthop weight 3",
+        "fd00::/64 dev eth0 realms 5",
+    ] {
+        let text = instance(&format!("virtual_routes {{\n{line}\n10.2.0.0/16 dev eth0\n}}"));
+        let compiled = read(&text);
+        let routes = &compiled.config.vrrp.instances[0].routes;
+        assert_eq!(routes.len(), 1, "{line}");
+        assert_eq!(errors(&compiled).len(), 1, "{line}");
+        assert_eq!(compiled.test_exit_code(), 5, "{line}");
+    }
+    // A route without an interface stands, but cannot be tracked.
+    let compiled = read(&instance("virtual_routes {\n10.1.0.0/16 via 10.0.0.2\n}"));
+    assert!(!compiled.config.vrrp.instances[0].routes[0].tracked);
+    assert_eq!(errors(&compiled), ["not-tracked"]);
+}
+
+#[test]
+fn rules_have_one_action_and_a_preference_in_falling_order() {
+    let found = rule("from 10.0.0.0/8 fwmark 0x10/0xff table main preference 50 oif eth1").unwrap();
+    assert_eq!((found.action, found.preference), (RuleAction::Table(Named::Number(254)), 50));
+    assert_eq!(found.mark.map(|mark| (mark.mark, mark.mask)), Some((16, 255)));
+    let found = rule("sport 80 preference 5 unreachable").unwrap();
+    assert_eq!(found.source_ports.map(|ports| (ports.first, ports.last)), Some((80, 80)));
+
+    let body = "virtual_rules {\nfrom 10.0.0.0/8 table 5\nto 10.0.0.0/8 table 5\n}";
+    let compiled = read(&instance(body));
+    let rules = &compiled.config.vrrp.instances[0].rules;
+    let preferences: Vec<_> = rules.iter().map(|rule| rule.preference).collect();
+    assert_eq!(preferences, [16384, 16383]);
+    assert_eq!(errors(&compiled), ["no-preference", "no-preference"]);
+
+    for line in [
+        "from 10.0.0.0/8 preference 5",
+        "from 10.0.0.0/8 to fd00::/8 table 5 preference 5",
+        "table 5 blackhole preference 5",
+        "goto 4 preference 5",
+        "nop realms 5 preference 5",
+    ] {
+        assert_eq!(rule(line), None, "{line}");
+    }
+}
+
+#[test]
+fn announcements_of_a_lower_priority_follow_those_of_a_new_master() {
+    let garp = |globals: &str| {
+        let text = format!("global_defs {{\n{globals}\n}}\n{}", instance(""));
+        first(&text).garp
+    };
+    let set = garp("vrrp_garp_master_delay 2\nvrrp_garp_master_repeat 3");
+    assert_eq!((set.lower_priority_delay, set.lower_priority_repeat), (Interval::from_secs(2), 3));
+    let least = garp("vrrp_min_garp\nvrrp_garp_master_repeat 2");
+    assert_eq!((least.delay, least.repeat, least.lower_priority_repeat), (Interval::ZERO, 2, 2));
+}
+
+#[test]
+fn a_virtual_mac_has_the_number_of_its_router() {
+    let vmac = |text: &str| match first(text).virtual_link {
+        Some(VirtualLink::Vmac(vmac)) => vmac,
+        other => panic!("{other:?}"),
+    };
+    let usual = vmac(&instance("use_vmac"));
+    assert_eq!((usual.name.as_str(), usual.address), ("vrrp.51", [0, 0, 0x5e, 0, 1, 51]));
+    let five = vmac(&instance("use_vmac 02:00:00:00:00"));
+    assert_eq!(five.address, [2, 0, 0, 0, 0, 51]);
+    let six = vmac(
+        "global_defs {\nvmac_prefix v\n}\nvrrp_instance V {\ninterface eth0\n\
+                    virtual_router_id 7\nuse_vmac\nvirtual_ipaddress {\nfe80::1\n}\n}\n",
+    );
+    assert_eq!((six.name.as_str(), six.address), ("v.7", [0, 0, 0x5e, 0, 2, 7]));
+    // Unicast peers answer to the interface's own address.
+    assert!(first(&instance("use_vmac\nunicast_peer {\n10.0.0.5\n}")).transmit_on_base);
+}
+
+#[test]
+fn a_keyed_trailer_has_a_window_of_three_adverts_and_hides_its_key() {
+    let body = "advert_int 4\nauth_hmac {\nkey 1 0123456789abcdef0123456789abcdef\n\
+                key 2 file:/etc/key\nactive_key 2\n}\nauthentication {\nauth_type PASS\nauth_pass x\n}";
+    let compiled = read(&instance(body));
+    let found = compiled.config.vrrp.instances[0].hmac.clone().unwrap();
+    assert_eq!((found.window, found.active_key), (Interval::from_secs(12), 2));
+    let runnable = steadfast::vrrp::engine::is_runnable(&compiled.config.vrrp.instances[0]);
+    assert!(!runnable, "without the trailer its peers would not hear it");
+    assert_eq!(found.keys[1].secret, HmacSecret::File("/etc/key".into()));
+    assert!(!format!("{compiled:?}").contains("[48, 49"), "a key must not be printed");
+}
+
+#[test]
+fn mail_alerts_fall_back_from_the_special_to_the_general() {
+    let text = |globals: &str| {
+        format!(
+            "global_defs {{\n{globals}\n}}\n{}virtual_server 10.0.0.1 80 {{\nlb_algo rr\n\
+             lb_kind NAT\nprotocol TCP\nreal_server 10.0.1.1 80 {{\n}}\n}}\n",
+            instance("")
+        )
+    };
+    for (globals, expected) in [
+        ("", (false, false, true)),
+        ("smtp_alert", (true, true, true)),
+        ("smtp_alert off", (false, false, false)),
+        ("smtp_alert\nsmtp_alert_vrrp off", (false, true, true)),
+        ("smtp_alert_checker off", (false, false, false)),
+    ] {
+        let config = read(&text(globals)).config;
+        let service = &config.check.virtual_servers[0];
+        let found = (
+            config.vrrp.instances[0].smtp_alert,
+            service.smtp_alert,
+            service.real_servers[0].smtp_alert,
+        );
+        assert_eq!(found, expected, "{globals}");
+    }
+}
+
+#[test]
+fn tracked_objects_give_their_weights_to_lines_that_have_none() {
+    let objects = "track_file F {\nfile /tmp/f\nweight 3\n}\n\
+                   vrrp_track_process P {\nprocess nginx -g x\nparam_match partial\nweight -4\n}\n\
+                   bfd_instance B {\nneighbor_ip 10.0.0.2\nweight 5 reverse\n}\n";
+    let body = "track_file {\nF\n}\ntrack_process {\nP\n}\ntrack_bfd {\nB\n}";
+    let compiled = read(&format!("{}{objects}", instance(body)));
+    assert_eq!(errors(&compiled), [] as [&str; 0]);
+    let config = &compiled.config;
+    let found = &config.vrrp.instances[0];
+    assert_eq!(found.track_files[0].effect, FileEffect::Times(3));
+    assert_eq!(found.track_processes[0].effect, TrackEffect::Weight(-4));
+    assert_eq!(found.track_bfd[0].effect, TrackEffect::Weight(-5));
+    let process = &config.vrrp.processes[0];
+    assert_eq!(process.parameters, ["-g", "x"]);
+    assert_eq!(process.parameter_match, Some(ParameterMatch::Partial));
+    assert!(process.full_command, "parameters are not in the short name");
+}
+
+#[test]
+fn static_entries_stand_on_the_default_interface_and_follow_groups_that_exist() {
+    let group = "track_group G {\ngroup {\nV\nW\n}\n}\ntrack_group E {\ngroup {\nW\n}\n}\n";
+    let entries = "static_ipaddress {\n10.2.0.1/24\n10.2.0.2/24 dev eth1 track_group G\n}\n\
+                   static_routes {\n10.3.0.0/16 dev eth1 track_group E\n}\n";
+    let compiled = read(&format!("{group}{entries}{}", instance("")));
+    assert_eq!(errors(&compiled), ["empty-group"]);
+    let vrrp = &compiled.config.vrrp;
+    assert_eq!(vrrp.track_groups[0].members, ["V"]);
+    assert_eq!(vrrp.static_addresses[0].interface.as_deref(), Some("eth0"));
+    assert_eq!(vrrp.static_addresses[1].track_group.as_deref(), Some("G"));
+    assert_eq!(vrrp.static_routes[0].track_group, None, "its group was left out");
+}
+
+#[test]
+fn a_block_without_effect_is_told_once_and_an_option_where_it_stands() {
+    let text = instance(
+        "virtual_routes {\n10.1.0.0/16 dev eth0 table 5\n}\nuse_vmac\n\
+         virtual_ipaddress_excluded {\n10.0.0.7 home\n}",
+    );
+    let compiled = read(&format!("{text}static_rules {{\ntable 5 preference 7\n}}\n"));
+    let found: Vec<_> = compiled
+        .unsupported
+        .iter()
+        .map(|found| (found.block.as_str(), found.keyword.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [("vrrp_instance", "virtual_routes"), ("address_line", "home"), ("(root)", "static_rules"),]
+    );
+    assert_eq!(compiled.test_exit_code(), 0);
+}

@@ -1,0 +1,342 @@
+//! Every word of the keyword table against `parity.tsv`: it has a parser, a place in the model, a
+//! default, and an answer to a bad value.
+//!
+//! Columns: block, word, good, field, default, bad, code, frame.
+//! - *good* compiles without an error and changes *field* of the model. `A || B` is line B in a file
+//!   that has line A anyway. `field!code` allows that one error; `-` is for words without a field.
+//! - *default* changes nothing, or after `=` it is the field's value in the file without the word;
+//!   `A || B` are two ways to write the same. Empty where the default cannot be written.
+//! - *bad* gives *code* and leaves the model alone. With `!` the model may change (a correction, or
+//!   an object that is left out). Code `*`: any argument does as well; `text`: any text is a value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use steadfast::core::config::compile::{Compiled, compile};
+use steadfast::core::config::keywords;
+use steadfast::core::config::model::Config;
+use steadfast::core::config::source::SourceSet;
+use steadfast::core::diagnostics::Severity;
+
+/// Words of a block that have no row yet. A number here only gets smaller.
+const UNCOVERED: &[(&str, usize)] = &[
+    // Shown by the tests of the preprocessor, the lexer and the tree.
+    ("syntax", 47),
+    // The checkers.
+    ("virtual_server/real_server", 6),
+    ("virtual_server/real_server/BFD_CHECK", 2),
+    ("virtual_server/real_server/DNS_CHECK", 15),
+    ("virtual_server/real_server/FILE_CHECK", 2),
+    ("virtual_server/real_server/HTTP_GET", 20),
+    ("virtual_server/real_server/HTTP_GET/url", 10),
+    ("virtual_server/real_server/MISC_CHECK", 10),
+    ("virtual_server/real_server/PING_CHECK", 13),
+    ("virtual_server/real_server/SMTP_CHECK", 15),
+    ("virtual_server/real_server/SMTP_CHECK/host", 13),
+    ("virtual_server/real_server/SSL_GET", 21),
+    ("virtual_server/real_server/SSL_GET/url", 11),
+    ("virtual_server/real_server/TCP_CHECK", 13),
+    ("virtual_server/real_server/UDP_CHECK", 17),
+];
+
+/// Objects that lines name.
+const OBJECTS: &str = "vrrp_script C {\nscript /bin/true\n}\ntrack_file F {\nfile /tmp/f\n}\n\
+                       vrrp_track_process P {\nprocess sshd\n}\n\
+                       bfd_instance B {\nneighbor_ip 10.0.0.2\n}\n";
+
+fn instance(body: &str) -> String {
+    format!(
+        "{OBJECTS}vrrp_instance V {{\ninterface eth0\nvirtual_router_id 51\n\
+         virtual_ipaddress {{\n10.0.0.1\n}}\n{body}\n}}\n"
+    )
+}
+
+fn service(name: &str, body: &str, server: &str) -> String {
+    format!(
+        "virtual_server {name} {{\nlb_algo rr\nlb_kind NAT\n{body}\n\
+         real_server 10.0.1.1 80 {{\n{server}\n}}\n}}\n"
+    )
+}
+
+/// The file around a line.
+fn framed(frame: &str, line: &str) -> String {
+    let tcp = "TCP_CHECK {\n}";
+    let http = "HTTP_GET {\nurl {\npath /\n}\n}";
+    let address = "10.0.0.1 80";
+    match frame {
+        "(root)" => format!("{line}\n"),
+        "instance-first" => format!("{}{line}\n", instance("")),
+        "linkbeat_interfaces" | "interface_up_down_delays" | "SSL" => {
+            format!("{frame} {{\n{line}\n}}\n")
+        }
+        "global_defs" => format!("{}global_defs {{\n{line}\n}}\n", instance("")),
+        "track_group" => format!("{}track_group G {{\n{line}\n}}\n", instance("")),
+        "garp_group" => format!("garp_group {{\ngna_interval 1\n{line}\n}}\n"),
+        "track_file" | "vrrp_track_file" => format!("{frame} X {{\nfile /tmp/x\n{line}\n}}\n"),
+        "track_file-empty" => format!("track_file X {{\n{line}\n}}\n"),
+        "vrrp_track_file-empty" => format!("vrrp_track_file X {{\n{line}\n}}\n"),
+        "bfd_instance" => format!("bfd_instance X {{\nneighbor_ip 10.0.0.2\n{line}\n}}\n"),
+        "address_line" => instance(&format!("virtual_ipaddress {{\n10.0.0.9/24 {line}\n}}")),
+        "address-alone" => instance(&format!("virtual_ipaddress {{\n10.0.0.9 {line}\n}}")),
+        "addresses" => instance(&format!("virtual_ipaddress {{\n{line}\n}}")),
+        "route_line" => instance(&format!("virtual_routes {{\n10.9.0.0/16 dev eth0 {line}\n}}")),
+        "route4-inet" => instance(&format!("virtual_routes {{\n{line} default dev eth0\n}}")),
+        "route6" => instance(&format!("virtual_routes {{\nfd00:9::/64 dev eth0 {line}\n}}")),
+        "routes" => instance(&format!("virtual_routes {{\n{line}\n}}")),
+        "rule_line" => {
+            let rule = format!("table 100 preference 50 {line}");
+            instance(&format!("virtual_rules {{\n{rule}\n}}"))
+        }
+        "rule4-inet" => instance(&format!("virtual_rules {{\n{line} table 7 preference 9\n}}")),
+        "rules" => instance(&format!("virtual_rules {{\n{line}\n}}")),
+        "static-address" | "static-route" | "static-rule" => {
+            let (block, entry) = match frame {
+                "static-address" => ("static_ipaddress", "10.1.0.1/24 dev eth1"),
+                "static-route" => ("static_routes", "10.1.0.0/16 dev eth1"),
+                _ => ("static_rules", "table 7 preference 9"),
+            };
+            let group = "track_group T {\ngroup {\nV\n}\n}\n";
+            format!("{group}{}{block} {{\n{entry} {line}\n}}\n", instance(""))
+        }
+        "vrrp_script" => format!("vrrp_script X {{\nscript /bin/true\n{line}\n}}\n"),
+        "vrrp_track_process" => format!("vrrp_track_process X {{\nprocess sshd\n{line}\n}}\n"),
+        "vrrp_script-empty" | "vrrp_track_process-empty" => {
+            format!("{} X {{\n{line}\n}}\n", frame.trim_end_matches("-empty"))
+        }
+        "vrrp_sync_group" => {
+            format!("{}vrrp_sync_group G {{\ngroup {{\nV\n}}\n{line}\n}}\n", instance(""))
+        }
+        "sync-empty" => format!("{}vrrp_sync_group G {{\n{line}\n}}\n", instance("")),
+        "vrrp_instance" => instance(line),
+        "instance-no-interface" => {
+            let peers = "unicast_src_ip 10.0.0.4\nunicast_peer {\n10.0.0.5\n}\n\
+                         virtual_ipaddress {\n10.0.0.1\n}";
+            format!("vrrp_instance V {{\nvirtual_router_id 51\n{peers}\n{line}\n}}\n")
+        }
+        "instance-no-address" | "instance-without-address" => {
+            let none = if frame == "instance-no-address" { "no_virtual_ipaddress" } else { "" };
+            let head = "vrrp_instance V {\ninterface eth0\nvirtual_router_id 51";
+            format!("{head}\n{none}\n{line}\n}}\n")
+        }
+        "vrrp_instance/auth_hmac" => {
+            let key = "key 1 0123456789012345678901234567890123";
+            instance(&format!("auth_hmac {{\n{key}\nactive_key 1\n{line}\n}}"))
+        }
+        "virtual_server_group" => {
+            format!("virtual_server_group G {{\n10.0.0.9 80\n{line}\n}}\n")
+        }
+        "virtual_server" => service(address, &format!("protocol TCP\n{line}"), tcp),
+        "http-service" => service(address, &format!("protocol TCP\n{line}"), http),
+        "fwmark-service" => service("fwmark 7", line, ""),
+        "virtual_server/real_server" => service(address, "protocol TCP", &format!("{tcp}\n{line}")),
+        "http-server" => service(address, "protocol TCP", &format!("{http}\n{line}")),
+        _ => match frame.strip_prefix("vrrp_instance/") {
+            Some(block) => instance(&format!("{block} {{\n{line}\n}}")),
+            None => panic!("no frame {frame}"),
+        },
+    }
+}
+
+struct Row {
+    block: String,
+    word: String,
+    base: String,
+    good: String,
+    field: String,
+    tolerated: Option<String>,
+    default: String,
+    bad: String,
+    code: String,
+    frame: String,
+}
+
+fn rows() -> Vec<Row> {
+    let lines = include_str!("parity.tsv").lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let fields: Vec<String> =
+                line.split('\t').map(|field| field.replace("\\n", "\n")).collect();
+            let [block, word, good, field, default, bad, code, rest @ ..] = fields.as_slice()
+            else {
+                panic!("{line}")
+            };
+            let (base, good) = good.split_once(" || ").unwrap_or(("", good));
+            let (field, tolerated) = match field.split_once('!') {
+                None => (field.as_str(), None),
+                Some((field, code)) => (field, Some(code.to_owned())),
+            };
+            Row {
+                block: block.clone(),
+                word: word.clone(),
+                base: base.to_owned(),
+                good: good.to_owned(),
+                field: field.to_owned(),
+                tolerated,
+                default: default.clone(),
+                bad: bad.clone(),
+                code: code.clone(),
+                frame: rest.first().unwrap_or(block).clone(),
+            }
+        })
+        .collect()
+}
+
+impl Row {
+    fn read(&self, line: &str) -> Compiled {
+        let separator = if self.frame.ends_with("_line") || self.frame.starts_with("static-") {
+            " "
+        } else {
+            "\n"
+        };
+        let line = format!("{}{separator}{line}", self.base);
+        compile(&SourceSet::from_text("test.conf", framed(&self.frame, line.trim())))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let base = self.read("");
+        let good = self.read(&self.good);
+        let errors = errors(&good);
+        let fine = errors.iter().all(|code| Some(*code) == self.tolerated.as_deref());
+        if !fine || (self.tolerated.is_some() && errors.is_empty()) {
+            return Err(format!("good gives {errors:?}"));
+        }
+        if self.field == "-" {
+            if base.refusal().is_none() && good.config != base.config {
+                return Err("it changes the model, name the field".to_owned());
+            }
+        } else if !changed(&base.config, &good.config).any(|path| within(&path, &self.field)) {
+            let found: BTreeSet<_> = changed(&base.config, &good.config).collect();
+            return Err(format!("good does not change {}, but {found:?}", self.field));
+        }
+        self.check_default(&base)?;
+        self.check_bad(&base, &good)
+    }
+
+    fn check_default(&self, base: &Compiled) -> Result<(), String> {
+        if let Some(value) = self.default.strip_prefix("= ") {
+            let name = self.field.rsplit('.').next().unwrap_or_default();
+            let wanted = format!("{name}: {value},");
+            let found = lines(&base.config);
+            return if found.iter().any(|(path, line)| within(path, &self.field) && *line == wanted)
+            {
+                Ok(())
+            } else {
+                Err(format!("the default is not {value}"))
+            };
+        }
+        let (left, right) = match self.default.split_once(" || ") {
+            _ if self.default.is_empty() => return Ok(()),
+            None => (base.config.clone(), self.read(&self.default)),
+            Some((left, right)) => (self.read(left).config, self.read(right)),
+        };
+        let errors = errors(&right);
+        if !errors.is_empty() {
+            return Err(format!("the default gives {errors:?}"));
+        }
+        let found: BTreeSet<_> = changed(&left, &right.config).collect();
+        if found.is_empty() { Ok(()) } else { Err(format!("the default changes {found:?}")) }
+    }
+
+    fn check_bad(&self, base: &Compiled, good: &Compiled) -> Result<(), String> {
+        let bad = self.read(&self.bad);
+        let codes = errors(&bad);
+        match self.code.as_str() {
+            "*" => {
+                let found: BTreeSet<_> = changed(&good.config, &bad.config).collect();
+                let same = found.is_empty() && codes == errors(good);
+                if same { Ok(()) } else { Err(format!("an argument changes {found:?} {codes:?}")) }
+            }
+            "text" => {
+                let both = [&base.config, &good.config].map(|config| *config != bad.config);
+                let distinct = both == [true, true] && codes.is_empty();
+                if distinct { Ok(()) } else { Err(format!("another text: {codes:?}")) }
+            }
+            code => {
+                let (wanted, alone) = match code.strip_prefix('!') {
+                    Some(code) => (code, true),
+                    None => (code, false),
+                };
+                if !codes.contains(&wanted) {
+                    return Err(format!("bad gives {codes:?}"));
+                }
+                let found: BTreeSet<_> = changed(&base.config, &bad.config).collect();
+                if alone || found.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("bad changes {found:?}"))
+                }
+            }
+        }
+    }
+}
+
+fn errors(compiled: &Compiled) -> Vec<&str> {
+    let found = compiled.diagnostics.iter().filter(|found| found.severity >= Severity::Error);
+    found.map(|found| found.code).collect()
+}
+
+/// Each line of the model's print with the path of fields that leads to it.
+fn lines(config: &Config) -> Vec<(String, String)> {
+    let mut stack: Vec<String> = Vec::new();
+    format!("{config:#?}")
+        .lines()
+        .map(|line| {
+            let text = line.trim_start();
+            let depth = (line.len() - text.len()) / 4;
+            let name = text.split_once(": ").map_or("", |(name, _)| name);
+            stack.truncate(depth);
+            stack.push(name.to_owned());
+            let path: Vec<&str> =
+                stack.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+            (path.join("."), text.to_owned())
+        })
+        .collect()
+}
+
+/// Paths of what differs.
+fn changed(left: &Config, right: &Config) -> impl Iterator<Item = String> {
+    let count = |config| {
+        let mut found: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for line in lines(config) {
+            *found.entry(line).or_default() += 1;
+        }
+        found
+    };
+    let (left, right) = (count(left), count(right));
+    let keys: BTreeSet<_> = left.keys().chain(right.keys()).cloned().collect();
+    let paths = keys.into_iter().filter(move |key| left.get(key) != right.get(key));
+    paths.map(|(path, _)| path)
+}
+
+/// Whether the names of `field` follow one another in `path`.
+fn within(path: &str, field: &str) -> bool {
+    format!(".{path}.").contains(&format!(".{field}."))
+}
+
+#[test]
+fn every_word_has_a_field_a_default_and_an_answer_to_a_bad_value() {
+    let mut faults = Vec::new();
+    for row in rows() {
+        if let Err(fault) = row.check() {
+            faults.push(format!("{} {}: {fault}", row.block, row.word));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_word_of_the_table_has_a_row_but_those_that_are_counted() {
+    let mut covered = BTreeSet::new();
+    for row in rows() {
+        assert!(keywords::lookup(&row.block, &row.word).is_some(), "{} {}", row.block, row.word);
+        assert!(covered.insert((row.block, row.word)));
+    }
+    let mut missing: BTreeMap<&str, usize> = BTreeMap::new();
+    for keyword in keywords::all() {
+        if !covered.contains(&(keyword.block.to_owned(), keyword.name.to_owned())) {
+            *missing.entry(keyword.block).or_default() += 1;
+            println!("no row: {} {}", keyword.block, keyword.name);
+        }
+    }
+    let counted: BTreeMap<&str, usize> = UNCOVERED.iter().copied().collect();
+    assert_eq!(missing, counted);
+}
