@@ -166,6 +166,7 @@ impl Cluster {
             }
             for advert in sent {
                 let packet = ReceivedPacket {
+                    sealed: None,
                     interface: Some("eth0".into()),
                     source: advert.source,
                     destination: advert.destination,

@@ -46,7 +46,7 @@ const LEFT: &[(&[u16], &str)] = &[
         "virtual MAC, the kernel's part: forwarding; own ARP requests carry the physical MAC, as in keepalived",
     ),
     (&[214, 216], "virtual MAC: membership reports leave from it; garp_extra_if"),
-    (&[33, 36], "AH and HMAC authentication"),
+    (&[36], "HMAC authentication"),
     (&[6, 133], "the kernel's part: link-local groups are not forwarded, neighbour caches learn"),
     (&[122, 143, 193], "router advertisements are left to radvd, as keepalived does"),
     (&[146, 191, 194], "accept mode: virtual addresses accept traffic, as keepalived's default"),

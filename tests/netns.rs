@@ -29,6 +29,11 @@ fn the_real_keepalived_as_one_of_three_in_every_role() {
 }
 
 #[test]
+fn the_real_keepalived_as_one_of_three_in_every_role_behind_authentication_headers() {
+    scenario("vrrp-interop-ah");
+}
+
+#[test]
 fn the_real_keepalived_as_one_of_three_in_every_role_over_ipv6() {
     scenario("vrrp-interop-ipv6");
 }

@@ -200,6 +200,12 @@ pub fn write_dump(name: &str, text: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
+/// Seconds since 1970 by the wall clock, which may jump; for numbering, not for measuring.
+pub fn wall_clock() -> u32 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u32::try_from(since.as_secs()).unwrap_or(u32::MAX))
+}
+
 /// Whether the kernel forwards IPv6 packets that come in on the interface: its neighbour
 /// advertisements then say that it is a router (RFC 4861 section 7.2.4).
 pub fn forwards_ipv6(interface: &str) -> bool {

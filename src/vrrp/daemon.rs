@@ -179,6 +179,7 @@ impl<'a> Daemon<'a> {
             return;
         };
         self.configure();
+        self.engine.handle(runtime::now(), Input::WallClock(runtime::wall_clock()));
         self.resume();
         self.engine.handle(runtime::now(), Input::Start);
         self.settle();
@@ -276,6 +277,7 @@ impl<'a> Daemon<'a> {
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
         }
+        self.engine.handle(runtime::now(), Input::WallClock(runtime::wall_clock()));
         self.resume();
         self.engine.handle(runtime::now(), Input::Start);
         self.stop().await;

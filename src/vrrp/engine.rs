@@ -59,12 +59,35 @@ impl OwnAddresses {
     }
 }
 
-/// Interface and family; no interface for unicast on any.
-pub type SocketName = (Option<String>, Family);
+/// A socket for adverts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SocketName {
+    /// None for unicast on any.
+    pub interface: Option<String>,
+    /// IPv4 or IPv6.
+    pub family: Family,
+    /// Behind an authentication header, which is a protocol of its own.
+    pub authenticated: bool,
+}
+
+impl SocketName {
+    /// Where the adverts of an instance travel.
+    pub fn of(instance: &Instance) -> Self {
+        let authenticated = match instance.authentication {
+            Authentication::Header(_) => true,
+            Authentication::None | Authentication::Password(_) => false,
+        };
+        let interface = instance.advert_interface().map(str::to_owned);
+        Self { interface, family: instance.family, authenticated }
+    }
+}
 
 /// What happens to the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
+    /// Before [`Self::Start`]: seconds since 1970, from which authentication headers are numbered, so
+    /// that a new process does not begin below the numbers of the one before it.
+    WallClock(u32),
     /// Before [`Self::Start`]: these routers were master until a moment ago, and no other router can
     /// have missed them yet. They go on.
     Resume(BTreeSet<String>),
@@ -122,15 +145,15 @@ pub struct Transmit {
     /// Name of the instance.
     pub instance: String,
     /// Which socket.
-    pub interface: Option<String>,
-    /// Which socket.
-    pub family: Family,
+    pub socket: SocketName,
     /// For the IP header.
     pub source: IpAddr,
     /// For the IP header.
     pub destination: IpAddr,
     /// For the IP header.
     pub ttl: u8,
+    /// For the IP header; 0 where it does not matter.
+    pub id: u16,
     /// What follows the IP header.
     pub payload: Vec<u8>,
 }
@@ -242,6 +265,11 @@ impl VrrpEngine {
             return;
         }
         match input {
+            Input::WallClock(seconds) => {
+                for router in self.routers.values_mut() {
+                    router.sequence = router.sequence.max(seconds);
+                }
+            }
             Input::Resume(names) => {
                 if !names.is_empty() {
                     self.startup_until = None;
@@ -610,13 +638,9 @@ impl VrrpEngine {
 
 /// Instances that this version can run; the others are told of by the config test.
 pub fn is_runnable(instance: &Instance) -> bool {
-    let unauthenticated = match instance.authentication {
-        Authentication::None | Authentication::Password(_) => true,
-        // Without the header its peers would not hear it, and there would be two masters.
-        Authentication::Header(_) => false,
-    };
-    // The same holds for the trailer of `auth_hmac`, and outside of its `vrf`.
-    unauthenticated && instance.hmac.is_none() && instance.vrf.is_none()
+    // Without the trailer of `auth_hmac` its peers would not hear it, and there would be two masters;
+    // the same holds outside of its `vrf`.
+    instance.hmac.is_none() && instance.vrf.is_none()
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub enum Rejection {
     AuthTypeMismatch,
     /// Wrong password.
     Password,
+    /// An authentication header with a number that was there before.
+    Replay(u32),
     /// Advert interval.
     Interval(Interval),
     /// To a group where unicast was expected, or the other way round.
@@ -49,6 +51,7 @@ impl fmt::Display for Rejection {
             Self::UnknownAuthType(kind) => write!(f, "unknown authentication type {kind}"),
             Self::AuthTypeMismatch => write!(f, "another authentication type"),
             Self::Password => write!(f, "wrong password"),
+            Self::Replay(number) => write!(f, "sequence number {number} was there before"),
             Self::Interval(interval) => write!(f, "advert interval {interval} s"),
             Self::Destination => write!(f, "wrong destination (multicast and unicast mixed)"),
             Self::NoAddress => write!(f, "no virtual address"),

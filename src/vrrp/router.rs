@@ -10,7 +10,8 @@ use std::sync::Arc;
 use super::announce::Schedule;
 use super::desired::{self, DesiredAddress};
 use super::event::{Fault, Rejection, State};
-use super::packet::advert::{self, AUTH_SIMPLE, Advert, ChecksumForm, Malformed};
+use super::packet::advert::{self, AUTH_HEADER, AUTH_SIMPLE, Advert, ChecksumForm, Malformed};
+use super::packet::ah::{self, Carrier};
 use super::statistics::Statistics;
 use crate::core::config::model::Family;
 use crate::core::config::model::vrrp::{
@@ -40,8 +41,29 @@ pub struct ReceivedPacket {
     pub destination: IpAddr,
     /// From the IP header.
     pub ttl: u8,
+    /// The IP identification of a packet with an authentication header; `None` without one.
+    pub sealed: Option<u16>,
     /// What follows the IP header.
     pub payload: Vec<u8>,
+}
+
+impl ReceivedPacket {
+    /// The VRRP message, if the packet is long enough for one.
+    pub fn message(&self) -> &[u8] {
+        let start = if self.sealed.is_some() { ah::LENGTH } else { 0 };
+        self.payload.get(start..).unwrap_or_default()
+    }
+}
+
+/// An advert that has passed all checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// What it says.
+    pub advert: Advert,
+    /// How its sender summed up.
+    pub form: ChecksumForm,
+    /// Number of its authentication header; 0 without one.
+    pub sequence: u32,
 }
 
 /// What identifies a virtual router over a reload.
@@ -66,6 +88,8 @@ pub struct Router {
     pub preempt_at: Option<Timestamp>,
     /// The interface's own address, when adverts need it.
     pub primary: Option<IpAddr>,
+    /// The highest number of an authentication header so far, sent or accepted.
+    pub sequence: u32,
     /// Announcements.
     pub schedule: Schedule,
     /// Counters.
@@ -95,6 +119,7 @@ impl Router {
             master: None,
             preempt_at: None,
             primary: None,
+            sequence: 0,
             schedule: Schedule::default(),
             statistics: Statistics::default(),
             since: None,
@@ -175,6 +200,7 @@ impl Router {
     pub fn advert(&self, priority: Priority, source: IpAddr, destination: IpAddr) -> Vec<u8> {
         let authentication = match (self.instance.version, self.instance.authentication) {
             (VrrpVersion::V2, Authentication::Password(password)) => (AUTH_SIMPLE, password),
+            (VrrpVersion::V2, Authentication::Header(_)) => (AUTH_HEADER, [0; 8]),
             (VrrpVersion::V2 | VrrpVersion::V3, _) => (0, [0; 8]),
         };
         let advert = Advert {
@@ -197,19 +223,21 @@ impl Router {
 
     /// The checks of RFC 9568 section 7.1 (RFC 3768 section 7.1), in their order. A packet that
     /// fails one has no effect but its counter.
-    pub fn accept(&self, packet: &ReceivedPacket) -> Result<(Advert, ChecksumForm), Rejection> {
+    pub fn accept(&self, packet: &ReceivedPacket) -> Result<Accepted, Rejection> {
         self.check_travel(packet)?;
-        let version = advert::version_of(&packet.payload).ok_or(Rejection::Length)?;
+        let (sequence, message) = self.unseal(packet)?;
+        let version = advert::version_of(message).ok_or(Rejection::Length)?;
         if version != self.instance.version.number() {
             return Err(Rejection::Version(version));
         }
-        let (found, form) = advert::parse(&packet.payload, packet.source, packet.destination)
-            .map_err(|fault| match fault {
+        let (found, form) = advert::parse(message, packet.source, packet.destination).map_err(
+            |fault| match fault {
                 Malformed::Length => Rejection::Length,
                 Malformed::Version => Rejection::Version(version),
                 Malformed::Type => Rejection::Type,
                 Malformed::Checksum => Rejection::Checksum,
-            })?;
+            },
+        )?;
         self.check_authentication(&found)?;
         match self.instance.version {
             VrrpVersion::V2 if found.interval != self.instance.advert_interval => {
@@ -225,7 +253,57 @@ impl Router {
         if self.instance.owner_ignores_adverts && self.instance.priority.is_owner() {
             return Err(Rejection::Owner);
         }
-        Ok((found, form))
+        Ok(Accepted { advert: found, form, sequence })
+    }
+
+    /// Takes an authentication header off, where there must be one: its number, and the message.
+    fn unseal<'a>(&self, packet: &'a ReceivedPacket) -> Result<(u32, &'a [u8]), Rejection> {
+        let (key, id) = match (self.instance.authentication, packet.sealed) {
+            (Authentication::Header(key), Some(id)) => (key, id),
+            (Authentication::Header(_), None) | (_, Some(_)) => {
+                return Err(Rejection::AuthTypeMismatch);
+            }
+            (Authentication::None | Authentication::Password(_), None) => {
+                return Ok((0, &packet.payload));
+            }
+        };
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (packet.source, packet.destination)
+        else {
+            return Err(Rejection::AuthTypeMismatch);
+        };
+        let carrier = Carrier { source, destination, ttl: packet.ttl, id };
+        let (sequence, message) =
+            ah::open(key, &carrier, &packet.payload).map_err(|fault| match fault {
+                ah::Fault::Length => Rejection::Length,
+                ah::Fault::Check => Rejection::Password,
+            })?;
+        // The same number again is not refused: two routers may both have missed the last one.
+        if sequence < self.sequence {
+            return Err(Rejection::Replay(sequence));
+        }
+        Ok((sequence, message))
+    }
+
+    /// Puts an authentication header in front of a message, where there must be one; gives the IP
+    /// identification that it covers.
+    pub fn seal(
+        &mut self,
+        source: IpAddr,
+        destination: IpAddr,
+        ttl: u8,
+        message: Vec<u8>,
+    ) -> (u16, Vec<u8>) {
+        let (Authentication::Header(key), IpAddr::V4(source), IpAddr::V4(destination)) =
+            (self.instance.authentication, source, destination)
+        else {
+            return (0, message);
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        // The kernel would fill in another one for 0.
+        let [_, _, high, low] = self.sequence.to_be_bytes();
+        let id = u16::from_be_bytes([high, low]).max(1);
+        let carrier = Carrier { source, destination, ttl, id };
+        (id, ah::seal(key, &carrier, self.sequence, &message))
     }
 
     fn check_travel(&self, packet: &ReceivedPacket) -> Result<(), Rejection> {
@@ -262,7 +340,8 @@ impl Router {
         match (self.instance.authentication, kind) {
             (_, 3..) => Err(Rejection::UnknownAuthType(kind)),
             // RFC 3768 section 5.3.6.1: the data of type 0 is ignored.
-            (Authentication::None, 0) => Ok(()),
+            // An authentication header was checked before.
+            (Authentication::None, 0) | (Authentication::Header(_), AUTH_HEADER) => Ok(()),
             (Authentication::Password(password), AUTH_SIMPLE) => {
                 if same(password, data) {
                     Ok(())
@@ -331,6 +410,37 @@ mod tests {
         }
         let slow = router(VrrpVersion::V3, 200, Interval::from_centis(4095));
         assert_eq!(slow.skew().as_millis(), 8957);
+    }
+
+    #[test]
+    fn v_033_an_authentication_header_is_wanted_and_never_taken_twice() {
+        let mut router = router(VrrpVersion::V2, 100, Interval::from_secs(1));
+        let key = Authentication::Header(*b"1111\0\0\0\0");
+        Arc::make_mut(&mut router.instance).authentication = key;
+        let mut sender = router.clone();
+        let (source, group) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([224, 0, 0, 18]));
+        let mut packet = || {
+            let message = sender.advert(Priority::DEFAULT, source, group);
+            let (id, payload) = sender.seal(source, group, 255, message);
+            let interface = Some("eth0".to_owned());
+            ReceivedPacket {
+                interface,
+                source,
+                destination: group,
+                ttl: 255,
+                sealed: Some(id),
+                payload,
+            }
+        };
+        let (first, second) = (packet(), packet());
+        let accepted = router.accept(&second).unwrap();
+        assert_eq!(accepted.sequence, 2);
+        router.sequence = accepted.sequence;
+        assert_eq!(router.accept(&first), Err(Rejection::Replay(1)));
+        let plain = ReceivedPacket { sealed: None, ..second.clone() };
+        assert_eq!(router.accept(&plain), Err(Rejection::AuthTypeMismatch));
+        let moved = ReceivedPacket { source: [10, 0, 0, 8].into(), ..second };
+        assert_eq!(router.accept(&moved), Err(Rejection::Password));
     }
 
     #[test]

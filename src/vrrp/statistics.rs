@@ -59,7 +59,7 @@ impl Statistics {
             Rejection::Checksum => &mut self.checksum_err,
             Rejection::UnknownAuthType(_) => &mut self.invalid_authtype,
             Rejection::AuthTypeMismatch => &mut self.authtype_mismatch,
-            Rejection::Password => &mut self.auth_failure,
+            Rejection::Password | Rejection::Replay(_) => &mut self.auth_failure,
             Rejection::Interval(_) => &mut self.advert_interval_err,
             Rejection::Destination | Rejection::NoAddress => &mut self.addr_list_err,
             Rejection::Source => &mut self.source_err,

@@ -25,8 +25,7 @@ impl Daemon<'_> {
     pub(super) fn open_sockets(&mut self) {
         let mut wanted: BTreeMap<SocketName, BTreeSet<IpAddr>> = BTreeMap::new();
         for instance in &self.config.vrrp.instances {
-            let name = (instance.advert_interface().map(str::to_owned), instance.family);
-            let groups = wanted.entry(name).or_default();
+            let groups = wanted.entry(SocketName::of(instance)).or_default();
             match &instance.transport {
                 Transport::Multicast { group } => {
                     groups.insert(*group);
@@ -37,11 +36,11 @@ impl Daemon<'_> {
         let mut deaf = BTreeSet::new();
         let links = &self.links;
         self.sockets.retain(|name, open| {
-            let current = name.0.as_ref().and_then(|name| interface_id(links, name));
+            let current = name.interface.as_ref().and_then(|name| interface_id(links, name));
             wanted.contains_key(name) && open.interface == current
         });
         for (name, groups) in wanted {
-            let interface = match &name.0 {
+            let interface = match &name.interface {
                 None => None,
                 Some(name) => match interface_id(&self.links, name) {
                     Some(interface) => Some(interface),
@@ -56,7 +55,10 @@ impl Daemon<'_> {
                     }
                     Err(error) => {
                         if self.deaf_until.is_none() {
-                            tracing::error!("cannot open a VRRP socket on {:?}: {error}", name.0);
+                            tracing::error!(
+                                "cannot open a VRRP socket on {:?}: {error}",
+                                name.interface
+                            );
                         }
                         deaf.insert(name);
                         continue;
@@ -81,7 +83,7 @@ impl Daemon<'_> {
         name: SocketName,
         interface: Option<InterfaceId>,
     ) -> std::io::Result<OpenSocket> {
-        let socket = Arc::new(AdvertSocket::open(name.1, interface.as_ref())?);
+        let socket = Arc::new(AdvertSocket::open(&name, interface.as_ref())?);
         let reader = Arc::clone(&socket);
         let packets = self.packets.clone();
         let reader = tokio::spawn(async move {
@@ -94,7 +96,7 @@ impl Daemon<'_> {
                     }
                     // ENETDOWN and the like: the link event says what happened.
                     Err(error) => {
-                        tracing::debug!("receiving on {:?}: {error}", name.0);
+                        tracing::debug!("receiving on {:?}: {error}", name.interface);
                         tokio::time::sleep(Interval::from_millis(50).to_duration()).await;
                     }
                 }
@@ -103,9 +105,10 @@ impl Daemon<'_> {
         Ok(OpenSocket { interface, socket, reader })
     }
 
-    pub(super) fn handle_packet(&mut self, (interface, _): SocketName, datagram: Datagram) {
+    pub(super) fn handle_packet(&mut self, name: SocketName, datagram: Datagram) {
         let packet = ReceivedPacket {
-            interface,
+            interface: name.interface,
+            sealed: name.authenticated.then_some(datagram.id),
             source: datagram.source,
             destination: datagram.destination,
             ttl: datagram.ttl,
@@ -138,12 +141,14 @@ impl Daemon<'_> {
     }
 
     pub(super) fn transmit(&self, advert: &Transmit) {
-        let Some(open) = self.sockets.get(&(advert.interface.clone(), advert.family)) else {
+        let Some(open) = self.sockets.get(&advert.socket) else {
             tracing::debug!("no socket for an advert of {}", advert.instance);
             return;
         };
         let (source, destination) = (advert.source, advert.destination);
-        if let Err(error) = open.socket.send(source, destination, advert.ttl, &advert.payload) {
+        if let Err(error) =
+            open.socket.send(source, destination, advert.ttl, advert.id, &advert.payload)
+        {
             tracing::warn!("({}) cannot send an advert to {destination}: {error}", advert.instance);
         }
     }

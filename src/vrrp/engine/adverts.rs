@@ -1,6 +1,6 @@
 //! Adverts on their way out, and the timers.
 
-use super::{Output, RouterId, TimerKind, Transmit, VrrpEngine};
+use super::{Output, RouterId, SocketName, TimerKind, Transmit, VrrpEngine};
 use crate::core::config::model::vrrp::Priority;
 use crate::core::time::Timestamp;
 use crate::vrrp::event::EventKind;
@@ -17,14 +17,15 @@ impl VrrpEngine {
         let priority = priority.unwrap_or(router.priority);
         router.statistics.advert_sent += 1;
         for (destination, ttl) in router.destinations() {
-            let payload = router.advert(priority, source, destination);
+            let message = router.advert(priority, source, destination);
+            let (id, payload) = router.seal(source, destination, ttl, message);
             self.outputs.push_back(Output::Transmit(Transmit {
                 instance: router.instance.name.clone(),
-                interface: router.instance.advert_interface().map(str::to_owned),
-                family: router.instance.family,
+                socket: SocketName::of(&router.instance),
                 source,
                 destination,
                 ttl,
+                id,
                 payload,
             }));
         }

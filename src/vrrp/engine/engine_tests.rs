@@ -173,6 +173,7 @@ fn carried(advert: &Advert) -> ReceivedPacket {
         VrrpVersion::V3 => ChecksumForm::PseudoHeader,
     };
     ReceivedPacket {
+        sealed: None,
         interface: Some("eth0".into()),
         source: PEER.into(),
         destination: GROUP.into(),
@@ -487,7 +488,11 @@ fn v_005_and_v_031_and_v_034_and_v_060_and_v_061_and_v_066_and_v_068_and_v_069_a
 #[test]
 fn a_router_that_can_neither_send_nor_hear_is_no_master() {
     let mut rig = Rig::master(instance("V", 100));
-    let socket = (Some("eth0".to_owned()), Family::Inet);
+    let socket = SocketName {
+        interface: Some("eth0".to_owned()),
+        family: Family::Inet,
+        authenticated: false,
+    };
     rig.input(Input::Deaf(BTreeSet::from([socket])));
     assert_eq!(rig.state(), State::Fault);
     rig.input(Input::Deaf(BTreeSet::new()));

@@ -6,7 +6,7 @@ use crate::core::config::model::vrrp::{Preemption, Priority, VrrpVersion};
 use crate::core::time::{Interval, Timestamp};
 use crate::vrrp::event::{EventKind, Notice, Reason, Rejection, State, Subject};
 use crate::vrrp::packet::advert::{self, ChecksumForm};
-use crate::vrrp::router::{Identity, Master, ReceivedPacket};
+use crate::vrrp::router::{Accepted, Identity, Master, ReceivedPacket};
 use std::net::IpAddr;
 
 impl VrrpEngine {
@@ -23,7 +23,10 @@ impl VrrpEngine {
         };
         let name = router.instance.name.clone();
         let (found, form) = match router.accept(packet) {
-            Ok(accepted) => accepted,
+            Ok(Accepted { advert, form, sequence }) => {
+                router.sequence = router.sequence.max(sequence);
+                (advert, form)
+            }
             // A rejected advert touches a counter and nothing else: no timer above all (V-080).
             Err(rejection) => {
                 router.statistics.count(rejection);
@@ -62,7 +65,7 @@ impl VrrpEngine {
     }
 
     pub(super) fn router_of(&self, packet: &ReceivedPacket) -> Option<RouterId> {
-        let vrid = advert::vrid_of(&packet.payload)?;
+        let vrid = advert::vrid_of(packet.message())?;
         let family = Family::of(packet.source);
         let unicast = !packet.destination.is_multicast();
         // Multicast and unicast instances may share an interface and a number.
@@ -243,6 +246,7 @@ fn kind_of(rejection: Rejection) -> &'static str {
         R::Checksum => "checksum",
         R::UnknownAuthType(_) | R::AuthTypeMismatch => "authentication type",
         R::Password => "password",
+        R::Replay(_) => "replay",
         R::Interval(_) => "interval",
         R::Destination => "destination",
         R::NoAddress => "no address",

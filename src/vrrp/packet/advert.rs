@@ -26,6 +26,8 @@ const AUTH_DATA: usize = 8;
 const TYPE_ADVERTISEMENT: u8 = 1;
 /// `auth_type PASS` on the wire (RFC 2338 section 5.3.6.2).
 pub const AUTH_SIMPLE: u8 = 1;
+/// Authentication type: an authentication header stands in front.
+pub const AUTH_HEADER: u8 = 2;
 
 /// An advertisement as fields.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
-//! Bytes of the packets that the vrrp process speaks: [`advert`], gratuitous [`arp`] and, for IPv6,
-//! unsolicited neighbour advertisements ([`ndp`]).
+//! Bytes of the packets that the vrrp process speaks: [`advert`] and its authentication
+//! header ([`ah`]), gratuitous [`arp`] and, for IPv6, unsolicited neighbour advertisements ([`ndp`]).
 
 pub mod advert;
+pub mod ah;
 pub mod arp;
 pub mod ndp;

@@ -12,6 +12,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::{Datagram, InterfaceId, RECEIVE_BUFFER, VRRP};
 use crate::core::runtime;
+use crate::vrrp::packet::ah;
 
 /// Internetwork control, 0xc0 as a whole byte.
 const DSCP: u8 = 0x30;
@@ -24,22 +25,23 @@ const LARGEST: usize = 2048;
 pub struct InetSocket {
     receiver: AsyncFd<Socket>,
     sender: Socket,
+    protocol: u8,
 }
 
 impl InetSocket {
     /// Opens both sockets. Needs CAP_NET_RAW and a running tokio.
-    pub fn open(interface: Option<&InterfaceId>) -> io::Result<Self> {
-        let receiver = raw_socket(interface)?;
+    pub fn open(interface: Option<&InterfaceId>, protocol: u8) -> io::Result<Self> {
+        let receiver = raw_socket(interface, protocol)?;
         receiver.set_multicast_all_v4(false)?;
         // The kernel may allow less; then less it is.
         let _ = receiver.set_recv_buffer_size(RECEIVE_BUFFER);
-        let sender = raw_socket(interface)?;
+        let sender = raw_socket(interface, protocol)?;
         sender.set_header_included_v4(true)?;
         sender.set_multicast_loop_v4(false)?;
         // A socket that only sends must not collect what arrives.
         sender.set_recv_buffer_size(0)?;
         sender.shutdown_reading();
-        Ok(Self { receiver: runtime::watch(receiver)?, sender })
+        Ok(Self { receiver: runtime::watch(receiver)?, sender, protocol })
     }
 
     /// Joins a multicast group on the interface; joining again is not an error.
@@ -78,9 +80,11 @@ impl InetSocket {
         source: Ipv4Addr,
         destination: Ipv4Addr,
         ttl: u8,
+        id: u16,
         payload: &[u8],
     ) -> io::Result<()> {
-        let packet = ipv4_packet(source, destination, ttl, payload)
+        let header = Header { source, destination, ttl, id, protocol: self.protocol };
+        let packet = ipv4_packet(&header, payload)
             .ok_or_else(|| io::Error::other("an advert of this size does not fit a packet"))?;
         self.sender.send_to(&packet, &SocketAddrV4::new(destination, 0).into())?;
         Ok(())
@@ -99,8 +103,9 @@ impl ShutdownReading for Socket {
     }
 }
 
-fn raw_socket(interface: Option<&InterfaceId>) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(VRRP))))?;
+fn raw_socket(interface: Option<&InterfaceId>, protocol: u8) -> io::Result<Socket> {
+    let protocol = Protocol::from(i32::from(protocol));
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(protocol))?;
     socket.set_nonblocking(true)?;
     if let Some(interface) = interface {
         socket.bind_device(Some(interface.name.as_bytes()))?;
@@ -118,7 +123,9 @@ fn receive_one(socket: &Socket) -> io::Result<Option<Datagram>> {
 /// Takes an IPv4 header off; `None` for anything but a whole VRRP packet.
 fn parse_ipv4(bytes: &[u8]) -> Option<Datagram> {
     let packet = Ipv4Packet::new(bytes)?;
-    if packet.get_version() != 4 || packet.get_next_level_protocol().0 != VRRP {
+    if packet.get_version() != 4
+        || !matches!(packet.get_next_level_protocol().0, VRRP | ah::PROTOCOL)
+    {
         return None;
     }
     let header = usize::from(packet.get_header_length()) * 4;
@@ -130,29 +137,35 @@ fn parse_ipv4(bytes: &[u8]) -> Option<Datagram> {
         source: packet.get_source().into(),
         destination: packet.get_destination().into(),
         ttl: packet.get_ttl(),
+        id: packet.get_identification(),
         // Ethernet padding is beyond the total length.
         payload: bytes.get(header..total.min(bytes.len()))?.to_vec(),
     })
 }
 
-fn ipv4_packet(
+/// What the kernel is not to choose.
+struct Header {
     source: Ipv4Addr,
     destination: Ipv4Addr,
     ttl: u8,
-    payload: &[u8],
-) -> Option<Vec<u8>> {
+    id: u16,
+    protocol: u8,
+}
+
+fn ipv4_packet(header: &Header, payload: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(IPV4_HEADER + payload.len()).ok()?;
     let mut packet = MutableIpv4Packet::owned(vec![0; usize::from(length)])?;
     packet.set_version(4);
     packet.set_header_length(5);
     packet.set_dscp(DSCP);
     packet.set_total_length(length);
-    packet.set_ttl(ttl);
-    packet.set_next_level_protocol(IpNextHeaderProtocol(VRRP));
-    packet.set_source(source);
-    packet.set_destination(destination);
+    packet.set_ttl(header.ttl);
+    packet.set_identification(header.id);
+    packet.set_next_level_protocol(IpNextHeaderProtocol(header.protocol));
+    packet.set_source(header.source);
+    packet.set_destination(header.destination);
     packet.set_payload(payload);
-    // The kernel fills in identification and checksum.
+    // The kernel fills in the checksum, and the identification where it is 0.
     Some(packet.packet().to_vec())
 }
 
@@ -166,7 +179,8 @@ mod tests {
     fn an_advert_gets_the_header_that_the_rfc_asks_for_and_comes_back_whole() {
         let group = Ipv4Addr::new(224, 0, 0, 18);
         let source = Ipv4Addr::new(10, 0, 0, 1);
-        let mut packet = ipv4_packet(source, group, 255, b"advert").unwrap();
+        let header = Header { source, destination: group, ttl: 255, id: 0, protocol: VRRP };
+        let mut packet = ipv4_packet(&header, b"advert").unwrap();
         assert_eq!(packet[..2], [0x45, 0xc0]);
         assert_eq!((packet[8], packet[9]), (255, 112));
         packet.extend_from_slice(&[0; 14]);

@@ -131,6 +131,7 @@ fn receive_one(socket: &Socket) -> io::Result<Option<Datagram>> {
         source: source.into(),
         destination: destination.into(),
         ttl,
+        id: 0,
         payload: buffer.get(..length).unwrap_or_default().to_vec(),
     }))
 }

@@ -13,6 +13,8 @@ use std::net::IpAddr;
 
 pub use frame::FrameSocket;
 
+use super::engine::SocketName;
+use super::packet::ah;
 use crate::core::config::model::Family;
 
 /// IP protocol number of VRRP (RFC 9568 section 5.1.1.4).
@@ -38,6 +40,8 @@ pub struct Datagram {
     pub destination: IpAddr,
     /// Remaining TTL.
     pub ttl: u8,
+    /// IP identification, over IPv4.
+    pub id: u16,
     /// The VRRP message and whatever follows it.
     pub payload: Vec<u8>,
 }
@@ -54,9 +58,12 @@ pub enum AdvertSocket {
 
 impl AdvertSocket {
     /// Opens what is needed. Needs CAP_NET_RAW and a running tokio.
-    pub fn open(family: Family, interface: Option<&InterfaceId>) -> io::Result<Self> {
-        Ok(match family {
-            Family::Inet => Self::Inet(inet::InetSocket::open(interface)?),
+    pub fn open(name: &SocketName, interface: Option<&InterfaceId>) -> io::Result<Self> {
+        Ok(match name.family {
+            Family::Inet => {
+                let protocol = if name.authenticated { ah::PROTOCOL } else { VRRP };
+                Self::Inet(inet::InetSocket::open(interface, protocol)?)
+            }
             Family::Inet6 => Self::Inet6(inet6::Inet6Socket::open(interface)?),
         })
     }
@@ -94,11 +101,12 @@ impl AdvertSocket {
         source: IpAddr,
         destination: IpAddr,
         ttl: u8,
+        id: u16,
         payload: &[u8],
     ) -> io::Result<()> {
         match (self, source, destination) {
             (Self::Inet(socket), IpAddr::V4(source), IpAddr::V4(destination)) => {
-                socket.send(source, destination, ttl, payload)
+                socket.send(source, destination, ttl, id, payload)
             }
             (Self::Inet6(socket), IpAddr::V6(source), IpAddr::V6(destination)) => {
                 socket.send(source, destination, ttl, payload)

@@ -2,7 +2,8 @@
 # vrrp-interop: three nodes, one of them the real keepalived, twelve instances
 # at once: versions 2 and 3 (IPv6: 3), multicast and unicast, each with the real
 # one as first, second and last by priority.  One master each, in time, always.
-#   [LAB_FAMILY=6] lab-netns run --directors 3 -- scenarios/vrrp-interop.sh
+# With LAB_AUTH=AH: version 2 behind authentication headers.
+#   [LAB_FAMILY=6] [LAB_AUTH=AH] lab-netns run --directors 3 -- scenarios/vrrp-interop.sh
 set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
 PEER_NODE=d1            # d2, d3: the program under test
@@ -11,6 +12,8 @@ order=([0]="150 120 100" [1]="120 150 100" [2]="100 120 150")
 names=(first second last) kinds=("2 multicast" "2 unicast" "3 multicast" "3 unicast")
 family=${LAB_FAMILY:-4} node=10.77.1.1 filter='ip proto 112 or arp'
 if [[ $family == 6 ]]; then kinds=("3 multicast" "3 unicast") node=fd77:1::1 filter='ip6 proto 112 or icmp6'; fi
+auth=${LAB_AUTH:-PASS}
+if [[ $auth == AH ]]; then kinds=("2 multicast" "2 unicast") filter='ip proto 51 or arp'; fi
 vrids=() declare -A vip what
 for k in "${!kinds[@]}"; do for o in 0 1 2; do
     id=$(( 51 + 3 * k + o )); vrids+=("$id"); vip[$id]=10.77.1.$(( 149 + id ))
@@ -33,7 +36,7 @@ vrrp_instance VI_$id {
     priority ${p[$1-1]}
     advert_int 1
 C
-        if [[ ${kinds[k]} == 2* ]]; then printf '    authentication {\n        auth_type PASS\n        auth_pass 1111\n    }\n'; fi
+        if [[ ${kinds[k]} == 2* ]]; then printf '    authentication {\n        auth_type %s\n        auth_pass 1111\n    }\n' "$auth"; fi
         if [[ ${kinds[k]} == *unicast ]]; then
             printf '    unicast_src_ip %s\n    unicast_peer {\n' "$node$1"
             for n in 1 2 3; do (( n == $1 )) || printf '        %s\n' "$node$n"; done

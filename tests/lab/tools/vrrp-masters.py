@@ -31,8 +31,8 @@ def packets(path):
 def adverts(path):
     """(time, source, VRID, priority)"""
     for when, kind, b in packets(path):
-        if kind == 0x800 and len(b) > 28 and b[9] == 112:
-            vrrp = b[(b[0] & 15) * 4:]
+        if kind == 0x800 and len(b) > 28 and b[9] in (51, 112):
+            vrrp = b[(b[0] & 15) * 4 + (24 if b[9] == 51 else 0):]
             yield when, socket.inet_ntoa(b[12:16]), vrrp[1], vrrp[2]
         elif kind == 0x86DD and len(b) > 48 and b[6] == 112:
             yield when, socket.inet_ntop(socket.AF_INET6, b[8:24]), b[41], b[42]

@@ -753,11 +753,6 @@ fn settle_authentication(
                 let message = format!("({name}) AH is for IPv4, it is ignored");
                 return context.error("authentication", block.span, message);
             }
-            context.unsupported.push(super::Unsupported {
-                block: "vrrp_instance/authentication".to_owned(),
-                keyword: "auth_type AH".to_owned(),
-                span: block.span,
-            });
             Authentication::Header(password)
         }
     };

@@ -152,7 +152,7 @@ pub enum Authentication {
     None,
     /// `auth_type PASS`: eight bytes, padded with zeros.
     Password([u8; 8]),
-    /// `auth_type AH`: accepted, not acted on yet.
+    /// `auth_type AH`: an authentication header, keyed with these bytes (version 2, IPv4).
     Header([u8; 8]),
 }
 
