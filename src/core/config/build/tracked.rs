@@ -134,7 +134,8 @@ pub fn process(context: &mut Context, block: &Statement, config: &mut VrrpConfig
         parameter_match: None,
         full_command: false,
         effect: effect(0, false),
-        quorum: 1,
+        // Until one is written.
+        quorum: 0,
         quorum_max: None,
         terminate_delay: Interval::ZERO,
         fork_delay: Interval::ZERO,
@@ -161,13 +162,13 @@ pub fn process(context: &mut Context, block: &Statement, config: &mut VrrpConfig
         context.warning("long-name", block.span, message);
         process.full_command = true;
     }
-    if process.quorum_max.is_some_and(|most| most > 0 && most < process.quorum) {
+    if process.quorum_max.is_some_and(|most| most < process.quorum) {
         let message = "quorum_max is below quorum, it is ignored";
         context.error("quorum", block.span, message);
         process.quorum_max = None;
     }
-    if process.quorum_max == Some(0) {
-        process.quorum = 0;
+    if process.quorum == 0 && process.quorum_max != Some(0) {
+        process.quorum = 1;
     }
     config.processes.push(process);
 }
