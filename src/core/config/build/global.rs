@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::context::Context;
+use super::context::{Context, account};
 use super::services;
 use crate::core::config::model::Script;
 use crate::core::config::model::global::{FlushOnStop, Global, IpvsNamespace};
@@ -65,7 +65,7 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
         "router_id" => set(&mut global.router_id, context.text(statement)),
         "script_user" => {
             if context.required(statement).is_some() {
-                global.script_user = context.account(statement.arguments());
+                global.script_user = account(statement.arguments());
             }
         }
         "enable_script_security" => {
