@@ -1,5 +1,6 @@
 //! Interfaces that an instance makes, and how existing ones are watched.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Need;
@@ -14,6 +15,7 @@ use crate::core::config::model::vrrp::{Vrid, VrrpConfig};
 use crate::core::config::model::{Family, vrrp::Instance};
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values::{self, Fault};
+use crate::core::diagnostics::Span;
 use crate::core::time::Interval;
 
 const LONG: Interval = Interval::from_secs(4294);
@@ -81,7 +83,7 @@ pub fn vmac(context: &mut Context, statement: &Statement) -> Wanted {
             text if text.contains(':') => {
                 wanted.address = context.parse_token("use_vmac", word, mac);
             }
-            _ => wanted.name = name(context, word, Some(word)),
+            _ => bare_name(context, word, &mut wanted.name),
         }
     }
     Wanted::Vmac(wanted)
@@ -103,25 +105,17 @@ pub fn ipvlan(context: &mut Context, statement: &Statement) -> Wanted {
                 let message = format!("use_ipvlan '{text}': not an address");
                 context.error("bad-value", word.span, message);
             }
-            _ => wanted.name = name(context, word, Some(word)),
+            _ => bare_name(context, word, &mut wanted.name),
         }
     }
     Wanted::Ipvlan(wanted)
 }
 
-/// Works the instance's number and the names of the interfaces that there are in.
-pub fn settle(
-    context: &mut Context,
-    block: &Statement,
-    wanted: Wanted,
-    instance: &mut Instance,
-    prefix: &str,
-) {
-    let usual =
-        |name: Option<String>| name.unwrap_or_else(|| format!("{prefix}.{}", instance.vrid));
+/// Works the instance's number in; the name, where none is written, is given later.
+pub fn settle(context: &mut Context, block: &Statement, wanted: Wanted, instance: &mut Instance) {
     instance.virtual_link = Some(match wanted {
         Wanted::Vmac(wanted) => VirtualLink::Vmac(Vmac {
-            name: usual(wanted.name),
+            name: wanted.name.unwrap_or_default(),
             address: match wanted.address {
                 Some(_) if instance.strict => {
                     let message = format!(
@@ -144,14 +138,57 @@ pub fn settle(
                 context.error("ipvlan-address", block.span, message);
             }
             let family = instance.family;
+            if wanted.address.is_some_and(|(address, _)| Family::of(address) != family) {
+                let message =
+                    format!("({}) the ipvlan's address is of another family", instance.name);
+                context.error("mixed-family", block.span, message);
+            }
             VirtualLink::Ipvlan(Ipvlan {
-                name: usual(wanted.name),
+                name: wanted.name.unwrap_or_default(),
                 address: wanted.address.filter(|(address, _)| Family::of(*address) == family),
                 mode: wanted.mode,
                 group: wanted.group,
             })
         }
     });
+}
+
+/// Gives each made interface a name of its own: `PREFIX.NUMBER`, and when that is taken
+/// `PREFIX6.NUMBER` for IPv6, then `PREFIX1.NUMBER` and so on.
+pub fn settle_names(context: &mut Context, instances: &mut [Instance], prefix: &str) {
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    // Written names first, whatever the order.
+    for instance in &mut *instances {
+        let owner = instance.name.clone();
+        let Some(name) = link_name(instance).filter(|name| !name.is_empty()) else { continue };
+        if let Some(other) = taken.get(name) {
+            let message =
+                format!("({owner}) {other} uses the interface name {name}, it is ignored");
+            let span = context.places.interfaces.first().map_or(Span::default(), |place| place.1);
+            context.error("duplicate-link", span, message);
+            name.clear();
+        } else {
+            taken.insert(name.clone(), owner);
+        }
+    }
+    for instance in instances {
+        let (owner, vrid, family) = (instance.name.clone(), instance.vrid, instance.family);
+        let Some(name) = link_name(instance).filter(|name| name.is_empty()) else { continue };
+        let usual = std::iter::once(format!("{prefix}.{vrid}"));
+        let six = (family == Family::Inet6).then(|| format!("{prefix}6.{vrid}"));
+        let counted = (1..=taken.len() + 1).map(|count| format!("{prefix}{count}.{vrid}"));
+        let free = usual.chain(six).chain(counted).find(|name| !taken.contains_key(name));
+        *name = free.unwrap_or_default();
+        taken.insert(name.clone(), owner);
+    }
+}
+
+fn link_name(instance: &mut Instance) -> Option<&mut String> {
+    match &mut instance.virtual_link {
+        Some(VirtualLink::Vmac(vmac)) => Some(&mut vmac.name),
+        Some(VirtualLink::Ipvlan(ipvlan)) => Some(&mut ipvlan.name),
+        None => None,
+    }
 }
 
 /// RFC 9568 section 7.3.
@@ -161,6 +198,14 @@ fn standard_mac(family: Family, vrid: Vrid) -> [u8; 6] {
         Family::Inet6 => 2,
     };
     [0, 0, 0x5e, 0, kind, vrid.get()]
+}
+
+fn bare_name(context: &mut Context, word: &Token, slot: &mut Option<String>) {
+    if slot.is_some() {
+        let message = format!("'{}' is a second name of the interface, it is ignored", word.text);
+        return context.error("extra-words", word.span, message);
+    }
+    *slot = name(context, word, Some(word));
 }
 
 fn name(context: &mut Context, word: &Token, value: Option<&Token>) -> Option<String> {
