@@ -250,3 +250,55 @@ fn a_block_without_effect_is_told_once_and_an_option_where_it_stands() {
     );
     assert_eq!(compiled.test_exit_code(), 0);
 }
+
+#[test]
+fn made_interfaces_have_names_of_their_own() {
+    let router = |name: &str, interface: &str, address: &str, body: &str| {
+        format!(
+            "vrrp_instance {name} {{\ninterface {interface}\nvirtual_router_id 5\n{body}\n\
+             virtual_ipaddress {{\n{address}\n}}\n}}\n"
+        )
+    };
+    let text = [
+        router("A", "eth0", "10.0.0.1", "use_vmac"),
+        router("B", "eth1", "10.0.1.1", "use_vmac"),
+        router("C", "eth0", "fe80::1", "use_vmac"),
+        router("D", "eth2", "10.0.2.1", "use_vmac vrrp.5"),
+        router("E", "eth3", "10.0.3.1", "use_vmac vrrp.5"),
+    ];
+    let compiled = read(&text.concat());
+    let names: Vec<_> = compiled
+        .config
+        .vrrp
+        .instances
+        .iter()
+        .map(|instance| match &instance.virtual_link {
+            Some(VirtualLink::Vmac(vmac)) => vmac.name.as_str(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(names, ["vrrp1.5", "vrrp2.5", "vrrp6.5", "vrrp.5", "vrrp3.5"]);
+    assert_eq!(errors(&compiled), ["duplicate-link"]);
+}
+
+#[test]
+fn strict_mode_corrects_what_is_written_and_is_silent_about_defaults() {
+    let compiled = read(&instance("strict_mode"));
+    assert_eq!(errors(&compiled), [] as [&str; 0]);
+    let found = &compiled.config.vrrp.instances[0];
+    assert!(found.lower_priority_no_advert && !found.accept);
+    assert_eq!(found.garp.lower_priority_repeat, 0);
+    for body in [
+        "down_timer_adverts 5",
+        "lower_prio_no_advert off",
+        "garp_lower_prio_repeat 5",
+        "higher_prio_send_advert",
+        "accept",
+        "state MASTER\npriority 100",
+    ] {
+        let compiled = read(&instance(&format!("strict_mode\n{body}")));
+        assert_eq!(errors(&compiled), ["strict"], "{body}");
+        let vrrp = &compiled.config.vrrp.instances[0];
+        assert_eq!((vrrp.down_timer_adverts, vrrp.higher_priority_send_advert), (3, false));
+    }
+}

@@ -340,3 +340,33 @@ fn every_word_of_the_table_has_a_row_but_those_that_are_counted() {
     let counted: BTreeMap<&str, usize> = UNCOVERED.iter().copied().collect();
     assert_eq!(missing, counted);
 }
+
+#[test]
+fn a_line_cut_short_or_grown_never_panics_and_never_reaches_another_object() {
+    let neighbour = "vrrp_instance W {\ninterface eth7\nvirtual_router_id 77\n\
+                     virtual_ipaddress {\n10.7.0.1\n}\n}\n";
+    let alone = compile(&SourceSet::from_text("test.conf", neighbour)).config.vrrp.instances;
+    for row in rows() {
+        // A block's braces are the tree's affair, the defaults of all instances are meant to reach.
+        if row.good.contains('{') || row.block == "global_defs" {
+            continue;
+        }
+        let words: Vec<&str> = row.good.split(' ').collect();
+        let mut lines: Vec<String> = (1..words.len()).map(|end| words[..end].join(" ")).collect();
+        lines.extend((0..words.len()).map(|at| {
+            let mut more = words.clone();
+            more.insert(at, words[at]);
+            more.join(" ")
+        }));
+        lines.extend(["99999999999999999999", "-1", "\"\"", "é"].map(|odd| match words.first() {
+            Some(word) => format!("{word} {odd} {odd}"),
+            None => odd.to_owned(),
+        }));
+        for line in lines {
+            let text = format!("{}{neighbour}", framed(&row.frame, &line));
+            let config = compile(&SourceSet::from_text("test.conf", text)).config;
+            let found = config.vrrp.instances.iter().find(|found| found.name == "W");
+            assert_eq!(found, alone.first(), "{} {}: {line}", row.block, row.word);
+        }
+    }
+}

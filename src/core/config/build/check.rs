@@ -23,6 +23,8 @@ const SERVER: &str = "virtual_server/real_server";
 const LONG: Interval = Interval::from_secs(4_294);
 /// When `persistence_timeout` stands without a number.
 const PERSISTENCE: u32 = 360;
+/// What the kernel takes as the name of a persistence engine.
+const LONGEST_ENGINE: usize = 15;
 /// 31 days.
 const LONGEST_PERSISTENCE: u32 = 31 * 86_400;
 /// keepalived's limit: the kernel treats weights as signed.
@@ -301,6 +303,15 @@ impl Draft {
                     "inet6" => Ok(Family::Inet6),
                     _ => Err("neither inet nor inet6".to_owned()),
                 });
+                let own = match &self.target {
+                    Named::Address(address) => Some(Family::of(address.ip())),
+                    Named::Group(_, family) => *family,
+                    Named::Fwmark(_) => None,
+                };
+                if found.is_some() && own.is_some() && found != own {
+                    let message = "ip_family is not that of the addresses, it is ignored";
+                    return context.error("mixed-family", statement.span, message);
+                }
                 keep(&mut self.family, found);
             }
             "lb_algo" | "lvs_sched" => {
@@ -333,7 +344,13 @@ impl Draft {
             "persistence_granularity" => {
                 keep(&mut self.granularity, context.parse(statement, values::granularity));
             }
-            "persistence_engine" => keep(&mut self.engine, context.text(statement)),
+            "persistence_engine" => {
+                let found = context.parse(statement, |word| match word.len() {
+                    1..=LONGEST_ENGINE => Ok(word.to_owned()),
+                    _ => Err(format!("longer than {LONGEST_ENGINE} characters")),
+                });
+                keep(&mut self.engine, found);
+            }
             "protocol" => {
                 let found =
                     context.parse(statement, |word| match word.to_ascii_uppercase().as_str() {
@@ -487,6 +504,12 @@ impl Draft {
 /// `NAT`, `DR`, `TUN [type ipip|gue port N|gre] [nocsum|csum|remcsum]`.
 fn forwarding(context: &mut Context, statement: &Statement) -> Option<Forwarding> {
     let first = context.required(statement)?;
+    if first.text != "TUN"
+        && let Some(extra) = statement.arguments().get(1)
+    {
+        let message = format!("'{}' is for tunnels", extra.text);
+        context.error("extra-words", extra.span, message);
+    }
     match first.text.as_str() {
         "NAT" => Some(Forwarding::Masquerade),
         "DR" => Some(Forwarding::DirectRouting),
@@ -521,7 +544,15 @@ fn tunnel(context: &mut Context, words: &[Token]) -> Option<Tunnel> {
         }
     }
     match (kind.map(|kind| (kind.text.as_str(), kind.span)), port) {
-        (None | Some(("ipip", _)), _) => Some(Tunnel::Ipip),
+        (None | Some(("ipip", _)), _) => {
+            if checksum != TunnelChecksum::None
+                && let Some(word) = words.first()
+            {
+                let message = "an ipip tunnel has no checksum, the option is ignored";
+                context.error("tunnel-checksum", word.span, message);
+            }
+            Some(Tunnel::Ipip)
+        }
         (Some(("gre", _)), _) => Some(Tunnel::Gre { checksum }),
         (Some(("gue", _)), Some(port)) => Some(Tunnel::Gue { port, checksum }),
         (Some(("gue", span)), None) => {
@@ -655,7 +686,7 @@ fn settle_sorry_server(context: &mut Context, span: Span, service: &mut VirtualS
 fn settle_quorum(context: &mut Context, span: Span, service: &mut VirtualServer) {
     let total =
         service.real_servers.iter().fold(0u32, |total, server| total.saturating_add(server.weight));
-    if total > 0 && service.quorum > total {
+    if service.quorum > total {
         let message =
             format!("quorum {} is above the total weight, {total} is used", service.quorum);
         context.error("quorum", span, message);

@@ -283,13 +283,6 @@ impl Context {
         Some(script)
     }
 
-    /// `USER [GROUP]` from the words at hand.
-    pub fn account(&mut self, words: &[Token]) -> Option<ScriptUser> {
-        let (user, rest) = words.split_first()?;
-        let group = rest.first().map(|group| group.text.trim_start_matches(':').to_owned());
-        Some(ScriptUser { user: user.text.clone(), group })
-    }
-
     /// A script that may be given once.
     pub fn script_once(&mut self, statement: &Statement, slot: &mut Option<Script>) {
         if slot.is_some() {
@@ -316,6 +309,13 @@ impl Context {
     pub fn needs_interface(&mut self, name: &str, span: Span, need: Need) {
         self.places.interfaces.push((name.to_owned(), span, need));
     }
+}
+
+/// `USER [GROUP]`, where `:GROUP` is the group too.
+pub fn account(words: &[Token]) -> Option<ScriptUser> {
+    let (user, rest) = words.split_first()?;
+    let group = rest.first().map(|group| group.text.trim_start_matches(':').to_owned());
+    Some(ScriptUser { user: user.text.clone(), group })
 }
 
 /// The end of a quoted text, escapes passed over.

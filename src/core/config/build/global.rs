@@ -1,8 +1,8 @@
 //! `global_defs`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use super::context::Context;
+use super::context::{Context, account};
 use super::services;
 use crate::core::config::model::Script;
 use crate::core::config::model::global::{FlushOnStop, Global, IpvsNamespace};
@@ -65,7 +65,7 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
         "router_id" => set(&mut global.router_id, context.text(statement)),
         "script_user" => {
             if context.required(statement).is_some() {
-                global.script_user = context.account(statement.arguments());
+                global.script_user = account(statement.arguments());
             }
         }
         "enable_script_security" => {
@@ -107,7 +107,7 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
         },
         "vrrp_mcast_group6" => match context.parse(statement, values::address) {
             Some(IpAddr::V6(group)) if group.is_multicast() => {
-                if group.octets().get(1).is_some_and(|second| second & 0x0f != 2) {
+                if !is_link_scope(group) {
                     let message = format!("{group} is not of the scope of a link");
                     context.error("not-link-local", statement.span, message);
                 }
@@ -222,6 +222,11 @@ fn once(context: &mut Context, statement: &Statement, slot: &mut Option<String>)
         return context.error("duplicate", statement.span, message);
     }
     *slot = context.text(statement);
+}
+
+/// Whether packets to the group stay on the link (RFC 4291 section 2.7).
+pub fn is_link_scope(group: Ipv6Addr) -> bool {
+    group.segments().first().is_some_and(|first| first & 0x000f == 2)
 }
 
 /// Keeps the old value when the new one was at fault.

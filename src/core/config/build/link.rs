@@ -1,6 +1,8 @@
 //! Interfaces that an instance makes, and how existing ones are watched.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::Need;
 use super::context::Context;
@@ -14,6 +16,7 @@ use crate::core::config::model::vrrp::{Vrid, VrrpConfig};
 use crate::core::config::model::{Family, vrrp::Instance};
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values::{self, Fault};
+use crate::core::diagnostics::Span;
 use crate::core::time::Interval;
 
 const LONG: Interval = Interval::from_secs(4294);
@@ -81,7 +84,7 @@ pub fn vmac(context: &mut Context, statement: &Statement) -> Wanted {
             text if text.contains(':') => {
                 wanted.address = context.parse_token("use_vmac", word, mac);
             }
-            _ => wanted.name = name(context, word, Some(word)),
+            _ => bare_name(context, word, &mut wanted.name),
         }
     }
     Wanted::Vmac(wanted)
@@ -103,25 +106,17 @@ pub fn ipvlan(context: &mut Context, statement: &Statement) -> Wanted {
                 let message = format!("use_ipvlan '{text}': not an address");
                 context.error("bad-value", word.span, message);
             }
-            _ => wanted.name = name(context, word, Some(word)),
+            _ => bare_name(context, word, &mut wanted.name),
         }
     }
     Wanted::Ipvlan(wanted)
 }
 
-/// Works the instance's number and the names of the interfaces that there are in.
-pub fn settle(
-    context: &mut Context,
-    block: &Statement,
-    wanted: Wanted,
-    instance: &mut Instance,
-    prefix: &str,
-    taken: impl Fn(&str) -> bool,
-) {
-    let usual = |name: Option<String>| name.unwrap_or_else(|| free_name(prefix, instance, &taken));
+/// Works the instance's number in; the name, where none is written, is given later.
+pub fn settle(context: &mut Context, block: &Statement, wanted: Wanted, instance: &mut Instance) {
     instance.virtual_link = Some(match wanted {
         Wanted::Vmac(wanted) => VirtualLink::Vmac(Vmac {
-            name: usual(wanted.name),
+            name: wanted.name.unwrap_or_default(),
             address: match wanted.address {
                 Some(_) if instance.strict => {
                     let message = format!(
@@ -144,8 +139,13 @@ pub fn settle(
                 context.error("ipvlan-address", block.span, message);
             }
             let family = instance.family;
+            if wanted.address.is_some_and(|(address, _)| Family::of(address) != family) {
+                let message =
+                    format!("({}) the ipvlan's address is of another family", instance.name);
+                context.error("mixed-family", block.span, message);
+            }
             VirtualLink::Ipvlan(Ipvlan {
-                name: usual(wanted.name),
+                name: wanted.name.unwrap_or_default(),
                 address: wanted.address.filter(|(address, _)| Family::of(*address) == family),
                 mode: wanted.mode,
                 group: wanted.group,
@@ -154,18 +154,50 @@ pub fn settle(
     });
 }
 
-/// `PREFIX.VRID`, and `PREFIXn.VRID` when that is another instance's; IPv6 tries 6 first.
-fn free_name(prefix: &str, instance: &Instance, taken: impl Fn(&str) -> bool) -> String {
-    let vrid = instance.vrid;
-    let first = match instance.family {
-        Family::Inet => None,
-        Family::Inet6 => Some(6),
-    };
-    let numbers = first.into_iter().chain(1..=u32::from(u8::MAX));
-    std::iter::once(format!("{prefix}.{vrid}"))
-        .chain(numbers.map(|number| format!("{prefix}{number}.{vrid}")))
-        .find(|name| !taken(name))
-        .unwrap_or_else(|| format!("{prefix}.{vrid}"))
+/// Gives each made interface a name of its own: `PREFIX.NUMBER`, and when that is taken
+/// `PREFIX6.NUMBER` for IPv6, then `PREFIX1.NUMBER` and so on.
+pub fn settle_names(context: &mut Context, instances: &mut [Arc<Instance>], prefix: &str) {
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    // Written names first, whatever the order.
+    for instance in instances.iter_mut().filter(|found| found.virtual_link.is_some()) {
+        let instance = Arc::make_mut(instance);
+        let owner = instance.name.clone();
+        let Some(name) = link_name(instance).filter(|name| !name.is_empty()) else { continue };
+        if let Some(other) = taken.get(name) {
+            let message =
+                format!("({owner}) {other} uses the interface name {name}, it is ignored");
+            let span = context.places.interfaces.first().map_or(Span::default(), |place| place.1);
+            context.error("duplicate-link", span, message);
+            name.clear();
+        } else {
+            taken.insert(name.clone(), owner);
+        }
+    }
+    for instance in instances.iter_mut().filter(|found| found.virtual_link.is_some()) {
+        let instance = Arc::make_mut(instance);
+        let (owner, vrid, family) = (instance.name.clone(), instance.vrid, instance.family);
+        let Some(name) = link_name(instance).filter(|name| name.is_empty()) else { continue };
+        let usual = std::iter::once(format!("{prefix}.{vrid}"));
+        let six = (family == Family::Inet6).then(|| format!("{prefix}6.{vrid}"));
+        let counted = (1..=taken.len() + 1).map(|count| format!("{prefix}{count}.{vrid}"));
+        let free = usual.chain(six).chain(counted).find(|name| !taken.contains_key(name));
+        *name = free.unwrap_or_default();
+        let name = name.clone();
+        taken.insert(name.clone(), owner);
+        // Addresses that name no interface are on this one.
+        let addresses = instance.addresses.iter_mut().chain(&mut instance.excluded_addresses);
+        for address in addresses.filter(|found| found.interface.as_deref() == Some("")) {
+            address.interface = Some(name.clone());
+        }
+    }
+}
+
+fn link_name(instance: &mut Instance) -> Option<&mut String> {
+    match &mut instance.virtual_link {
+        Some(VirtualLink::Vmac(vmac)) => Some(&mut vmac.name),
+        Some(VirtualLink::Ipvlan(ipvlan)) => Some(&mut ipvlan.name),
+        None => None,
+    }
 }
 
 /// RFC 9568 section 7.3.
@@ -175,6 +207,14 @@ fn standard_mac(family: Family, vrid: Vrid) -> [u8; 6] {
         Family::Inet6 => 2,
     };
     [0, 0, 0x5e, 0, kind, vrid.get()]
+}
+
+fn bare_name(context: &mut Context, word: &Token, slot: &mut Option<String>) {
+    if slot.is_some() {
+        let message = format!("'{}' is a second name of the interface, it is ignored", word.text);
+        return context.error("extra-words", word.span, message);
+    }
+    *slot = name(context, word, Some(word));
 }
 
 fn name(context: &mut Context, word: &Token, value: Option<&Token>) -> Option<String> {

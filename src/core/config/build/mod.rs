@@ -13,6 +13,7 @@ pub mod names;
 pub mod route;
 pub mod rule;
 pub mod services;
+pub mod strict;
 pub mod sync_group;
 pub mod track;
 pub mod tracked;

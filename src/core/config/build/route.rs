@@ -230,7 +230,7 @@ impl Draft {
         self.destination = Some(match at.text.as_str() {
             "default" | "any" | "all" => Destination::Everything,
             "default6" => {
-                context.error("deprecated", at.span, "`default6` is deprecated, use `default`");
+                context.warning("deprecated", at.span, "`default6` is the old name of `default`");
                 self.settle(context, at, Family::Inet6)?;
                 Destination::Everything
             }
@@ -310,13 +310,13 @@ impl Draft {
             context.error("mixed-family", statement.span, message);
             return Err(Dropped);
         }
+        self.settle_tracking(context, statement);
         if let Some(second) = self.second_gateway {
             let first = std::mem::take(&mut self.route.hop);
             let second = Hop { gateway: Some(second), ..first.clone() };
             let hops = [first, second].map(|hop| NextHop { hop, weight: 1 });
             self.route.next_hops.extend(hops);
         }
-        self.settle_tracking(context, statement);
         if let Some((protocol, word)) = self.protocol {
             if self.route.tracked && protocol != PROTOCOL {
                 let message =
@@ -329,12 +329,11 @@ impl Draft {
         Ok(self.route)
     }
 
-    /// The kernel takes a route away with its interface: without one there is nothing to watch.
+    /// The kernel takes a route away with its interface: without one there is nothing to watch. The
+    /// interfaces of next hops do not count.
     fn settle_tracking(&mut self, context: &mut Context, statement: &Statement) {
         let route = &mut self.route;
-        let hops = route.next_hops.iter().map(|next| &next.hop).chain([&route.hop]);
-        let mut interfaces = hops.filter_map(|hop| hop.interface.as_ref());
-        let located = interfaces.next().is_some();
+        let located = route.hop.interface.is_some();
         if route.tracked && !located {
             let message = "a route without an interface cannot be tracked";
             context.error("not-tracked", statement.span, message);
@@ -474,9 +473,13 @@ pub fn track_group(
 fn preference(word: &str) -> Result<RouterPreference, Fault> {
     match word {
         "low" | "3" => Ok(RouterPreference::Low),
-        "medium" | "0" => Ok(RouterPreference::Medium),
+        "medium" => Ok(RouterPreference::Medium),
         "high" | "1" => Ok(RouterPreference::High),
-        _ => Err("none of low, medium, high".to_owned()),
+        // The kernel takes every other number for medium.
+        _ => match names::number(word, 255) {
+            Ok(_) => Ok(RouterPreference::Medium),
+            Err(_) => Err("none of low, medium, high".to_owned()),
+        },
     }
 }
 

@@ -104,7 +104,7 @@ impl Draft {
             "oif" => self.output = Some(interface(context, word, words)?),
             "realms" => self.realms = Some(realms(context, word, words)?),
             "suppress_prefixlength" | "sup_pl" => {
-                let grammar = |word: &str| names::number(word, 128);
+                let grammar = |word: &str| names::number(word, i32::MAX.unsigned_abs());
                 self.suppress_prefix_length = Some(words.parse(context, word, grammar)?);
             }
             "suppress_ifgroup" | "sup_group" => {
@@ -121,7 +121,9 @@ impl Draft {
             }
             // A fault in one of these costs the word, not the rule.
             "protocol" => {
-                self.protocol = words.named(context, word, NameTable::Protocols).ok();
+                let value = words.value(context, word)?;
+                let grammar = |word: &str| names::number(word, 255);
+                self.protocol = context.parse_token(&word.text, value, grammar).map(Named::Number);
             }
             "ipproto" => {
                 let value = words.value(context, word)?;

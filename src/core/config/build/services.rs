@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::context::Context;
+use super::context::{Context, account};
 use super::global::{byte, keep, set};
 use super::link::extra_announcements;
 use super::words::Words;
@@ -114,7 +114,7 @@ fn fifo(context: &mut Context, statement: &Statement, fifos: &mut NotifyFifos) -
         let message = format!("{} is given twice, the first counts", statement.keyword());
         context.error("duplicate", statement.span, message);
     } else if let Some(path) = context.text(statement) {
-        let owner = context.account(statement.arguments().get(1..).unwrap_or_default());
+        let owner = account(statement.arguments().get(1..).unwrap_or_default());
         context.places.fifos.push((path.clone(), statement.span));
         fifo.fifo = Some(Fifo { path, owner });
     }

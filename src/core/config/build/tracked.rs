@@ -2,14 +2,14 @@
 
 use std::ops::RangeInclusive;
 
-use super::context::Context;
+use super::context::{Context, account};
 use super::global::{keep, set};
 use super::track::{effect, file_effect};
+use crate::core::config::model::Config;
 use crate::core::config::model::track::{
     FileEffect, InitialFile, ParameterMatch, TrackFile, TrackGroup, TrackProcess,
 };
 use crate::core::config::model::vrrp::{TrackScript, VrrpConfig};
-use crate::core::config::model::{Config, ScriptUser};
 use crate::core::config::tree::Statement;
 use crate::core::config::values;
 use crate::core::time::Interval;
@@ -52,7 +52,7 @@ pub fn script(context: &mut Context, block: &Statement, config: &mut VrrpConfig)
             "rise" => set(&mut rise, context.number(statement, 1..=u32::MAX)),
             "fall" => set(&mut fall, context.number(statement, 1..=u32::MAX)),
             "user" => {
-                user = context.required(statement).and_then(|_| account(statement));
+                user = context.required(statement).and_then(|_| account(statement.arguments()));
             }
             "init_fail" => init_fail = true,
             _ => context.unknown(SCRIPT, statement),
@@ -75,12 +75,6 @@ pub fn script(context: &mut Context, block: &Statement, config: &mut VrrpConfig)
         fall,
         init_fail,
     });
-}
-
-fn account(statement: &Statement) -> Option<ScriptUser> {
-    let (user, rest) = statement.arguments().split_first()?;
-    let group = rest.first().map(|token| token.text.trim_start_matches(':').to_owned());
-    Some(ScriptUser { user: user.text.clone(), group })
 }
 
 /// A time; of nothing and of what is no time, keepalived makes a second.
@@ -134,7 +128,8 @@ pub fn process(context: &mut Context, block: &Statement, config: &mut VrrpConfig
         parameter_match: None,
         full_command: false,
         effect: effect(0, false),
-        quorum: 1,
+        // Until one is written.
+        quorum: 0,
         quorum_max: None,
         terminate_delay: Interval::ZERO,
         fork_delay: Interval::ZERO,
@@ -161,13 +156,13 @@ pub fn process(context: &mut Context, block: &Statement, config: &mut VrrpConfig
         context.warning("long-name", block.span, message);
         process.full_command = true;
     }
-    if process.quorum_max.is_some_and(|most| most > 0 && most < process.quorum) {
+    if process.quorum_max.is_some_and(|most| most < process.quorum) {
         let message = "quorum_max is below quorum, it is ignored";
         context.error("quorum", block.span, message);
         process.quorum_max = None;
     }
-    if process.quorum_max == Some(0) {
-        process.quorum = 0;
+    if process.quorum == 0 && process.quorum_max != Some(0) {
+        process.quorum = 1;
     }
     config.processes.push(process);
 }

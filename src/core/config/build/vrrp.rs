@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::Need;
 use super::address::addresses;
 use super::context::Context;
-use super::global::{byte, keep, repeat, set};
+use super::global::{byte, is_link_scope, keep, repeat, set};
 use super::route::{Owner, routes};
 use super::rule::rules;
 use super::track::{Objects, track_interfaces};
-use super::{hmac, link};
+use super::{hmac, link, strict};
 use crate::core::config::model::global::{Global, VrrpDefaults};
 use crate::core::config::model::hmac::HmacMode;
 use crate::core::config::model::link::VirtualLink;
@@ -34,8 +34,6 @@ const LONG: u32 = 4294;
 /// What is said about an instance, before the defaults are worked in.
 #[derive(Default)]
 struct Draft {
-    /// Names of virtual interfaces of other instances.
-    links: Vec<String>,
     interface: Option<(String, Span)>,
     vrid: Option<Vrid>,
     state: Option<InitialState>,
@@ -67,6 +65,7 @@ struct Draft {
     old_checksum: Option<(OldChecksum, Span)>,
     owner_ignores: Option<(bool, Span)>,
     promote_secondaries: Option<Span>,
+    written: strict::Written,
 }
 
 #[derive(Clone, Copy)]
@@ -89,9 +88,7 @@ pub fn instance(context: &mut Context, block: &Statement, config: &mut Config) {
         return context.error("extra-words", extra.span, message);
     }
     let global = &config.global;
-    let links = config.vrrp.instances.iter().filter_map(|found| found.virtual_link.as_ref());
-    let links = links.map(|link| link.name().to_owned()).collect();
-    let mut draft = Draft { links, ..Draft::default() };
+    let mut draft = Draft::default();
     let mut instance = blank(name, global);
     let objects = Objects::of(config);
     for statement in block.children() {
@@ -163,9 +160,13 @@ fn one(
             keep(&mut draft.multicast_source, context.parse(statement, values::address));
         }
         "mcast_dst_ip" => match context.parse(statement, values::address) {
-            Some(group) if group.is_multicast() => draft.group = Some(group),
-            Some(_) => context.error("bad-value", statement.span, "not a multicast address"),
-            None => {}
+            Some(group) if !group.is_multicast() => {
+                context.error("bad-value", statement.span, "not a multicast address");
+            }
+            Some(IpAddr::V6(group)) if !is_link_scope(group) => {
+                context.error("not-link-local", statement.span, "not of the scope of a link");
+            }
+            found => keep(&mut draft.group, found),
         },
         "unicast_ttl" => keep(&mut draft.ttl, byte(context, statement, 0, 255)),
         "check_unicast_src" => draft.check_source = true,
@@ -220,17 +221,19 @@ fn one(
             set(&mut instance.garp.refresh_repeat, repeat(context, statement));
         }
         "garp_lower_prio_delay" => {
-            set(
-                &mut instance.garp.lower_priority_delay,
-                context.whole_seconds(statement, 0..=LONG),
-            );
+            draft.written.lower_priority_announcements = true;
+            let delay = context.whole_seconds(statement, 0..=LONG);
+            set(&mut instance.garp.lower_priority_delay, delay);
         }
         "garp_lower_prio_repeat" => {
+            draft.written.lower_priority_announcements = true;
             let count = context.number(statement, 0..=u32::MAX);
             set(&mut instance.garp.lower_priority_repeat, count);
         }
         "lower_prio_no_advert" => {
-            set(&mut instance.lower_priority_no_advert, context.boolean(statement));
+            let found = context.boolean(statement);
+            draft.written.lower_priority_advert = found == Some(false);
+            set(&mut instance.lower_priority_no_advert, found);
         }
         "higher_prio_send_advert" => {
             set(&mut instance.higher_priority_send_advert, context.boolean(statement));
@@ -473,7 +476,20 @@ fn complete(
         (None, Family::Inet6) => VrrpVersion::V3,
         (None, Family::Inet) => defaults.version,
     };
+    if instance.strict && instance.family == Family::Inet6 && instance.version == VrrpVersion::V2 {
+        let message = format!("({name}) strict mode: IPv6 is version 3, it is used");
+        context.error("strict", block.span, message);
+        instance.version = VrrpVersion::V3;
+    }
     instance.source = source.filter(|source| Family::of(*source) == instance.family);
+    if instance.source != source {
+        let message = format!("({name}) the source address is of another family, it is ignored");
+        context.error("mixed-family", block.span, message);
+    }
+    if draft.group.is_some_and(|group| Family::of(group) != instance.family) {
+        let message = format!("({name}) mcast_dst_ip is of another family, it is ignored");
+        context.error("mixed-family", block.span, message);
+    }
 
     transport(context, block, &draft, &mut instance, defaults)?;
     instance.interface = match draft.interface {
@@ -505,8 +521,7 @@ fn complete(
         instance.initial_state = InitialState::Backup;
     }
     if let Some(wanted) = draft.link {
-        let taken = |name: &str| draft.links.iter().any(|link| link == name);
-        link::settle(context, block, wanted, &mut instance, &defaults.vmac_prefix, taken);
+        link::settle(context, block, wanted, &mut instance);
     }
     settle_preemption(context, draft.nopreempt, draft.preempt_delay, &mut instance);
     settle_addresses(context, block, draft.addresses, draft.excluded, &mut instance);
@@ -524,9 +539,9 @@ fn complete(
     }
     settle_owner(context, draft.owner_ignores, &mut instance);
     if instance.strict {
-        settle_strict(context, block, &mut instance);
+        strict::settle(context, block.span, draft.written, &mut instance);
     }
-    settle_accept(context, block, draft.accept, &mut instance);
+    strict::settle_accept(context, block, draft.accept, &mut instance);
     let rest = Rest {
         hmac: draft.hmac,
         timer_expired_backup: draft.timer_expired_backup,
@@ -534,7 +549,7 @@ fn complete(
         transmit_on_base: draft.transmit_on_base,
         promote_secondaries: draft.promote_secondaries,
     };
-    settle_rest(context, rest, &mut instance);
+    settle_rest(context, block.span, rest, &mut instance);
     if draft.addresses_on_vmac {
         let addresses = instance.addresses.iter_mut().chain(&mut instance.excluded_addresses);
         addresses.for_each(|address| address.use_vmac = true);
@@ -559,27 +574,6 @@ fn settle_owner(context: &mut Context, ignores: Option<(bool, Span)>, instance: 
     instance.owner_ignores_adverts &= owner;
 }
 
-/// Version 2 has no accept mode (RFC 3768 section 6.4.3), which strict mode enforces.
-fn settle_accept(
-    context: &mut Context,
-    block: &Statement,
-    accept: Option<bool>,
-    instance: &mut Instance,
-) {
-    let owner = instance.priority.is_owner();
-    let barred = instance.strict && instance.version == VrrpVersion::V2 && !owner;
-    instance.accept = match accept {
-        Some(true) if barred => {
-            let message =
-                format!("({}) strict version 2 has no accept mode, it is ignored", instance.name);
-            context.error("strict", block.span, message);
-            false
-        }
-        Some(accept) => accept || owner,
-        None => owner || !instance.strict,
-    };
-}
-
 /// Words that depend on others of the instance.
 struct Rest {
     hmac: Option<(hmac::Draft, Span)>,
@@ -589,7 +583,7 @@ struct Rest {
     promote_secondaries: Option<Span>,
 }
 
-fn settle_rest(context: &mut Context, rest: Rest, instance: &mut Instance) {
+fn settle_rest(context: &mut Context, block: Span, rest: Rest, instance: &mut Instance) {
     let name = instance.name.clone();
     let unicast = matches!(instance.transport, Transport::Unicast { .. });
     if let Some((draft, span)) = rest.hmac {
@@ -637,7 +631,10 @@ fn settle_rest(context: &mut Context, rest: Rest, instance: &mut Instance) {
         }
     }
     // Peers answer to the interface's own address.
-    if unicast && matches!(instance.virtual_link, Some(VirtualLink::Vmac(_))) {
+    let vmac = matches!(instance.virtual_link, Some(VirtualLink::Vmac(_)));
+    if unicast && vmac && !instance.transmit_on_base {
+        let message = format!("({name}) unicast with use_vmac needs vmac_xmit_base, it is set");
+        context.error("vmac", block, message);
         instance.transmit_on_base = true;
     }
     if let Some(span) = rest.promote_secondaries {
@@ -891,35 +888,13 @@ fn settle_addresses(
     instance.excluded_addresses.extend(excluded.into_iter().map(|(address, _)| located(address)));
 }
 
-fn settle_strict(context: &mut Context, block: &Statement, instance: &mut Instance) {
-    let owner = instance.priority.is_owner();
-    let wanted = if owner { InitialState::Master } else { InitialState::Backup };
-    if instance.initial_state != wanted {
-        let message =
-            format!("({}) strict mode: the state must agree with the priority", instance.name);
-        context.error("strict", block.span, message);
-        instance.initial_state = wanted;
-    }
-    instance.down_timer_adverts = 3;
-    instance.garp.lower_priority_repeat = 0;
-    instance.garp.lower_priority_delay = Interval::ZERO;
-    instance.lower_priority_no_advert = true;
-    instance.higher_priority_send_advert = false;
-    instance.owner_ignores_adverts = owner;
-    if !owner {
-        let message = format!(
-            "({}) vrrp_strict: keepalived would block traffic to the virtual addresses; this version does not",
-            instance.name
-        );
-        context.warning("strict-accept", block.span, message);
-    }
-}
-
 /// What can be seen only with all instances at hand.
 pub fn finish(context: &mut Context, config: &mut Config) {
     let mut seen = BTreeMap::new();
+    link::settle_names(context, &mut config.vrrp.instances, &config.global.vrrp.vmac_prefix);
     for instance in &config.vrrp.instances {
-        let key = (instance.interface.clone(), instance.family, instance.vrid, group_of(instance));
+        let place = instance.interface.as_ref().or(instance.vrf.as_ref()).cloned();
+        let key = (place, instance.family, instance.vrid, group_of(instance));
         if let Some(first) = seen.insert(key, instance.name.clone()) {
             let message = format!(
                 "({}) and ({first}) have the same virtual_router_id {} on one interface",
