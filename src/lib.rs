@@ -13,6 +13,7 @@
 //! | [`vrrp`] | packets, the election engine, its sockets and daemon |
 //! | [`check`] | health of servers, virtual services, probes and daemon |
 //! | [`ipvs`] | the kernel's load balancer: model, plan, messages, client |
+//! | [`tool`] | `steadfast config`: lint, dump, explain, diff, compare, manual pages |
 //!
 //! # The dependency rule
 //!
@@ -24,4 +25,5 @@
 pub mod check;
 pub mod core;
 pub mod ipvs;
+pub mod tool;
 pub mod vrrp;

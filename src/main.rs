@@ -14,6 +14,10 @@ fn main() -> ExitCode {
     let program = words.next().unwrap_or_default();
     let personality = Personality::of(&program.to_string_lossy());
     let words: Vec<OsString> = words.collect();
+    // Under keepalived's name there is no such thing.
+    if personality == Personality::Steadfast && words.first().is_some_and(|word| word == "config") {
+        return ExitCode::from(steadfast::tool::run(words.get(1..).unwrap_or_default()));
+    }
     let status = match command_line::parse(words.iter().cloned()) {
         Ok(Command::Run(options)) => run(&options, personality, &words),
         Ok(Command::Test(options, log)) => config_test::run(&options, log.as_deref()),

@@ -62,7 +62,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/vrrp/", &["crate::check", "crate::ipvs", "crate::core::supervisor::parent"]),
     ("src/check/", &["crate::vrrp", "crate::core::supervisor::parent"]),
     ("src/ipvs/", &["crate::vrrp", "crate::check", "crate::core::supervisor"]),
-    ("src/core/", &["crate::vrrp", "crate::check", "crate::ipvs"]),
+    ("src/core/", &["crate::vrrp", "crate::check", "crate::ipvs", "crate::tool"]),
+    ("src/tool/", &["daemon", "crate::ipvs"]),
 ];
 
 /// Files that may hold `unsafe`, each block with its reason.
