@@ -214,7 +214,7 @@ fn fwmarks_groups_and_ports_follow_the_dialects_rules() {
         Target::Fwmark { mark: 7, family: steadfast::core::config::model::Family::Inet6 }
     ));
     assert_eq!(direct.real_servers[0].address.port(), 443);
-    assert_eq!(errors(&compiled), ["port-mismatch"]);
+    assert_eq!(errors(&compiled), ["fwmark-port", "port-mismatch"]);
 }
 
 #[test]

@@ -134,7 +134,10 @@ fn framed(frame: &str, line: &str) -> String {
         }
         "virtual_server" => service(address, &format!("protocol TCP\n{line}"), tcp),
         "http-service" => service(address, &format!("protocol TCP\n{line}"), http),
-        "fwmark-service" => service("fwmark 7", line, ""),
+        "fwmark-service" => {
+            let server = "real_server 10.0.1.1 {\n}";
+            format!("virtual_server fwmark 7 {{\nlb_algo rr\nlb_kind NAT\n{line}\n{server}\n}}\n")
+        }
         "virtual_server/real_server" => service(address, "protocol TCP", &format!("{tcp}\n{line}")),
         "http-server" => service(address, "protocol TCP", &format!("{http}\n{line}")),
         _ => match frame.strip_prefix("vrrp_instance/") {
