@@ -138,6 +138,13 @@ fn conflicts_are_settled_and_told() {
 }
 
 #[test]
+fn the_default_interface_is_not_for_instances() {
+    let text = "global_defs {\ndefault_interface eth0\n}\nvrrp_instance V {\n\
+                virtual_router_id 5\nvirtual_ipaddress {\n10.0.0.1 dev eth0\n}\n}\n";
+    assert_eq!(errors(&read(text)), ["no-interface"]);
+}
+
+#[test]
 fn what_a_daemon_cannot_run_with_is_fatal_and_a_missing_word_ends_at_once() {
     let compiled = read("vrrp_instance V {\ninterface eth0\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n");
     assert_eq!((errors(&compiled), compiled.test_exit_code()), (vec!["no-vrid"], 4));
@@ -207,7 +214,7 @@ fn fwmarks_groups_and_ports_follow_the_dialects_rules() {
         Target::Fwmark { mark: 7, family: steadfast::core::config::model::Family::Inet6 }
     ));
     assert_eq!(direct.real_servers[0].address.port(), 443);
-    assert_eq!(errors(&compiled), ["port-mismatch"]);
+    assert_eq!(errors(&compiled), ["fwmark-port", "port-mismatch"]);
 }
 
 #[test]

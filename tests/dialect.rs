@@ -302,3 +302,16 @@ fn strict_mode_corrects_what_is_written_and_is_silent_about_defaults() {
         assert_eq!((vrrp.down_timer_adverts, vrrp.higher_priority_send_advert), (3, false));
     }
 }
+
+#[test]
+fn weights_of_a_groups_member_are_told_to_mean_nothing() {
+    let body = "track_interface {\neth5 weight 5\n}";
+    let second = "vrrp_instance W {\ninterface eth1\nvirtual_router_id 52\n\
+                  virtual_ipaddress {\n10.1.0.1\n}\n}\n";
+    let group = |words: &str| {
+        let text = format!("vrrp_sync_group G {{\ngroup {{\nV\nW\n}}\n{words}\n}}\n");
+        read(&format!("{}{second}{text}", instance(body)))
+    };
+    assert_eq!(errors(&group("")), ["group-weight"]);
+    assert_eq!(errors(&group("sync_group_tracking_weight")), [] as [&str; 0]);
+}

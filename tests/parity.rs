@@ -50,6 +50,13 @@ fn instance(body: &str) -> String {
     )
 }
 
+/// Two instances, for a group.
+fn pair() -> String {
+    let second = "vrrp_instance U {\ninterface eth4\nvirtual_router_id 52\n\
+                  virtual_ipaddress {\n10.4.0.1\n}\n}\n";
+    format!("{}{second}", instance(""))
+}
+
 fn service(name: &str, body: &str, server: &str) -> String {
     format!(
         "virtual_server {name} {{\nlb_algo rr\nlb_kind NAT\n{body}\n\
@@ -103,9 +110,10 @@ fn framed(frame: &str, line: &str) -> String {
             format!("{} X {{\n{line}\n}}\n", frame.trim_end_matches("-empty"))
         }
         "vrrp_sync_group" => {
-            format!("{}vrrp_sync_group G {{\ngroup {{\nV\n}}\n{line}\n}}\n", instance(""))
+            format!("{}vrrp_sync_group G {{\ngroup {{\nV U\n}}\n{line}\n}}\n", pair())
         }
-        "sync-empty" => format!("{}vrrp_sync_group G {{\n{line}\n}}\n", instance("")),
+        "sync-empty" => format!("{}vrrp_sync_group G {{\n{line}\n}}\n", pair()),
+        "pair-first" => format!("{}{line}\n", pair()),
         "vrrp_instance" => instance(line),
         "instance-no-interface" => {
             let peers = "unicast_src_ip 10.0.0.4\nunicast_peer {\n10.0.0.5\n}\n\
@@ -126,7 +134,10 @@ fn framed(frame: &str, line: &str) -> String {
         }
         "virtual_server" => service(address, &format!("protocol TCP\n{line}"), tcp),
         "http-service" => service(address, &format!("protocol TCP\n{line}"), http),
-        "fwmark-service" => service("fwmark 7", line, ""),
+        "fwmark-service" => {
+            let server = "real_server 10.0.1.1 {\n}";
+            format!("virtual_server fwmark 7 {{\nlb_algo rr\nlb_kind NAT\n{line}\n{server}\n}}\n")
+        }
         "virtual_server/real_server" => service(address, "protocol TCP", &format!("{tcp}\n{line}")),
         "http-server" => service(address, "protocol TCP", &format!("{http}\n{line}")),
         _ => match frame.strip_prefix("vrrp_instance/") {

@@ -63,7 +63,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("src/check/", &["crate::vrrp", "crate::core::supervisor::parent"]),
     ("src/ipvs/", &["crate::vrrp", "crate::check", "crate::core::supervisor"]),
     ("src/core/", &["crate::vrrp", "crate::check", "crate::ipvs", "crate::tool"]),
-    ("src/tool/", &["daemon", "crate::ipvs"]),
+    ("src/tool/", &["crate::vrrp::daemon", "crate::check::daemon", "crate::ipvs"]),
 ];
 
 /// Files that may hold `unsafe`, each block with its reason.

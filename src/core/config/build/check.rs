@@ -634,8 +634,14 @@ fn real_server(
         server.thresholds.lower = 0;
     }
     server.address.set_port(server_port(context, block, service, written, server.forwarding));
+    let probed = SocketAddr::new(ip, written.unwrap_or(server.address.port()));
+    let probed = match service.target {
+        // The port is cleared in the table only.
+        Target::Fwmark { .. } => probed,
+        Target::Address { .. } | Target::Group { .. } => server.address,
+    };
     for statement in checks {
-        let checker = checker::build(context, statement, server.address, service, &inherited);
+        let checker = checker::build(context, statement, probed, service, &inherited);
         server.checkers.extend(checker);
     }
     Some(server)
@@ -651,7 +657,16 @@ fn server_port(
 ) -> u16 {
     let of_service = match &service.target {
         Target::Address { address, .. } => address.port(),
-        Target::Fwmark { .. } | Target::Group { .. } => return written.unwrap_or(0),
+        Target::Group { .. } => return written.unwrap_or(0),
+        Target::Fwmark { .. } => {
+            if let Some(port) = written.filter(|port| *port != 0) {
+                let message = format!(
+                    "a server of a fwmark service has no port of its own, {port} is not used"
+                );
+                context.error("fwmark-port", block.span, message);
+            }
+            return 0;
+        }
     };
     match (forwarding, written) {
         (Forwarding::Masquerade, written) => written.unwrap_or(of_service),

@@ -6,9 +6,11 @@ use super::context::Context;
 use super::global::set;
 use super::track::{Objects, track_interfaces};
 use super::vrrp::notify;
-use crate::core::config::model::vrrp::SyncGroup;
+use crate::core::config::model::track::FileEffect;
+use crate::core::config::model::vrrp::{SyncGroup, TrackEffect};
 use crate::core::config::model::{Config, vrrp::VrrpConfig};
 use crate::core::config::tree::Statement;
+use crate::core::diagnostics::{Diagnostic, Severity};
 
 const GROUP: &str = "vrrp_sync_group";
 
@@ -59,6 +61,9 @@ pub fn build(context: &mut Context, block: &Statement, whole: &mut Config) {
             _ => notify(context, GROUP, statement, &mut group.notify),
         }
     }
+    if !group.tracking_weight {
+        tell_lost_weights(context, block, &group, &whole.vrrp);
+    }
     match group.members.len() {
         0 => {
             let message = format!("vrrp_sync_group {name} has no members, it is left out");
@@ -66,17 +71,47 @@ pub fn build(context: &mut Context, block: &Statement, whole: &mut Config) {
         }
         1 => {
             let message = format!("vrrp_sync_group {name} has only one member");
-            context.warning("lone-member", block.span, message);
+            context.error("lone-member", block.span, message);
             whole.vrrp.sync_groups.push(group);
         }
         _ => whole.vrrp.sync_groups.push(group),
     }
 }
 
+/// Members move together, so that their own weights mean nothing.
+fn tell_lost_weights(
+    context: &mut Context,
+    block: &Statement,
+    group: &SyncGroup,
+    config: &VrrpConfig,
+) {
+    let members = config.instances.iter().filter(|found| group.members.contains(&found.name));
+    for instance in members {
+        let weighted = |effect: &TrackEffect| matches!(effect, TrackEffect::Weight(_));
+        let mut effects = (instance.track_interfaces.iter().map(|tracked| &tracked.effect))
+            .chain(instance.track_scripts.iter().map(|tracked| &tracked.effect))
+            .chain(instance.track_processes.iter().map(|tracked| &tracked.effect))
+            .chain(instance.track_bfd.iter().map(|tracked| &tracked.effect));
+        let files = instance.track_files.iter();
+        if effects.any(weighted)
+            || files.into_iter().any(|file| matches!(file.effect, FileEffect::Times(_)))
+        {
+            let message = format!(
+                "({}) what it tracks with a weight does not count in vrrp_sync_group {}",
+                instance.name, group.name
+            );
+            context.push(
+                Diagnostic::new(Severity::Error, "group-weight", block.span, message)
+                    .with_help("track it in the group, or add `sync_group_tracking_weight`"),
+            );
+        }
+    }
+}
+
 fn members(context: &mut Context, block: &Statement, group: &mut SyncGroup, config: &VrrpConfig) {
     let grouped: BTreeSet<&String> =
         config.sync_groups.iter().flat_map(|group| &group.members).collect();
-    for token in block.children().iter().flat_map(|statement| &statement.words) {
+    for token in context.entries(block).iter().flat_map(|statement| &statement.words) {
         let known = config.instances.iter().any(|instance| instance.name == token.text);
         let fault = if !known {
             Some("is not defined")

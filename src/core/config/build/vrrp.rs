@@ -492,13 +492,11 @@ fn complete(
     }
 
     transport(context, block, &draft, &mut instance, defaults)?;
-    instance.interface = match draft.interface {
-        Some((interface, span)) => {
-            context.needs_interface(&interface, span, Need::Instance);
-            Some(interface)
-        }
-        None => defaults.default_interface.clone(),
-    };
+    // `default_interface` is for static addresses only.
+    if let Some((interface, span)) = draft.interface {
+        context.needs_interface(&interface, span, Need::Instance);
+        instance.interface = Some(interface);
+    }
     let unicast = matches!(instance.transport, Transport::Unicast { .. });
     let located = instance.interface.is_some() || instance.vrf.is_some();
     if !located && (!unicast || instance.source.is_none()) {

@@ -190,7 +190,7 @@ pub struct VrrpDefaults {
     pub check_unicast_source: bool,
     /// `vrrp_startup_delay`: no election before this has passed.
     pub startup_delay: Interval,
-    /// `default_interface`.
+    /// `default_interface` of static addresses; `eth0` when absent.
     pub default_interface: Option<String>,
     /// `vrrp_lower_prio_no_advert`.
     pub lower_priority_no_advert: bool,
