@@ -7,7 +7,9 @@ use super::event::{Event, Importance, Names, ServiceName, endpoint, protocol_of}
 use super::health::{Health, Memory};
 use super::virtual_server::{self, ServerView};
 use crate::core::config::model::Script;
-use crate::core::config::model::check::{CheckConfig, Checker, Probe, RealServer, VirtualServer};
+use crate::core::config::model::check::{
+    CheckConfig, Checker, GivenUp, Probe, RealServer, VirtualServer,
+};
 use crate::core::time::{Interval, TimerTable, Timestamp};
 use crate::ipvs::model::{DestinationKey, ServiceKey, Table};
 
@@ -521,12 +523,7 @@ impl CheckEngine {
     /// A probe keeps its own time; this is for one that has lost it.
     fn started(&mut self, now: Timestamp, id: CheckerId) {
         let Some(checker) = self.checker(id) else { return };
-        let limit = match &checker.config.probe {
-            Probe::Tcp(connect) => connect.timeout,
-            // Connection, handshake, answer and goodbye have a limit each.
-            Probe::Http(http) => http.connect.timeout * 4,
-            Probe::Misc(misc) => misc.timeout + Interval::from_secs(2),
-        };
+        let limit = checker.config.probe.longest();
         self.timers.set((id, TimerKind::Silence), now + limit + MARGIN);
     }
 
@@ -561,16 +558,29 @@ impl CheckEngine {
             (false, false) if config.log_all_failures => Importance::Warning,
             (false, true | false) => Importance::Detail,
         };
+        let used_up = matches!((before, after), (Health::Up { failures: 1.. }, Health::Down));
+        let (given_up, retry) = (config.probe.given_up(), config.retry);
         if !text.is_empty() && (told || !success) {
+            let text = match given_up {
+                GivenUp::Suffix if used_up => format!("{text} after {retry} retries"),
+                GivenUp::Suffix | GivenUp::Line(_) | GivenUp::LineOf(_) | GivenUp::Nothing => text,
+            };
             self.outputs.push_back(Output::Log(Event { importance, text, cause }));
         }
-        if let (Health::Up { failures: 1.. }, Health::Down, Some(kind)) =
-            (before, after, config.probe.word())
-            && let Some(server) = self.names(id).map(|names| names.server)
-        {
-            let retry = config.retry;
-            let text = format!("{kind} on service {server} failed after {retry} retries.");
-            self.log(Importance::Warning, text);
+        if used_up && let Some(Names { server, service }) = self.names(id) {
+            match given_up {
+                GivenUp::Line(kind) => {
+                    let text = format!("{kind} on service {server} failed after {retry} retries.");
+                    self.log(Importance::Warning, text);
+                }
+                GivenUp::LineOf(kind) => {
+                    let text = format!(
+                        "{kind} on service {server} of {service} failed after {retry} retries."
+                    );
+                    self.log(Importance::Warning, text);
+                }
+                GivenUp::Suffix | GivenUp::Nothing => {}
+            }
         }
         self.table_changed |= reweighed;
         self.settle(service);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::core::config::model::check::{
-    Connect, Forwarding, Protocol, Scheduler, SorryServer, Target, Thresholds,
+    Connect, Forwarding, Protocol, Scheduler, SmtpProbe, SorryServer, Target, Thresholds, UdpProbe,
 };
 
 pub(crate) fn tcp_checker() -> Checker {
@@ -360,5 +360,55 @@ fn a_server_that_goes_is_spoken_of_in_keepaliveds_words() {
             "Removing service [10.1.0.1]:tcp:80 from VS [10.0.0.1]:tcp:80",
             "Lost quorum 1-0=1 > 0 for VS [10.0.0.1]:tcp:80",
         ]
+    );
+}
+
+/// Lines about used-up retries of a checker of another kind.
+fn last_words(probe: impl FnOnce(Connect) -> Probe) -> Vec<String> {
+    let mut service = service(1);
+    let Probe::Tcp(connect) = service.real_servers[0].checkers[0].probe.clone() else { panic!() };
+    service.real_servers[0].checkers[0].probe = probe(connect);
+    let mut engine = CheckEngine::new(Timestamp::ZERO, &config(vec![service]), &Table::new(), 7);
+    let mut now = Timestamp::ZERO;
+    let mut results = [true, false, false].into_iter();
+    let mut lines = Vec::new();
+    while let Some(at) = engine.poll_timeout() {
+        now = at.max(now);
+        engine.handle_timeout(now);
+        while let Some(output) = engine.poll_output() {
+            match output {
+                Output::StartProbe { id, .. } => {
+                    let Some(success) = results.next() else { return lines };
+                    let text = if success { "good" } else { "bad" }.to_owned();
+                    let outcome = if success {
+                        Outcome::Success { text, weight: None }
+                    } else {
+                        Outcome::Failure { text, cause: None }
+                    };
+                    engine.handle(now, Input::Finished { id, outcome });
+                }
+                Output::Log(event) if event.importance == Importance::Warning => {
+                    lines.push(event.text);
+                }
+                Output::Log(_) | Output::CancelProbe(_) | Output::RunScript { .. } => {}
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn each_kind_of_check_tells_used_up_retries_as_keepalived_does() {
+    let smtp = |connect| Probe::Smtp(SmtpProbe { connect, helo: "x".into() });
+    assert_eq!(last_words(smtp)[0], "bad after 1 retries");
+    let udp = |connect| Probe::Udp(UdpProbe { connect, payload: None, reply: None });
+    let lines = last_words(udp);
+    assert_eq!(
+        lines[..2],
+        ["bad", "UDP_CHECK on service [10.1.0.1]:tcp:80 failed after 1 retries."]
+    );
+    assert_eq!(
+        last_words(Probe::Ping)[1],
+        "ICMP CHECK on service [10.1.0.1]:tcp:80 of [10.0.0.1]:tcp:80 failed after 1 retries."
     );
 }

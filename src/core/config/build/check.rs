@@ -564,8 +564,8 @@ fn real_server(
     }
     server.address.set_port(server_port(context, block, service, written, server.forwarding));
     for statement in checks {
-        let checker = checker::build(context, statement, server.address, service, &inherited);
-        server.checkers.extend(checker);
+        let checkers = checker::build(context, statement, server.address, service, &inherited);
+        server.checkers.extend(checkers);
     }
     Some(server)
 }
