@@ -1,7 +1,10 @@
 //! All services and their checkers: results of probes and reloads in; probes to start, scripts to
 //! run and the desired table out. Pure: it owns no clock, socket or file.
 
-use std::collections::{BTreeMap, VecDeque};
+mod suspension;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use super::event::{Event, Importance, Names, ServiceName, endpoint, protocol_of};
 use super::health::{Health, Memory};
@@ -55,6 +58,12 @@ pub enum Input {
         /// How.
         outcome: Outcome,
     },
+    /// All addresses of this host. Until they are told, nothing is suspended.
+    Addresses(BTreeSet<IpAddr>),
+    /// This host has got an address.
+    AddressAdded(IpAddr),
+    /// This host has lost an address.
+    AddressRemoved(IpAddr),
     /// A reload.
     Reconfigure(Box<CheckConfig>),
     /// The process ends.
@@ -150,6 +159,8 @@ pub struct ServiceState {
     pub quorum: bool,
     /// The kernel's services.
     pub keys: Vec<ServiceKey>,
+    /// `ha_suspend`, and none of its addresses is on this host: no probes until one is.
+    pub suspended: bool,
 }
 
 impl ServiceState {
@@ -181,6 +192,8 @@ pub struct CheckEngine {
     next_id: CheckerId,
     seed: u64,
     table_changed: bool,
+    /// Addresses of this host, once they are known.
+    local: Option<BTreeSet<IpAddr>>,
 }
 
 impl CheckEngine {
@@ -195,6 +208,7 @@ impl CheckEngine {
             next_id: 0,
             seed,
             table_changed: true,
+            local: None,
         };
         for service in &config.virtual_servers {
             let state = engine.new_service(now, service, config, Some(adopted));
@@ -212,6 +226,9 @@ impl CheckEngine {
         match input {
             Input::Started { id } => self.started(now, id),
             Input::Finished { id, outcome } => self.finished(now, id, &outcome),
+            Input::Addresses(local) => self.set_local(now, local),
+            Input::AddressAdded(address) => self.add_local(now, address),
+            Input::AddressRemoved(address) => self.remove_local(now, address),
             Input::Reconfigure(config) => self.reconfigure(now, &config),
             Input::Shutdown => self.shutdown(),
         }
@@ -289,8 +306,13 @@ impl CheckEngine {
                 self.new_server(now, server, serves)
             })
             .collect();
-        let mut service =
-            ServiceState { config: config.clone(), servers, quorum: !config.alpha, keys };
+        let mut service = ServiceState {
+            config: config.clone(),
+            servers,
+            quorum: !config.alpha,
+            keys,
+            suspended: false,
+        };
         let total = virtual_server::live_weight(&service.views());
         service.quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
         service
@@ -351,7 +373,8 @@ impl CheckEngine {
         let Some(service) = self.services.get(place) else { return };
         let mut lines = Vec::new();
         for server in &service.servers {
-            for _ in server.checkers.iter().filter(|checker| new(checker.id)) {
+            let active = server.checkers.iter().filter(|_| !service.suspended);
+            for _ in active.filter(|checker| new(checker.id)) {
                 lines.push(format!(
                     "Activating healthchecker for service {} for VS {}",
                     service.server_name(&server.config),
@@ -389,6 +412,7 @@ impl CheckEngine {
             self.announce_checkers(place, |id| id >= first_new);
             self.settle(place);
         }
+        self.settle_suspension(now);
     }
 
     fn carry_service(
@@ -425,6 +449,7 @@ impl CheckEngine {
             config: config.clone(),
             servers,
             quorum: before.quorum,
+            suspended: before.suspended,
         }
     }
 

@@ -26,6 +26,9 @@ fn service_data(text: &mut String, service: &ServiceState) {
     }
     let _ = writeln!(text, "   quorum = {}, hysteresis = {}", config.quorum, config.hysteresis);
     let _ = writeln!(text, "   quorum {}", if service.quorum { "up" } else { "down" });
+    if service.suspended {
+        let _ = writeln!(text, "   suspended: its addresses are not on this host");
+    }
     if let Some(sorry) = &config.sorry_server {
         let _ = writeln!(text, "   sorry server = {}", sorry.address);
     }

@@ -34,7 +34,8 @@ pub async fn probe(dns: &DnsProbe, server: &str) -> Outcome {
         }
         Ok(Err(Trouble::Read(error))) => {
             let number = error.raw_os_error().unwrap_or(0);
-            (format!("failed to read socket; errno {number} ({error})"), None)
+            let name = nix::errno::Errno::from_raw(number).desc();
+            (format!("failed to read socket; errno {number} ({name})"), None)
         }
         Err(_) => {
             let cause = (strange > 0).then(|| format!("{strange} datagrams were no answer"));
@@ -148,7 +149,8 @@ mod tests {
             drop(server);
             let dns = DnsProbe { connect, record: RecordType::Soa, name: Vec::new() };
             let (text, _) = told(probe(&dns, "S").await);
-            assert!(text.starts_with("DNS_CHECK (S) failed to read socket; errno 111"), "{text}");
+            let expected = "DNS_CHECK (S) failed to read socket; errno 111 (Connection refused)";
+            assert_eq!(text, expected);
         });
     }
 }

@@ -316,8 +316,8 @@ impl Draft {
             "alpha" => self.inherited.alpha = true,
             "omega" => self.omega = true,
             "ha_suspend" => {
+                context.flag(statement);
                 self.ha_suspend = true;
-                context.unknown(SERVICE, statement);
             }
             "quorum" => set(&mut self.quorum, context.number(statement, 1..=u32::MAX)),
             "hysteresis" => set(&mut self.hysteresis, context.number(statement, 0..=u32::MAX)),
