@@ -7,6 +7,7 @@
 pub mod daemon;
 pub mod engine;
 pub mod event;
+pub mod genhash;
 pub mod health;
 pub mod kernel_table;
 pub mod local_addresses;

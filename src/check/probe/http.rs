@@ -18,17 +18,24 @@ pub async fn probe(http: &HttpProbe, url: usize, server: &str, identity: &TlsIde
     let Some(url) = http.urls.get(url).or(http.urls.first()) else {
         return failure(format!("no url to ask {server} for"), None);
     };
-    match exchange(http, url, identity).await {
+    match fetch(http, url, identity).await {
         Ok(answer) => judge(&answer, url, server),
         Err(trouble) => trouble.told(server, http.tls.is_some()),
     }
 }
 
-enum Trouble {
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Trouble {
+    /// No connection.
     Connect(io::Error),
+    /// The handshake failed.
     Tls(io::Error),
+    /// The connection broke.
     Exchange(io::Error),
+    /// The answer was not complete in time.
     Timeout,
+    /// It is not HTTP.
     Answer(Fault),
 }
 
@@ -58,7 +65,8 @@ impl Trouble {
     }
 }
 
-async fn exchange(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Result<Answer, Trouble> {
+/// An answer, however it is: complete, or cut short after its header.
+pub async fn fetch(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Result<Answer, Trouble> {
     let limit = http.connect.timeout.to_duration();
     let stream = tcp::open(&http.connect).await.map_err(Trouble::Connect)?;
     let request = request(http, url);
@@ -154,7 +162,8 @@ fn judge(answer: &Answer, url: &Url, server: &str) -> Outcome {
     Outcome::Success { text, weight: None }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Two small digits for each byte.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
