@@ -311,3 +311,17 @@ fn words_of_dns_and_udp_checks_are_read_and_bad_ones_are_told() {
     let Probe::Udp(udp) = plain_udp else { panic!("{plain_udp:?}") };
     assert!(udp.reply.is_some_and(|reply| reply.start.is_empty()), "a reply is still required");
 }
+
+#[test]
+fn a_pattern_that_cannot_be_used_is_told_and_left_out() {
+    let url = |words: &str| {
+        let (compiled, found) = checkers(&format!("HTTP_GET {{\nurl {{\npath /\n{words}\n}}\n}}"));
+        let http = found[0].probe.as_http().unwrap().clone();
+        (errors(&compiled), compiled.unsupported.len(), http.urls[0].regex.is_some())
+    };
+    let none: &[&str] = &[];
+    assert_eq!(url("regex \"a+\"\nregex_options ungreedy dupnames"), (none.to_vec(), 0, true));
+    assert_eq!(url("regex \"a+\"\nregex_options firstline"), (none.to_vec(), 1, true));
+    assert_eq!(url("regex \"(\""), (vec!["bad-regex"], 0, false));
+    assert_eq!(url("regex_no_match"), (vec!["no-regex"], 0, false));
+}

@@ -13,6 +13,7 @@ const PURE: &[&str] = &[
     "src/core/config/lexer.rs",
     "src/core/config/tree.rs",
     "src/core/config/keywords",
+    "src/core/config/pattern.rs",
     "src/core/config/values",
     "src/core/config/model/",
     "src/core/config/build/",

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::io;
 
-use pcre2::bytes::{Regex as Pcre, RegexBuilder};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::answer::{Answer, Fault};
 use super::{failure, tcp, tls};
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::{HttpProbe, HttpVersion, Regex, TlsIdentity, Url};
+use crate::core::config::pattern;
 
 const CHUNK: usize = 16 << 10;
 
@@ -172,28 +172,12 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Whether the body is as the pattern wants it.
 fn matches(regex: &Regex, body: &[u8]) -> Result<bool, String> {
-    let pattern = compile(regex)?;
+    let pattern = pattern::compile(regex)?;
     let found =
         pattern.find_at(body, regex.min_offset.min(body.len())).map_err(|e| e.to_string())?;
     let within =
         found.is_some_and(|found| regex.max_offset == 0 || found.start() <= regex.max_offset);
     Ok(within != regex.negate)
-}
-
-fn compile(regex: &Regex) -> Result<Pcre, String> {
-    let mut builder = RegexBuilder::new();
-    for option in &regex.options {
-        match option.as_str() {
-            "caseless" => builder.caseless(true),
-            "dotall" => builder.dotall(true),
-            "extended" => builder.extended(true),
-            "multiline" => builder.multi_line(true),
-            "ucp" => builder.ucp(true),
-            "utf" => builder.utf(true),
-            other => return Err(format!("option {other} is not supported")),
-        };
-    }
-    builder.build(&regex.pattern).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::core::config::model::check::{
     Checker, Connect, HttpProbe, HttpVersion, MiscProbe, Probe, Regex, Target, TlsProbe, Url,
     VirtualServer,
 };
+use crate::core::config::pattern;
 use crate::core::config::tree::Statement;
 use crate::core::config::values;
 use crate::core::time::Interval;
@@ -54,9 +55,6 @@ const REGEX_OPTIONS: &[&str] = &[
     "alt_verbnames",
     "use_offset_limit",
 ];
-/// Those of them that the matcher can be told.
-const REGEX_SUPPORTED: &[&str] = &["caseless", "dotall", "extended", "multiline", "ucp", "utf"];
-
 /// The checkers of one block of a real server; none for kinds that are not acted on.
 pub fn build(
     context: &mut Context,
@@ -331,8 +329,18 @@ fn url(context: &mut Context, block: &Statement, parent: &str) -> Option<Url> {
         context.error("regex-offset", block.span, message);
         (regex.min_offset, regex.max_offset) = (0, 0);
     }
-    if !regex.pattern.is_empty() {
-        url.regex = Some(regex);
+    if regex.pattern.is_empty() {
+        if regex.negate {
+            context.error("no-regex", block.span, "regex_no_match without regex is ignored");
+        }
+    } else {
+        match pattern::compile(&regex) {
+            Ok(_) => url.regex = Some(regex),
+            Err(why) => {
+                let message = format!("regex '{}' is ignored: {why}", regex.pattern);
+                context.error("bad-regex", block.span, message);
+            }
+        }
     }
     Some(url)
 }
@@ -343,7 +351,7 @@ fn regex_option(
     options: &mut Vec<String>,
 ) {
     let name = token.text.as_str();
-    if REGEX_SUPPORTED.contains(&name) {
+    if pattern::OPTIONS.contains(&name) {
         options.push(token.text.clone());
     } else if REGEX_OPTIONS.contains(&name) {
         context.unsupported.push(super::Unsupported {
