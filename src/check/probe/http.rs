@@ -341,6 +341,42 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_peer_that_speaks_no_tls_fails_within_the_time_in_keepaliveds_words() {
+        let started = std::time::Instant::now();
+        // A record of TLS that announces more than comes, plain HTTP, garbage, silence.
+        let record: &'static [&'static [u8]] = &[b"\x16\x03\x03\x40\x00\x02\x00"];
+        let cases: [(&'static [&'static [u8]], bool, &str); 6] = [
+            (record, false, "Timeout SSL read server S."),
+            (record, true, "SSL handshake/communication error connecting to server S."),
+            (
+                &[b"HTTP/1.0 400 Bad Request\r\n\r\n"],
+                false,
+                "SSL handshake/communication error connecting to server S.",
+            ),
+            (
+                &[b"\x00\xff\x00\xff\x00\xff\x00\xff"],
+                false,
+                "SSL handshake/communication error connecting to server S.",
+            ),
+            (&[], true, "SSL handshake/communication error connecting to server S."),
+            (&[], false, "Timeout SSL read server S."),
+        ];
+        for (pieces, close, expected) in cases {
+            let outcome = block_on(async {
+                let (address, server) = serve(pieces, close).await;
+                let tls = Some(TlsProbe { sni: true, compliant: true });
+                let secure = HttpProbe { tls, ..http(address, url()) };
+                let outcome = probe(&secure, 0, "S", &TlsIdentity::default()).await;
+                server.await.unwrap();
+                outcome
+            });
+            let Outcome::Failure { text, .. } = outcome else { panic!("{pieces:?}: {outcome:?}") };
+            assert_eq!(text, expected, "{pieces:?} {close}");
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(20));
+    }
+
+    #[test]
     fn ssl_get_takes_any_certificate_and_names_the_host_only_when_asked() {
         use openssl::ssl::{NameType, SslAcceptor, SslFiletype, SslMethod};
         let folder = tempfile::tempdir().unwrap();

@@ -109,6 +109,14 @@ mod tests {
     }
 
     #[test]
+    fn the_own_host_answers_over_ipv6_where_there_is_any() {
+        if allowed() && std::net::UdpSocket::bind("[::1]:0").is_ok() {
+            let outcome = ask("[::1]:7");
+            assert!(matches!(outcome, Outcome::Success { .. }), "{outcome:?}");
+        }
+    }
+
+    #[test]
     fn an_address_that_nobody_reaches_fails_with_a_cause() {
         if allowed() {
             // A group address answers to nobody, and a socket without broadcast cannot ask it.
