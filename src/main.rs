@@ -1,4 +1,4 @@
-//! Role dispatch: the daemon, one of its children, or the config test.
+//! Role dispatch: the daemon, one of its children, the config test, or genhash.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -14,6 +14,9 @@ fn main() -> ExitCode {
     let program = words.next().unwrap_or_default();
     let personality = Personality::of(&program.to_string_lossy());
     let words: Vec<OsString> = words.collect();
+    if let Some((name, words)) = genhash(&program.to_string_lossy(), &words) {
+        return ExitCode::from(steadfast::check::genhash::run(&name, words.iter().cloned()));
+    }
     // Under keepalived's name there is no such thing.
     if personality == Personality::Steadfast && words.first().is_some_and(|word| word == "config") {
         return ExitCode::from(steadfast::tool::run(words.get(1..).unwrap_or_default()));
@@ -40,6 +43,18 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(status)
+}
+
+/// The name and the words of genhash, where it is meant: by the program's own name or by the first
+/// word of the command line.
+fn genhash<'a>(program: &str, words: &'a [OsString]) -> Option<(String, &'a [OsString])> {
+    let name = program.rsplit('/').next().unwrap_or_default();
+    if name == "genhash" {
+        return Some((name.to_owned(), words));
+    }
+    let (first, rest) = words.split_first()?;
+    let first = first.to_str()?;
+    matches!(first, "genhash" | "-T" | "--genhash").then(|| (format!("{name} {first}"), rest))
 }
 
 fn run(options: &Options, personality: Personality, words: &[OsString]) -> u8 {

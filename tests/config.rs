@@ -1,7 +1,9 @@
 //! Texts to models and diagnostics, through the whole pipeline.
 
 use steadfast::core::config::compile::{Compiled, compile};
-use steadfast::core::config::model::check::{Forwarding, HttpVersion, Probe, Target};
+use steadfast::core::config::model::check::{
+    Checker, Forwarding, HttpVersion, Probe, RecordType, Target,
+};
 use steadfast::core::config::model::vrrp::{
     Authentication, InitialState, Preemption, TrackEffect, Transport, VrrpVersion,
 };
@@ -232,4 +234,101 @@ fn a_broken_object_never_changes_another_one() {
         assert_eq!(found, alone.first(), "without the brace at {at}");
         assert!(!errors(&compiled).is_empty(), "without the brace at {at}");
     }
+}
+
+/// The checkers of a server at 10.0.0.2 port 8080.
+fn checkers(blocks: &str) -> (Compiled, Vec<Checker>) {
+    let compiled = read(&format!(
+        "virtual_server 10.0.0.1 80 {{\nlb_algo rr\nlb_kind NAT\nprotocol TCP\ndelay_loop 7\n\
+         real_server 10.0.0.2 8080 {{\n{blocks}\n}}\n}}\n"
+    ));
+    let checkers = compiled.config.check.virtual_servers[0].real_servers[0].checkers.clone();
+    (compiled, checkers)
+}
+
+fn four(checkers: Vec<Checker>) -> [Probe; 4] {
+    let probes: Vec<_> = checkers.into_iter().map(|checker| checker.probe).collect();
+    probes.try_into().unwrap()
+}
+
+#[test]
+fn each_checker_has_its_own_defaults() {
+    let (compiled, found) =
+        checkers("SMTP_CHECK {\n}\nDNS_CHECK {\n}\nUDP_CHECK {\n}\nPING_CHECK {\n}");
+    assert_eq!(errors(&compiled), [] as [&str; 0]);
+    assert!(compiled.unsupported.is_empty(), "{:?}", compiled.unsupported);
+    let timing: Vec<_> =
+        found.iter().map(|found| (found.retry, found.delay_before_retry)).collect();
+    let second = Interval::from_secs(1);
+    let dns = (3, Interval::from_secs(7));
+    assert_eq!(timing, [(1, second), dns, (1, second), (1, second)]);
+    let [smtp, dns, udp, ping] = four(found);
+    let Probe::Smtp(smtp) = smtp else { panic!("{smtp:?}") };
+    assert_eq!(smtp.helo, "smtpchecker.keepalived.org");
+    let Probe::Dns(dns) = dns else { panic!("{dns:?}") };
+    assert_eq!((dns.record, dns.name.len()), (RecordType::Soa, 0));
+    let Probe::Udp(udp) = udp else { panic!("{udp:?}") };
+    assert_eq!((&udp.payload, &udp.reply), (&None, &None));
+    let Probe::Ping(connect) = ping else { panic!("{ping:?}") };
+    assert_eq!(connect.destination, "10.0.0.2:8080".parse().unwrap());
+}
+
+#[test]
+fn an_smtp_check_has_one_more_checker_for_each_host() {
+    let (compiled, found) = checkers(
+        "SMTP_CHECK {\nhelo_name me.example\nconnect_timeout 2\nhost {\nconnect_ip 10.0.0.3\n\
+         connect_port 25\n}\nhost {\nbindto fd00::1\n}\n}",
+    );
+    assert_eq!(errors(&compiled), ["mixed-family"], "that host is left out");
+    let probes: Vec<_> = found
+        .iter()
+        .map(|found| match &found.probe {
+            Probe::Smtp(smtp) => (smtp.connect.destination.to_string(), smtp.helo.as_str()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        probes,
+        [("10.0.0.2:8080".to_owned(), "me.example"), ("10.0.0.3:25".to_owned(), "me.example")]
+    );
+}
+
+#[test]
+fn words_of_dns_and_udp_checks_are_read_and_bad_ones_are_told() {
+    let (compiled, found) = checkers(
+        "DNS_CHECK {\ntype MX\nname example.com.\nname other\n}\n\
+         UDP_CHECK {\npayload \"00ff 1\"\nrequire_reply 4x\nmin_reply_length 2\n}\n\
+         DNS_CHECK {\ntype mx\nname a..b\n}\n\
+         UDP_CHECK {\npayload\nrequire_reply zz\nmin_reply_length 300\n}",
+    );
+    assert_eq!(
+        errors(&compiled),
+        ["duplicate", "bad-value", "bad-value", "missing-value", "bad-value", "reply-length"]
+    );
+    let [dns, udp, plain_dns, plain_udp] = four(found);
+    let Probe::Dns(dns) = dns else { panic!("{dns:?}") };
+    assert_eq!((dns.record, dns.name.join(".")), (RecordType::Mx, "example.com".to_owned()));
+    let Probe::Udp(udp) = udp else { panic!("{udp:?}") };
+    assert_eq!(udp.payload, Some(vec![0, 255, 1]));
+    let reply = udp.reply.unwrap();
+    assert_eq!((reply.start[0].value, reply.start[0].mask), (0x40, 0xf0));
+    assert_eq!((reply.shortest, reply.longest), (2, 255));
+    let Probe::Dns(dns) = plain_dns else { panic!("{plain_dns:?}") };
+    assert_eq!((dns.record, dns.name.len()), (RecordType::Soa, 0));
+    let Probe::Udp(udp) = plain_udp else { panic!("{plain_udp:?}") };
+    assert!(udp.reply.is_some_and(|reply| reply.start.is_empty()), "a reply is still required");
+}
+
+#[test]
+fn a_pattern_that_cannot_be_used_is_told_and_left_out() {
+    let url = |words: &str| {
+        let (compiled, found) = checkers(&format!("HTTP_GET {{\nurl {{\npath /\n{words}\n}}\n}}"));
+        let http = found[0].probe.as_http().unwrap().clone();
+        (errors(&compiled), compiled.unsupported.len(), http.urls[0].regex.is_some())
+    };
+    let none: &[&str] = &[];
+    assert_eq!(url("regex \"a+\"\nregex_options ungreedy dupnames"), (none.to_vec(), 0, true));
+    assert_eq!(url("regex \"a+\"\nregex_options firstline"), (none.to_vec(), 1, true));
+    assert_eq!(url("regex \"(\""), (vec!["bad-regex"], 0, false));
+    assert_eq!(url("regex_no_match"), (vec!["no-regex"], 0, false));
 }

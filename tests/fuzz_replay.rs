@@ -39,3 +39,10 @@ fn netlink_replies_that_the_fuzzer_found_are_harmless() {
 fn http_answers_that_the_fuzzer_found_are_harmless() {
     replay("http_answer", steadfast::check::probe::answer::fuzz);
 }
+
+#[test]
+fn answers_of_the_other_checks_that_the_fuzzer_found_are_harmless() {
+    replay("smtp_reply", steadfast::check::probe::smtp_reply::fuzz);
+    replay("dns_answer", steadfast::check::probe::dns_message::fuzz);
+    replay("icmp_echo", steadfast::check::probe::echo::fuzz);
+}

@@ -9,9 +9,11 @@ use tokio::task::AbortHandle;
 use super::engine::{CheckEngine, CheckerId, Input, Outcome, Output};
 use super::event::{Event, Importance};
 use super::kernel_table::KernelTable;
+use super::local_addresses::LocalAddresses;
 use super::probe::{self, Surroundings};
 use super::status;
 use crate::core::config::model::Config;
+use crate::core::netlink::error::NetlinkError;
 use crate::core::notify::queue::{Notification, NotifyQueues};
 use crate::core::notify::script::ScriptPolicy;
 use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport};
@@ -65,6 +67,8 @@ struct Daemon<'a> {
     surroundings: Surroundings,
     notify: NotifyQueues,
     next_look: Timestamp,
+    /// Watched while a service asks for it.
+    local: Option<LocalAddresses>,
 }
 
 impl<'a> Daemon<'a> {
@@ -78,7 +82,7 @@ impl<'a> Daemon<'a> {
         let (results, inbox) = mpsc::channel(MOST_PROBES);
         let policy = ScriptPolicy::of(&config.global);
         let wait = if table.is_some() { DRIFT_CHECK } else { REOPEN };
-        Self {
+        let mut daemon = Self {
             options,
             engine,
             running: BTreeMap::new(),
@@ -89,8 +93,37 @@ impl<'a> Daemon<'a> {
             surroundings: Surroundings { policy: policy.clone(), tls: config.check.tls.clone() },
             notify: NotifyQueues::new(policy),
             next_look: now + wait,
+            local: None,
             table,
             config,
+        };
+        daemon.watch_addresses();
+        daemon
+    }
+
+    /// Begins or ends the watch of this host's addresses, as the configuration asks.
+    fn watch_addresses(&mut self) {
+        if !self.config.check.virtual_servers.iter().any(|service| service.ha_suspend) {
+            self.local = None;
+        } else if self.local.is_none() {
+            match LocalAddresses::open() {
+                Ok((local, first)) => {
+                    self.engine.handle(runtime::now(), first);
+                    self.local = Some(local);
+                }
+                Err(error) => tracing::error!("cannot watch this host's addresses: {error}"),
+            }
+        }
+    }
+
+    fn address_changed(&mut self, change: Result<Input, NetlinkError>) {
+        match change {
+            Ok(input) => self.engine.handle(runtime::now(), input),
+            Err(error) => {
+                // Taken up anew at the next look at the kernel.
+                tracing::error!("this host's addresses are out of sight: {error}");
+                self.local = None;
+            }
         }
     }
 
@@ -123,6 +156,7 @@ impl<'a> Daemon<'a> {
                     Some(DaemonCommand::Stop) | None => break,
                 },
                 Some((id, run, report)) = self.inbox.recv() => self.heard(id, run, report),
+                change = next_change(&mut self.local) => self.address_changed(change),
                 () = alarm.wait_until(Some(deadline)) => {}
             }
             // Whatever woke us: a flood of results must not keep a timer waiting.
@@ -167,6 +201,7 @@ impl<'a> Daemon<'a> {
         let input = Input::Reconfigure(Box::new(config.check.clone()));
         self.engine.handle(runtime::now(), input);
         self.config = config;
+        self.watch_addresses();
     }
 
     /// Carries out what the engine wants, and brings the kernel's table in line.
@@ -217,6 +252,7 @@ impl<'a> Daemon<'a> {
 
     /// Looks for changes that others have made, or for IPVS where there was none.
     fn look(&mut self, now: Timestamp) {
+        self.watch_addresses();
         if let Some(table) = &mut self.table {
             self.next_look = now + DRIFT_CHECK;
             table.look(&self.engine.desired());
@@ -265,6 +301,14 @@ impl<'a> Daemon<'a> {
         if !self.notify.drain(STOP_GRACE).await {
             tracing::warn!("a script is still running, not waiting for it any longer");
         }
+    }
+}
+
+/// The next change of this host's addresses; never, while they are not watched.
+async fn next_change(local: &mut Option<LocalAddresses>) -> Result<Input, NetlinkError> {
+    match local {
+        Some(local) => local.changed().await,
+        None => std::future::pending().await,
     }
 }
 

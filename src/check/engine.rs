@@ -1,13 +1,18 @@
 //! All services and their checkers: results of probes and reloads in; probes to start, scripts to
 //! run and the desired table out. Pure: it owns no clock, socket or file.
 
-use std::collections::{BTreeMap, VecDeque};
+mod suspension;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use super::event::{Event, Importance, Names, ServiceName, endpoint, protocol_of};
 use super::health::{Health, Memory};
 use super::virtual_server::{self, ServerView};
 use crate::core::config::model::Script;
-use crate::core::config::model::check::{CheckConfig, Checker, Probe, RealServer, VirtualServer};
+use crate::core::config::model::check::{
+    CheckConfig, Checker, GivenUp, Probe, RealServer, VirtualServer,
+};
 use crate::core::time::{Interval, TimerTable, Timestamp};
 use crate::ipvs::model::{DestinationKey, ServiceKey, Table};
 
@@ -53,6 +58,12 @@ pub enum Input {
         /// How.
         outcome: Outcome,
     },
+    /// All addresses of this host. Until they are told, nothing is suspended.
+    Addresses(BTreeSet<IpAddr>),
+    /// This host has got an address.
+    AddressAdded(IpAddr),
+    /// This host has lost an address.
+    AddressRemoved(IpAddr),
     /// A reload.
     Reconfigure(Box<CheckConfig>),
     /// The process ends.
@@ -148,6 +159,8 @@ pub struct ServiceState {
     pub quorum: bool,
     /// The kernel's services.
     pub keys: Vec<ServiceKey>,
+    /// `ha_suspend`, and none of its addresses is on this host: no probes until one is.
+    pub suspended: bool,
 }
 
 impl ServiceState {
@@ -179,6 +192,8 @@ pub struct CheckEngine {
     next_id: CheckerId,
     seed: u64,
     table_changed: bool,
+    /// Addresses of this host, once they are known.
+    local: Option<BTreeSet<IpAddr>>,
 }
 
 impl CheckEngine {
@@ -193,6 +208,7 @@ impl CheckEngine {
             next_id: 0,
             seed,
             table_changed: true,
+            local: None,
         };
         for service in &config.virtual_servers {
             let state = engine.new_service(now, service, config, Some(adopted));
@@ -210,6 +226,9 @@ impl CheckEngine {
         match input {
             Input::Started { id } => self.started(now, id),
             Input::Finished { id, outcome } => self.finished(now, id, &outcome),
+            Input::Addresses(local) => self.set_local(now, local),
+            Input::AddressAdded(address) => self.add_local(now, address),
+            Input::AddressRemoved(address) => self.remove_local(now, address),
             Input::Reconfigure(config) => self.reconfigure(now, &config),
             Input::Shutdown => self.shutdown(),
         }
@@ -287,8 +306,13 @@ impl CheckEngine {
                 self.new_server(now, server, serves)
             })
             .collect();
-        let mut service =
-            ServiceState { config: config.clone(), servers, quorum: !config.alpha, keys };
+        let mut service = ServiceState {
+            config: config.clone(),
+            servers,
+            quorum: !config.alpha,
+            keys,
+            suspended: false,
+        };
         let total = virtual_server::live_weight(&service.views());
         service.quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
         service
@@ -349,7 +373,8 @@ impl CheckEngine {
         let Some(service) = self.services.get(place) else { return };
         let mut lines = Vec::new();
         for server in &service.servers {
-            for _ in server.checkers.iter().filter(|checker| new(checker.id)) {
+            let active = server.checkers.iter().filter(|_| !service.suspended);
+            for _ in active.filter(|checker| new(checker.id)) {
                 lines.push(format!(
                     "Activating healthchecker for service {} for VS {}",
                     service.server_name(&server.config),
@@ -387,6 +412,7 @@ impl CheckEngine {
             self.announce_checkers(place, |id| id >= first_new);
             self.settle(place);
         }
+        self.settle_suspension(now);
     }
 
     fn carry_service(
@@ -423,6 +449,7 @@ impl CheckEngine {
             config: config.clone(),
             servers,
             quorum: before.quorum,
+            suspended: before.suspended,
         }
     }
 
@@ -521,12 +548,7 @@ impl CheckEngine {
     /// A probe keeps its own time; this is for one that has lost it.
     fn started(&mut self, now: Timestamp, id: CheckerId) {
         let Some(checker) = self.checker(id) else { return };
-        let limit = match &checker.config.probe {
-            Probe::Tcp(connect) => connect.timeout,
-            // Connection, handshake, answer and goodbye have a limit each.
-            Probe::Http(http) => http.connect.timeout * 4,
-            Probe::Misc(misc) => misc.timeout + Interval::from_secs(2),
-        };
+        let limit = checker.config.probe.longest();
         self.timers.set((id, TimerKind::Silence), now + limit + MARGIN);
     }
 
@@ -561,16 +583,29 @@ impl CheckEngine {
             (false, false) if config.log_all_failures => Importance::Warning,
             (false, true | false) => Importance::Detail,
         };
+        let used_up = matches!((before, after), (Health::Up { failures: 1.. }, Health::Down));
+        let (given_up, retry) = (config.probe.given_up(), config.retry);
         if !text.is_empty() && (told || !success) {
+            let text = match given_up {
+                GivenUp::Suffix if used_up => format!("{text} after {retry} retries"),
+                GivenUp::Suffix | GivenUp::Line(_) | GivenUp::LineOf(_) | GivenUp::Nothing => text,
+            };
             self.outputs.push_back(Output::Log(Event { importance, text, cause }));
         }
-        if let (Health::Up { failures: 1.. }, Health::Down, Some(kind)) =
-            (before, after, config.probe.word())
-            && let Some(server) = self.names(id).map(|names| names.server)
-        {
-            let retry = config.retry;
-            let text = format!("{kind} on service {server} failed after {retry} retries.");
-            self.log(Importance::Warning, text);
+        if used_up && let Some(Names { server, service }) = self.names(id) {
+            match given_up {
+                GivenUp::Line(kind) => {
+                    let text = format!("{kind} on service {server} failed after {retry} retries.");
+                    self.log(Importance::Warning, text);
+                }
+                GivenUp::LineOf(kind) => {
+                    let text = format!(
+                        "{kind} on service {server} of {service} failed after {retry} retries."
+                    );
+                    self.log(Importance::Warning, text);
+                }
+                GivenUp::Suffix | GivenUp::Nothing => {}
+            }
         }
         self.table_changed |= reweighed;
         self.settle(service);

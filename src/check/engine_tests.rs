@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::core::config::model::Family;
 use crate::core::config::model::check::{
-    Connect, Forwarding, Protocol, Scheduler, SorryServer, Target, Thresholds,
+    Connect, Forwarding, Protocol, Scheduler, SmtpProbe, SorryServer, Target, Thresholds, UdpProbe,
 };
 
 pub(crate) fn tcp_checker() -> Checker {
@@ -365,4 +366,108 @@ fn a_server_that_goes_is_spoken_of_in_keepaliveds_words() {
             "Lost quorum 1-0=1 > 0 for VS [10.0.0.1]:tcp:80",
         ]
     );
+}
+
+/// Lines about used-up retries of a checker of another kind.
+fn last_words(probe: impl FnOnce(Connect) -> Probe) -> Vec<String> {
+    let mut service = service(1);
+    let Probe::Tcp(connect) = service.real_servers[0].checkers[0].probe.clone() else { panic!() };
+    service.real_servers[0].checkers[0].probe = probe(connect);
+    let mut engine = CheckEngine::new(Timestamp::ZERO, &config(vec![service]), &Table::new(), 7);
+    let mut now = Timestamp::ZERO;
+    let mut results = [true, false, false].into_iter();
+    let mut lines = Vec::new();
+    while let Some(at) = engine.poll_timeout() {
+        now = at.max(now);
+        engine.handle_timeout(now);
+        while let Some(output) = engine.poll_output() {
+            match output {
+                Output::StartProbe { id, .. } => {
+                    let Some(success) = results.next() else { return lines };
+                    let text = if success { "good" } else { "bad" }.to_owned();
+                    let outcome = if success {
+                        Outcome::Success { text, weight: None }
+                    } else {
+                        Outcome::Failure { text, cause: None }
+                    };
+                    engine.handle(now, Input::Finished { id, outcome });
+                }
+                Output::Log(event) if event.importance == Importance::Warning => {
+                    lines.push(event.text);
+                }
+                Output::Log(_) | Output::CancelProbe(_) | Output::RunScript { .. } => {}
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn each_kind_of_check_tells_used_up_retries_as_keepalived_does() {
+    let smtp = |connect| Probe::Smtp(SmtpProbe { connect, helo: "x".into() });
+    assert_eq!(last_words(smtp)[0], "bad after 1 retries");
+    let udp = |connect| Probe::Udp(UdpProbe { connect, payload: None, reply: None });
+    let lines = last_words(udp);
+    assert_eq!(
+        lines[..2],
+        ["bad", "UDP_CHECK on service [10.1.0.1]:tcp:80 failed after 1 retries."]
+    );
+    assert_eq!(
+        last_words(Probe::Ping)[1],
+        "ICMP CHECK on service [10.1.0.1]:tcp:80 of [10.0.0.1]:tcp:80 failed after 1 retries."
+    );
+}
+
+#[test]
+fn a_service_whose_address_is_elsewhere_is_not_probed_and_keeps_its_state() {
+    let suspending = |servers| VirtualServer { ha_suspend: true, ..service(servers) };
+    let mut rig = Rig::new(&config(vec![suspending(2)]));
+    rig.run(15);
+    rig.dead.insert(2);
+    rig.run(30);
+    let probed = rig.probes;
+    assert!(probed > 0, "until the addresses are known, all services are probed");
+    assert_eq!(rig.weights(), [(1, 1)]);
+    rig.lines.clear();
+    let other = IpAddr::from([10, 9, 9, 9]);
+    rig.engine.handle(rig.now, Input::Addresses([other].into()));
+    rig.dead.clear();
+    rig.dead.insert(1);
+    rig.run(3600);
+    assert_eq!(rig.probes, probed, "suspended");
+    assert_eq!(rig.weights(), [(1, 1)], "what was known stays");
+    let line = "healthchecker for service [10.1.0.1]:tcp:80 for VS [10.0.0.1]:tcp:80";
+    assert_eq!(rig.lines[0], format!("Suspending {line}"));
+    // A reload that brings a server does not wake anything, nor does another address.
+    let changed = config(vec![suspending(3)]);
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(changed)));
+    rig.engine.handle(rig.now, Input::AddressAdded([10, 0, 0, 2].into()));
+    rig.run(3600);
+    assert_eq!(rig.probes, probed);
+    rig.lines.clear();
+    rig.engine.handle(rig.now, Input::AddressAdded([10, 0, 0, 1].into()));
+    rig.run(2);
+    assert_eq!(rig.lines[0], format!("Activating {line}"));
+    assert!(rig.probes >= probed + 3, "all of them are asked soon");
+    rig.run(30);
+    assert_eq!(rig.weights(), [(2, 1), (3, 1)]);
+    let probed = rig.probes;
+    rig.engine.handle(rig.now, Input::AddressRemoved([10, 0, 0, 1].into()));
+    rig.run(3600);
+    assert_eq!(rig.probes, probed);
+    // Without the word, the address does not matter.
+    let changed = config(vec![service(3)]);
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(changed)));
+    rig.run(30);
+    assert!(rig.probes > probed);
+}
+
+#[test]
+fn a_service_of_marks_has_no_address_to_wait_for() {
+    let target = Target::Fwmark { mark: 1, family: Family::Inet };
+    let marked = VirtualServer { target, ha_suspend: true, ..service(1) };
+    let mut rig = Rig::new(&config(vec![marked]));
+    rig.engine.handle(rig.now, Input::Addresses(BTreeSet::new()));
+    rig.run(30);
+    assert!(rig.probes > 0);
 }

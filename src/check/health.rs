@@ -1,6 +1,6 @@
 //! What one checker makes of its probes' results: retries, first results, several urls.
 
-use crate::core::config::model::check::{Checker, Probe};
+use crate::core::config::model::check::Checker;
 use crate::core::time::Interval;
 
 /// A checker's opinion of its server.
@@ -59,14 +59,9 @@ impl Memory {
     }
 
     fn success(&mut self, checker: &Checker) -> Interval {
-        let urls = match &checker.probe {
-            Probe::Http(http) => http.urls.len().max(1),
-            Probe::Tcp(_) | Probe::Misc(_) => 1,
-        };
-        let fast = match &checker.probe {
-            Probe::Http(http) => http.fast_recovery,
-            Probe::Tcp(_) | Probe::Misc(_) => false,
-        };
+        let http = checker.probe.as_http();
+        let urls = http.map_or(1, |http| http.urls.len().max(1));
+        let fast = http.is_some_and(|http| http.fast_recovery);
         self.url = (self.url + 1) % urls;
         self.passed = (self.passed + 1).min(urls);
         match self.health {
@@ -90,10 +85,10 @@ impl Memory {
             }
             Health::Up { .. } | Health::Unproved { .. } | Health::Down => {
                 self.health = Health::Down;
-                match &checker.probe {
-                    // As keepalived: a longer wait for retries holds for a dead web server too.
-                    Probe::Http(_) => checker.delay_loop.max(checker.delay_before_retry),
-                    Probe::Tcp(_) | Probe::Misc(_) => checker.delay_loop,
+                // As keepalived: a longer wait for retries holds for a dead web server too.
+                match checker.probe.as_http() {
+                    Some(_) => checker.delay_loop.max(checker.delay_before_retry),
+                    None => checker.delay_loop,
                 }
             }
         }
@@ -104,7 +99,7 @@ impl Memory {
 mod tests {
     use super::*;
     use crate::check::engine::tests::tcp_checker;
-    use crate::core::config::model::check::{Connect, HttpProbe, HttpVersion, Url};
+    use crate::core::config::model::check::{HttpProbe, HttpVersion, Probe, Url};
 
     #[test]
     fn the_first_failure_decides_and_later_ones_need_all_retries() {
@@ -134,16 +129,7 @@ mod tests {
     #[test]
     fn every_url_must_answer_before_a_server_is_trusted_again() {
         let base = tcp_checker();
-        let connect = match &base.probe {
-            Probe::Tcp(connect) => connect.clone(),
-            Probe::Http(_) | Probe::Misc(_) => Connect {
-                destination: ([127, 0, 0, 1], 1).into(),
-                source: None,
-                interface: None,
-                fwmark: 0,
-                timeout: Interval::from_secs(1),
-            },
-        };
+        let Probe::Tcp(connect) = base.probe.clone() else { panic!("{base:?}") };
         let url = Url {
             path: "/".into(),
             virtualhost: None,

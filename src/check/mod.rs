@@ -1,13 +1,16 @@
 //! Health checks: which servers are alive, and so which table IPVS should have.
 //!
 //! [`health`] is one checker's memory, [`engine`] everything together (pure), [`event`] the words.
-//! [`probe`] does the asking, [`kernel_table`] keeps IPVS as desired, [`daemon`] is the rim.
+//! [`probe`] does the asking, [`kernel_table`] keeps IPVS as desired, [`local_addresses`] tells where
+//! we are, [`daemon`] is the rim.
 
 pub mod daemon;
 pub mod engine;
 pub mod event;
+pub mod genhash;
 pub mod health;
 pub mod kernel_table;
+pub mod local_addresses;
 pub mod probe;
 pub mod status;
 pub mod virtual_server;

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use super::engine::{CheckEngine, ServiceState};
 use super::health::Health;
-use crate::core::config::model::check::Probe;
 
 /// The data file.
 pub fn data(engine: &CheckEngine) -> String {
@@ -27,6 +26,9 @@ fn service_data(text: &mut String, service: &ServiceState) {
     }
     let _ = writeln!(text, "   quorum = {}, hysteresis = {}", config.quorum, config.hysteresis);
     let _ = writeln!(text, "   quorum {}", if service.quorum { "up" } else { "down" });
+    if service.suspended {
+        let _ = writeln!(text, "   suspended: its addresses are not on this host");
+    }
     if let Some(sorry) = &config.sorry_server {
         let _ = writeln!(text, "   sorry server = {}", sorry.address);
     }
@@ -42,12 +44,7 @@ fn service_data(text: &mut String, service: &ServiceState) {
             server.config.weight
         );
         for checker in &server.checkers {
-            let kind = match &checker.config.probe {
-                Probe::Tcp(_) => "TCP_CHECK",
-                Probe::Http(http) if http.tls.is_some() => "SSL_GET",
-                Probe::Http(_) => "HTTP_GET",
-                Probe::Misc(_) => "MISC_CHECK",
-            };
+            let kind = checker.config.probe.keyword();
             let health = match checker.memory.health {
                 Health::Unproved { up: true } => "no result yet, taken as up".to_owned(),
                 Health::Unproved { up: false } => "no result yet, taken as down".to_owned(),

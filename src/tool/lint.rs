@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::event::ServiceName;
 use crate::core::config::model::Config;
-use crate::core::config::model::check::{Probe, VirtualServer};
+use crate::core::config::model::check::VirtualServer;
 use crate::core::config::model::vrrp::{InitialState, Instance, SyncGroup, TrackEffect, Transport};
 use crate::core::config::tree::{Statement, Tree};
 use crate::core::diagnostics::{Diagnostic, Severity, Span};
@@ -202,11 +202,7 @@ impl Lint {
                 );
             }
             for checker in &server.checkers {
-                let timeout = match &checker.probe {
-                    Probe::Tcp(connect) => connect.timeout,
-                    Probe::Http(http) => http.connect.timeout,
-                    Probe::Misc(misc) => misc.timeout,
-                };
+                let timeout = checker.probe.connect_timeout();
                 if timeout > checker.delay_loop {
                     tell(
                         "check-timeout",

@@ -72,7 +72,7 @@ impl Answer {
         }
         let searched = self.head.len().saturating_sub(3);
         self.head.extend_from_slice(bytes);
-        let Some((end, body)) = end_of_head(&self.head, searched) else {
+        let Some(body) = end_of_head(&self.head, searched) else {
             return if self.head.len() > LONGEST_HEAD {
                 Err(Fault::HeadTooLong)
             } else {
@@ -84,7 +84,6 @@ impl Answer {
             return Err(Fault::HeadTooLong);
         }
         let rest = self.head.split_off(body);
-        self.head.truncate(end);
         self.in_body = true;
         self.status = Some(status_of(&self.head).ok_or(Fault::NotHttp)?);
         self.length = content_length(&self.head);
@@ -112,6 +111,11 @@ impl Answer {
         self.head.is_empty()
     }
 
+    /// What came before the body, with the empty line.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     /// Of the first line, once the header has ended.
     pub fn status(&self) -> Option<u16> {
         self.status
@@ -128,14 +132,14 @@ impl Answer {
     }
 }
 
-/// Where the header ends and the body begins: at an empty line, with or without carriage returns.
-fn end_of_head(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+/// Where the body begins: after an empty line, with or without carriage returns.
+fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
     rest.iter().enumerate().filter(|(_, byte)| **byte == b'\n').find_map(|(at, _)| {
         let at = from + at;
         match bytes.get(at + 1..)? {
-            [b'\n', ..] => Some((at, at + 2)),
-            [b'\r', b'\n', ..] => Some((at, at + 3)),
+            [b'\n', ..] => Some(at + 2),
+            [b'\r', b'\n', ..] => Some(at + 3),
             _ => None,
         }
     })

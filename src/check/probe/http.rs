@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::io;
 
-use pcre2::bytes::{Regex as Pcre, RegexBuilder};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::answer::{Answer, Fault};
 use super::{failure, tcp, tls};
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::{HttpProbe, HttpVersion, Regex, TlsIdentity, Url};
+use crate::core::config::pattern;
 
 const CHUNK: usize = 16 << 10;
 
@@ -18,17 +18,24 @@ pub async fn probe(http: &HttpProbe, url: usize, server: &str, identity: &TlsIde
     let Some(url) = http.urls.get(url).or(http.urls.first()) else {
         return failure(format!("no url to ask {server} for"), None);
     };
-    match exchange(http, url, identity).await {
+    match fetch(http, url, identity).await {
         Ok(answer) => judge(&answer, url, server),
         Err(trouble) => trouble.told(server, http.tls.is_some()),
     }
 }
 
-enum Trouble {
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Trouble {
+    /// No connection.
     Connect(io::Error),
+    /// The handshake failed.
     Tls(io::Error),
+    /// The connection broke.
     Exchange(io::Error),
+    /// The answer was not complete in time.
     Timeout,
+    /// It is not HTTP.
     Answer(Fault),
 }
 
@@ -58,7 +65,8 @@ impl Trouble {
     }
 }
 
-async fn exchange(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Result<Answer, Trouble> {
+/// An answer, however it is: complete, or cut short after its header.
+pub async fn fetch(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Result<Answer, Trouble> {
     let limit = http.connect.timeout.to_duration();
     let stream = tcp::open(&http.connect).await.map_err(Trouble::Connect)?;
     let request = request(http, url);
@@ -154,7 +162,8 @@ fn judge(answer: &Answer, url: &Url, server: &str) -> Outcome {
     Outcome::Success { text, weight: None }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Two small digits for each byte.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -163,28 +172,12 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Whether the body is as the pattern wants it.
 fn matches(regex: &Regex, body: &[u8]) -> Result<bool, String> {
-    let pattern = compile(regex)?;
+    let pattern = pattern::compile(regex)?;
     let found =
         pattern.find_at(body, regex.min_offset.min(body.len())).map_err(|e| e.to_string())?;
     let within =
         found.is_some_and(|found| regex.max_offset == 0 || found.start() <= regex.max_offset);
     Ok(within != regex.negate)
-}
-
-fn compile(regex: &Regex) -> Result<Pcre, String> {
-    let mut builder = RegexBuilder::new();
-    for option in &regex.options {
-        match option.as_str() {
-            "caseless" => builder.caseless(true),
-            "dotall" => builder.dotall(true),
-            "extended" => builder.extended(true),
-            "multiline" => builder.multi_line(true),
-            "ucp" => builder.ucp(true),
-            "utf" => builder.utf(true),
-            other => return Err(format!("option {other} is not supported")),
-        };
-    }
-    builder.build(&regex.pattern).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -344,6 +337,42 @@ pub(crate) mod tests {
             let outcome = ask().await;
             assert!(matches!(outcome, Outcome::Failure { .. }), "half open: {outcome:?}");
         });
+        assert!(started.elapsed() < std::time::Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_peer_that_speaks_no_tls_fails_within_the_time_in_keepaliveds_words() {
+        let started = std::time::Instant::now();
+        // A record of TLS that announces more than comes, plain HTTP, garbage, silence.
+        let record: &'static [&'static [u8]] = &[b"\x16\x03\x03\x40\x00\x02\x00"];
+        let cases: [(&'static [&'static [u8]], bool, &str); 6] = [
+            (record, false, "Timeout SSL read server S."),
+            (record, true, "SSL handshake/communication error connecting to server S."),
+            (
+                &[b"HTTP/1.0 400 Bad Request\r\n\r\n"],
+                false,
+                "SSL handshake/communication error connecting to server S.",
+            ),
+            (
+                &[b"\x00\xff\x00\xff\x00\xff\x00\xff"],
+                false,
+                "SSL handshake/communication error connecting to server S.",
+            ),
+            (&[], true, "SSL handshake/communication error connecting to server S."),
+            (&[], false, "Timeout SSL read server S."),
+        ];
+        for (pieces, close, expected) in cases {
+            let outcome = block_on(async {
+                let (address, server) = serve(pieces, close).await;
+                let tls = Some(TlsProbe { sni: true, compliant: true });
+                let secure = HttpProbe { tls, ..http(address, url()) };
+                let outcome = probe(&secure, 0, "S", &TlsIdentity::default()).await;
+                server.await.unwrap();
+                outcome
+            });
+            let Outcome::Failure { text, .. } = outcome else { panic!("{pieces:?}: {outcome:?}") };
+            assert_eq!(text, expected, "{pieces:?} {close}");
+        }
         assert!(started.elapsed() < std::time::Duration::from_secs(20));
     }
 

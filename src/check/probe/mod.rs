@@ -1,12 +1,24 @@
-//! Asking a server how it is: [`tcp`], [`http`] (with TLS), [`misc`] (a program).
+//! Asking a server how it is: [`tcp`], [`http`] (with TLS), [`smtp`], [`dns`], [`udp`], [`ping`],
+//! [`misc`] (a program).
+//!
+//! What comes from the network is read in files of their own, without sockets: [`answer`],
+//! [`smtp_reply`], [`dns_message`], [`echo`].
 //!
 //! A probe gives an outcome with a cause; whether that makes a server bad is not its business.
 
 pub mod answer;
+pub mod datagram;
+pub mod dns;
+pub mod dns_message;
+pub mod echo;
 pub mod http;
 pub mod misc;
+pub mod ping;
+pub mod smtp;
+pub mod smtp_reply;
 pub mod tcp;
 pub mod tls;
+pub mod udp;
 
 use super::engine::Outcome;
 use super::event::Names;
@@ -28,6 +40,10 @@ pub async fn run(probe: Probe, url: usize, names: Names, surroundings: Surroundi
     match probe {
         Probe::Tcp(connect) => tcp::probe(&connect, server).await,
         Probe::Http(http) => http::probe(&http, url, server, &surroundings.tls).await,
+        Probe::Smtp(smtp) => smtp::probe(&smtp, server).await,
+        Probe::Dns(dns) => dns::probe(&dns, server).await,
+        Probe::Udp(udp) => udp::probe(&udp, server).await,
+        Probe::Ping(connect) => ping::probe(&connect, &names).await,
         Probe::Misc(misc) => misc::probe(&misc, &names, &surroundings.policy).await,
     }
 }

@@ -10,6 +10,7 @@ pub mod compile;
 pub mod keywords;
 pub mod lexer;
 pub mod model;
+pub mod pattern;
 pub mod preprocess;
 pub mod source;
 pub mod surroundings;

@@ -13,7 +13,7 @@ use nom::sequence::{pair, preceded, separated_pair};
 use nom::{IResult, Parser};
 
 use super::model::Family;
-use super::model::check::GroupEntry;
+use super::model::check::{GroupEntry, MaskedByte};
 use crate::core::time::Interval;
 
 /// What a word is when it is not what it should be.
@@ -138,6 +138,59 @@ pub fn digest(word: &str) -> Result<[u8; 16], Fault> {
         *byte = u8::from_str_radix(digits, 16).map_err(|_| fault())?;
     }
     Ok(digest)
+}
+
+/// Bytes as hexadecimal digits, two for each; white space may stand between. A digit that is left
+/// alone before a space or the end is a byte of its own.
+pub fn hex_bytes(word: &str) -> Result<Vec<u8>, Fault> {
+    let pattern = hex_pattern(word)?;
+    if pattern.iter().any(|byte| byte.mask != u8::MAX) {
+        return Err("not hexadecimal digits".to_owned());
+    }
+    Ok(pattern.into_iter().map(|byte| byte.value).collect())
+}
+
+/// The same with `x` for a digit that does not matter.
+pub fn hex_pattern(word: &str) -> Result<Vec<MaskedByte>, Fault> {
+    let digit = |character: char| match character {
+        'x' | 'X' => Ok((0, 0)),
+        _ => match character.to_digit(16).and_then(|digit| u8::try_from(digit).ok()) {
+            Some(digit) => Ok((digit, 0xf)),
+            None => Err("not hexadecimal digits".to_owned()),
+        },
+    };
+    let mut bytes = Vec::new();
+    for group in word.split_whitespace() {
+        let mut digits = group.chars();
+        while let Some(first) = digits.next() {
+            let high = digit(first)?;
+            bytes.push(match digits.next().map(digit).transpose()? {
+                Some(low) => MaskedByte { value: high.0 << 4 | low.0, mask: high.1 << 4 | low.1 },
+                None => MaskedByte { value: high.0, mask: high.1 << 4 | high.1 },
+            });
+        }
+    }
+    if bytes.is_empty() { Err("no hexadecimal digits".to_owned()) } else { Ok(bytes) }
+}
+
+/// A domain name as its labels, with or without the dot at the end; `.` alone is the root.
+pub fn domain(word: &str) -> Result<Vec<String>, Fault> {
+    let name = word.strip_suffix('.').unwrap_or(word);
+    if name.is_empty() {
+        return if word == "." { Ok(Vec::new()) } else { Err("no name".to_owned()) };
+    }
+    // Each label has a length byte before it, and the root's ends the name (RFC 1035 section 3.1).
+    if name.len() + 2 > 255 {
+        return Err("longer than 255 bytes".to_owned());
+    }
+    let labels: Vec<String> = name.split('.').map(str::to_owned).collect();
+    if labels.iter().any(String::is_empty) {
+        return Err("empty label".to_owned());
+    }
+    if labels.iter().any(|label| label.len() > 63) {
+        return Err("a label longer than 63 bytes".to_owned());
+    }
+    Ok(labels)
 }
 
 /// `A.B.C.D`, `A.B.C.D-E`, `A.B.C.D-A.B.C.E`, `A.B.C.D/LEN` and the same of IPv6, with a port.
@@ -267,5 +320,30 @@ mod tests {
         assert!(digest("zz0102030405060708090a0b0c0d0e0f").is_err());
         assert_eq!(granularity("255.255.255.0"), Ok(24));
         assert!(granularity("255.0.255.0").is_err());
+    }
+
+    #[test]
+    fn bytes_are_read_digit_by_digit() {
+        assert_eq!(hex_bytes("00fF10"), Ok(vec![0, 255, 16]));
+        assert_eq!(hex_bytes("0 0ff 1"), Ok(vec![0, 0x0f, 0xf, 1]));
+        for word in ["", " ", "0g", "0x10", "1x", "é"] {
+            assert!(hex_bytes(word).is_err(), "{word}");
+        }
+        let byte = |value, mask| MaskedByte { value, mask };
+        assert_eq!(hex_pattern("1x xX x"), Ok(vec![byte(0x10, 0xf0), byte(0, 0), byte(0, 0)]));
+    }
+
+    #[test]
+    fn names_are_labels_of_a_sensible_length() {
+        let labels = |words: &[&str]| Ok(words.iter().map(|&word| word.to_owned()).collect());
+        assert_eq!(domain("."), labels(&[]));
+        assert_eq!(domain("a.example"), labels(&["a", "example"]));
+        assert_eq!(domain("example.com."), labels(&["example", "com"]));
+        let (long, many) = ("x".repeat(64), "x.".repeat(127));
+        assert_eq!(domain(&many).map(|labels| labels.len()), Ok(127));
+        let more = format!("{many}x");
+        for word in ["", "..", "a..b", ".a", long.as_str(), more.as_str()] {
+            assert!(domain(word).is_err(), "{word}");
+        }
     }
 }

@@ -279,7 +279,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
                 options.without_effect.push("--perf");
             }
             Short('T') | Long("genhash") => {
-                return Err("genhash is not part of this program yet".to_owned());
+                return Err("genhash must be the first option".to_owned());
             }
             Short('t') | Long("config-test") => {
                 test = Some(parser.optional_value().map(PathBuf::from));

@@ -367,7 +367,10 @@ impl Draft {
                 let message = "ha_suspend needs an address, it is ignored";
                 context.error("fwmark-suspend", statement.span, message);
             }
-            "ha_suspend" => self.ha_suspend = true,
+            "ha_suspend" => {
+                context.flag(statement);
+                self.ha_suspend = true;
+            }
             "hashed" => self.hash_flag(context, statement, "sh", 0),
             "smtp_alert" => set(&mut self.smtp_alert, context.boolean(statement)),
             "snmp_name" => keep(&mut self.snmp_name, context.text(statement)),
@@ -641,8 +644,8 @@ fn real_server(
         Target::Address { .. } | Target::Group { .. } => server.address,
     };
     for statement in checks {
-        let checker = checker::build(context, statement, probed, service, &inherited);
-        server.checkers.extend(checker);
+        let checkers = checker::build(context, statement, probed, service, &inherited);
+        server.checkers.extend(checkers);
     }
     Some(server)
 }

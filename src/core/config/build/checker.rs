@@ -1,4 +1,9 @@
-//! `TCP_CHECK`, `HTTP_GET`, `SSL_GET`, `MISC_CHECK`.
+//! The checkers of a real server: what they share, `TCP_CHECK`, `PING_CHECK`, `HTTP_GET`, `SSL_GET`
+//! and `MISC_CHECK`; the others have a file each.
+
+mod dns;
+mod smtp;
+mod udp;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,6 +15,7 @@ use crate::core::config::model::check::{
     Checker, Connect, HttpProbe, HttpVersion, MiscProbe, Probe, Regex, Target, TlsProbe, Url,
     VirtualServer,
 };
+use crate::core::config::pattern;
 use crate::core::config::tree::Statement;
 use crate::core::config::values;
 use crate::core::time::Interval;
@@ -49,45 +55,46 @@ const REGEX_OPTIONS: &[&str] = &[
     "alt_verbnames",
     "use_offset_limit",
 ];
-/// Those of them that the matcher can be told.
-const REGEX_SUPPORTED: &[&str] = &["caseless", "dotall", "extended", "multiline", "ucp", "utf"];
-
-/// The checker of one block of a real server; `None` for kinds that are not acted on.
+/// The checkers of one block of a real server; none for kinds that are not acted on.
 pub fn build(
     context: &mut Context,
     block: &Statement,
     server: SocketAddr,
     service: &VirtualServer,
     inherited: &Inherited,
-) -> Option<Checker> {
-    let name = block.keyword();
-    let path = format!("virtual_server/real_server/{name}");
+) -> Vec<Checker> {
+    let path = format!("virtual_server/real_server/{}", block.keyword());
     let mut draft = Draft::new(server, service, inherited);
-    let probe = match name {
-        "TCP_CHECK" => {
-            draft.read(context, block, &path, |_, _| false);
-            let connect = draft.connect(context, block, inherited)?;
-            draft.settle(inherited, RETRY, RETRY_DELAY);
-            Probe::Tcp(connect)
-        }
-        "HTTP_GET" | "SSL_GET" => http(context, block, &path, &mut draft, inherited)?,
-        "MISC_CHECK" => misc(context, block, &path, &mut draft, inherited)?,
+    let probe = match block.keyword() {
+        "TCP_CHECK" => connection(context, block, &path, &mut draft, inherited).map(Probe::Tcp),
+        "PING_CHECK" => connection(context, block, &path, &mut draft, inherited).map(Probe::Ping),
+        "HTTP_GET" | "SSL_GET" => http(context, block, &path, &mut draft, inherited),
+        "DNS_CHECK" => dns::build(context, block, &path, &mut draft, inherited),
+        "UDP_CHECK" => udp::build(context, block, &path, &mut draft, inherited),
+        "MISC_CHECK" => misc(context, block, &path, &mut draft, inherited),
+        "SMTP_CHECK" => return smtp::build(context, block, &path, &draft, inherited),
         _ => {
             context.unknown("virtual_server/real_server", block);
-            return None;
+            None
         }
     };
-    Some(Checker {
-        probe,
-        delay_loop: draft.delay_loop,
-        retry: draft.retry.unwrap_or(RETRY),
-        delay_before_retry: draft.delay_before_retry.unwrap_or(RETRY_DELAY),
-        warmup: draft.warmup.unwrap_or(draft.delay_loop),
-        alpha: draft.alpha,
-        log_all_failures: draft.log_all_failures,
-    })
+    probe.map(|probe| draft.finish(probe)).into_iter().collect()
 }
 
+/// A check that has no words but the shared ones.
+fn connection(
+    context: &mut Context,
+    block: &Statement,
+    path: &str,
+    draft: &mut Draft,
+    inherited: &Inherited,
+) -> Option<Connect> {
+    draft.read(context, block, path, |_, _| false);
+    draft.settle(inherited, RETRY, RETRY_DELAY);
+    draft.connect(context, block, inherited)
+}
+
+#[derive(Clone)]
 struct Draft {
     destination: SocketAddr,
     bind: Option<IpAddr>,
@@ -175,6 +182,18 @@ impl Draft {
             _ => return false,
         }
         true
+    }
+
+    fn finish(&self, probe: Probe) -> Checker {
+        Checker {
+            probe,
+            delay_loop: self.delay_loop,
+            retry: self.retry.unwrap_or(RETRY),
+            delay_before_retry: self.delay_before_retry.unwrap_or(RETRY_DELAY),
+            warmup: self.warmup.unwrap_or(self.delay_loop),
+            alpha: self.alpha,
+            log_all_failures: self.log_all_failures,
+        }
     }
 
     fn settle(&mut self, inherited: &Inherited, retry: u32, delay: Interval) {
@@ -310,8 +329,18 @@ fn url(context: &mut Context, block: &Statement, parent: &str) -> Option<Url> {
         context.error("regex-offset", block.span, message);
         (regex.min_offset, regex.max_offset) = (0, 0);
     }
-    if !regex.pattern.is_empty() {
-        url.regex = Some(regex);
+    if regex.pattern.is_empty() {
+        if regex.negate {
+            context.error("no-regex", block.span, "regex_no_match without regex is ignored");
+        }
+    } else {
+        match pattern::compile(&regex) {
+            Ok(_) => url.regex = Some(regex),
+            Err(why) => {
+                let message = format!("regex '{}' is ignored: {why}", regex.pattern);
+                context.error("bad-regex", block.span, message);
+            }
+        }
     }
     Some(url)
 }
@@ -322,7 +351,7 @@ fn regex_option(
     options: &mut Vec<String>,
 ) {
     let name = token.text.as_str();
-    if REGEX_SUPPORTED.contains(&name) {
+    if pattern::OPTIONS.contains(&name) {
         options.push(token.text.clone());
     } else if REGEX_OPTIONS.contains(&name) {
         context.unsupported.push(super::Unsupported {

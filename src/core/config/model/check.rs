@@ -284,17 +284,97 @@ pub enum Probe {
     Tcp(Connect),
     /// `HTTP_GET` and `SSL_GET`.
     Http(HttpProbe),
+    /// `SMTP_CHECK`: greeting and HELO.
+    Smtp(SmtpProbe),
+    /// `DNS_CHECK`: a query is answered.
+    Dns(DnsProbe),
+    /// `UDP_CHECK`: a datagram is answered, or at least not refused.
+    Udp(UdpProbe),
+    /// `PING_CHECK`: an echo comes back; the port has no meaning.
+    Ping(Connect),
     /// `MISC_CHECK`: a program's exit status.
     Misc(MiscProbe),
 }
 
+/// How the log tells that a checker has used up its retries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenUp {
+    /// In a line of its own: `WORD on service SERVER failed after N retries.`
+    Line(&'static str),
+    /// In such a line that names the virtual server too.
+    LineOf(&'static str),
+    /// At the end of the cause's own line.
+    Suffix,
+    /// Not at all.
+    Nothing,
+}
+
 impl Probe {
-    /// How keepalived's line about used-up retries names it; a script has no such line.
-    pub const fn word(&self) -> Option<&'static str> {
+    /// The dialect's word for it.
+    pub const fn keyword(&self) -> &'static str {
         match self {
-            Self::Tcp(_) => Some("TCP_CHECK"),
-            Self::Http(_) => Some("HTTP_CHECK"),
-            Self::Misc(_) => None,
+            Self::Tcp(_) => "TCP_CHECK",
+            Self::Http(HttpProbe { tls: Some(_), .. }) => "SSL_GET",
+            Self::Http(_) => "HTTP_GET",
+            Self::Smtp(_) => "SMTP_CHECK",
+            Self::Dns(_) => "DNS_CHECK",
+            Self::Udp(_) => "UDP_CHECK",
+            Self::Ping(_) => "PING_CHECK",
+            Self::Misc(_) => "MISC_CHECK",
+        }
+    }
+
+    /// keepalived's way to tell that retries are used up.
+    pub const fn given_up(&self) -> GivenUp {
+        match self {
+            Self::Tcp(_) => GivenUp::Line("TCP_CHECK"),
+            Self::Http(_) => GivenUp::Line("HTTP_CHECK"),
+            Self::Udp(_) => GivenUp::Line("UDP_CHECK"),
+            Self::Ping(_) => GivenUp::LineOf("ICMP CHECK"),
+            Self::Smtp(_) | Self::Dns(_) => GivenUp::Suffix,
+            Self::Misc(_) => GivenUp::Nothing,
+        }
+    }
+
+    /// The probe, if it is one of HTTP.
+    pub const fn as_http(&self) -> Option<&HttpProbe> {
+        match self {
+            Self::Http(http) => Some(http),
+            Self::Tcp(_)
+            | Self::Smtp(_)
+            | Self::Dns(_)
+            | Self::Udp(_)
+            | Self::Ping(_)
+            | Self::Misc(_) => None,
+        }
+    }
+
+    /// `connect_timeout`, or what stands in its place.
+    pub const fn connect_timeout(&self) -> Interval {
+        match self {
+            Self::Tcp(connect)
+            | Self::Ping(connect)
+            | Self::Dns(DnsProbe { connect, .. })
+            | Self::Udp(UdpProbe { connect, .. })
+            | Self::Http(HttpProbe { connect, .. })
+            | Self::Smtp(SmtpProbe { connect, .. }) => connect.timeout,
+            Self::Misc(misc) => misc.timeout,
+        }
+    }
+
+    /// No probe takes longer than this by its own limits.
+    pub fn longest(&self) -> Interval {
+        match self {
+            Self::Tcp(connect) | Self::Ping(connect) => connect.timeout,
+            Self::Dns(DnsProbe { connect, .. }) | Self::Udp(UdpProbe { connect, .. }) => {
+                connect.timeout
+            }
+            // Connection, handshake, answer and goodbye have a limit each; likewise connection,
+            // greeting, answer to HELO and goodbye.
+            Self::Http(HttpProbe { connect, .. }) | Self::Smtp(SmtpProbe { connect, .. }) => {
+                connect.timeout * 4
+            }
+            Self::Misc(misc) => misc.timeout + Interval::from_secs(2),
         }
     }
 }
@@ -391,4 +471,96 @@ pub struct MiscProbe {
     pub timeout: Interval,
     /// `misc_dynamic`: exit status 2..=255 sets the weight to status - 2.
     pub dynamic: bool,
+}
+
+/// `SMTP_CHECK`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SmtpProbe {
+    /// Where and how.
+    pub connect: Connect,
+    /// `helo_name`: how the probe introduces itself.
+    pub helo: String,
+}
+
+/// `DNS_CHECK`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DnsProbe {
+    /// Where and how.
+    pub connect: Connect,
+    /// `type`.
+    pub record: RecordType,
+    /// `name`, as labels of 1 to 63 bytes; none for the root.
+    pub name: Vec<String>,
+}
+
+/// `type` of a `DNS_CHECK`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum RecordType {
+    /// 1 (RFC 1035).
+    A,
+    /// 2 (RFC 1035).
+    Ns,
+    /// 5 (RFC 1035).
+    Cname,
+    /// 6 (RFC 1035).
+    #[default]
+    Soa,
+    /// 15 (RFC 1035).
+    Mx,
+    /// 16 (RFC 1035).
+    Txt,
+    /// 28 (RFC 3596).
+    Aaaa,
+    /// 46 (RFC 4034).
+    Rrsig,
+    /// 48 (RFC 4034).
+    Dnskey,
+}
+
+impl RecordType {
+    /// The number in a query.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::A => 1,
+            Self::Ns => 2,
+            Self::Cname => 5,
+            Self::Soa => 6,
+            Self::Mx => 15,
+            Self::Txt => 16,
+            Self::Aaaa => 28,
+            Self::Rrsig => 46,
+            Self::Dnskey => 48,
+        }
+    }
+}
+
+/// `UDP_CHECK`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UdpProbe {
+    /// Where and how.
+    pub connect: Connect,
+    /// `payload`: the datagram, else a few random bytes.
+    pub payload: Option<Vec<u8>>,
+    /// `require_reply`: without it, a server that does not refuse the datagram is well.
+    pub reply: Option<UdpReply>,
+}
+
+/// What the answer to a `UDP_CHECK` must be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UdpReply {
+    /// Its first bytes.
+    pub start: Vec<MaskedByte>,
+    /// `min_reply_length`, bytes.
+    pub shortest: u16,
+    /// `max_reply_length`, bytes.
+    pub longest: u16,
+}
+
+/// A byte of which not every half counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MaskedByte {
+    /// The bits.
+    pub value: u8,
+    /// Those that count: 0xff, 0xf0, 0x0f or 0.
+    pub mask: u8,
 }
