@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::engine::Input;
-use crate::core::netlink::address::{KernelAddress, RouteSocket};
+use crate::core::netlink::address::RouteSocket;
 use crate::core::netlink::error::NetlinkError;
 use crate::core::netlink::monitor::{KernelEvent, Monitor};
 
@@ -22,15 +22,15 @@ struct Places(BTreeSet<(IpAddr, u32)>);
 
 impl Places {
     /// Whether the host did not have the address before.
-    fn add(&mut self, address: &KernelAddress) -> bool {
-        let new = !self.has(address.address);
-        self.0.insert((address.address, address.index));
+    fn add(&mut self, address: IpAddr, index: u32) -> bool {
+        let new = !self.has(address);
+        self.0.insert((address, index));
         new
     }
 
     /// Whether the host does not have the address any more.
-    fn remove(&mut self, address: &KernelAddress) -> bool {
-        self.0.remove(&(address.address, address.index)) && !self.has(address.address)
+    fn remove(&mut self, address: IpAddr, index: u32) -> bool {
+        self.0.remove(&(address, index)) && !self.has(address)
     }
 
     fn has(&self, address: IpAddr) -> bool {
@@ -63,14 +63,14 @@ impl LocalAddresses {
     pub async fn changed(&mut self) -> Result<Input, NetlinkError> {
         loop {
             match self.monitor.next().await? {
-                KernelEvent::AddressAdded(address) => {
-                    if self.there.add(&address) {
-                        return Ok(Input::AddressAdded(address.address));
+                KernelEvent::AddressAdded(found) => {
+                    if self.there.add(found.address, found.index) {
+                        return Ok(Input::AddressAdded(found.address));
                     }
                 }
-                KernelEvent::AddressRemoved(address) => {
-                    if self.there.remove(&address) {
-                        return Ok(Input::AddressRemoved(address.address));
+                KernelEvent::AddressRemoved(found) => {
+                    if self.there.remove(found.address, found.index) {
+                        return Ok(Input::AddressRemoved(found.address));
                     }
                 }
                 KernelEvent::Overrun | KernelEvent::LinkGone(_) => return self.read(),
@@ -87,21 +87,12 @@ mod tests {
 
     #[test]
     fn an_address_on_two_interfaces_is_there_until_both_have_lost_it() {
-        let on = |index| KernelAddress {
-            index,
-            address: [10, 0, 0, 1].into(),
-            prefix: 32,
-            scope: 0,
-            secondary: false,
-            usable: true,
-            label: None,
-            protocol: 0,
-        };
+        let address = IpAddr::from([10, 0, 0, 1]);
         let mut places = Places::default();
-        assert!(places.add(&on(1)));
-        assert!(!places.add(&on(2)) && !places.add(&on(2)));
-        assert!(!places.remove(&on(1)) && !places.remove(&on(1)));
-        assert!(places.remove(&on(2)));
+        assert!(places.add(address, 1));
+        assert!(!places.add(address, 2) && !places.add(address, 2));
+        assert!(!places.remove(address, 1) && !places.remove(address, 1));
+        assert!(places.remove(address, 2));
         assert!(places.all().is_empty());
     }
 
