@@ -85,8 +85,9 @@ impl SocketName {
 /// What happens to the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// Before [`Self::Start`]: seconds since 1970, from which authentication headers are numbered, so
-    /// that a new process does not begin below the numbers of the one before it.
+    /// Before [`Self::Start`]: seconds since 1970, from which authentication headers are numbered by a
+    /// router that has heard no other, so that a new process does not begin below the numbers of the
+    /// one before it.
     WallClock(u32),
     /// Before [`Self::Start`]: these routers were master until a moment ago, and no other router can
     /// have missed them yet. They go on.
@@ -267,7 +268,7 @@ impl VrrpEngine {
         match input {
             Input::WallClock(seconds) => {
                 for router in self.routers.values_mut() {
-                    router.sequence = router.sequence.max(seconds);
+                    router.first_sequence = seconds;
                 }
             }
             Input::Resume(names) => {

@@ -90,6 +90,8 @@ pub struct Router {
     pub primary: Option<IpAddr>,
     /// The highest number of an authentication header so far, sent or accepted.
     pub sequence: u32,
+    /// What it begins with when nobody was heard.
+    pub first_sequence: u32,
     /// Announcements.
     pub schedule: Schedule,
     /// Counters.
@@ -120,6 +122,7 @@ impl Router {
             preempt_at: None,
             primary: None,
             sequence: 0,
+            first_sequence: 0,
             schedule: Schedule::default(),
             statistics: Statistics::default(),
             since: None,
@@ -298,7 +301,10 @@ impl Router {
         else {
             return (0, message);
         };
-        self.sequence = self.sequence.wrapping_add(1);
+        // The others take numbers from the highest one on; a fresh one among them begins low, and must
+        // be heard all the same.
+        let last = if self.sequence == 0 { self.first_sequence } else { self.sequence };
+        self.sequence = last.wrapping_add(1);
         // The kernel would fill in another one for 0.
         let [_, _, high, low] = self.sequence.to_be_bytes();
         let id = u16::from_be_bytes([high, low]).max(1);
@@ -441,6 +447,21 @@ mod tests {
         assert_eq!(router.accept(&plain), Err(Rejection::AuthTypeMismatch));
         let moved = ReceivedPacket { source: [10, 0, 0, 8].into(), ..second };
         assert_eq!(router.accept(&moved), Err(Rejection::Password));
+    }
+
+    #[test]
+    fn numbers_go_on_from_those_of_others_and_begin_high_only_where_nobody_was_heard() {
+        let mut router = router(VrrpVersion::V2, 100, Interval::from_secs(1));
+        let key = Authentication::Header([7; 8]);
+        Arc::make_mut(&mut router.instance).authentication = key;
+        router.first_sequence = 1_000_000;
+        let (source, group) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([224, 0, 0, 18]));
+        let mut alone = router.clone();
+        alone.seal(source, group, 255, Vec::new());
+        assert_eq!(alone.sequence, 1_000_001);
+        router.sequence = 5;
+        router.seal(source, group, 255, Vec::new());
+        assert_eq!(router.sequence, 6);
     }
 
     #[test]

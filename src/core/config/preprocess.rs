@@ -23,9 +23,9 @@ const MOST_REFERENCES: usize = 1000;
 /// Bytes of one line after expansion.
 const LONGEST_EXPANSION: usize = 64 << 10;
 /// Bytes that expanding may copy altogether: a bomb gets a message instead of the processor.
-const MOST_WORK: usize = 128 << 20;
+const MOST_WORK: usize = 32 << 20;
 /// Bytes of all lines together: a bomb gets a message instead of the memory.
-const LARGEST_OUTPUT: usize = 64 << 20;
+const LARGEST_OUTPUT: usize = 32 << 20;
 /// What a line costs beside its text.
 const LINE_OVERHEAD: usize = 64;
 /// Problems that are told; more would not be read.

@@ -112,6 +112,10 @@ impl Context {
             }
             return;
         }
+        // What nobody reads needs no suggestion: looking for one is dear.
+        if self.diagnostics.len() >= MOST_PROBLEMS {
+            return;
+        }
         let mut diagnostic = Diagnostic::new(
             Severity::Error,
             "unknown-keyword",
