@@ -61,6 +61,12 @@ bench: deps release
 prefix ?= /usr
 install: release
 	install -D -m 755 target/release/steadfast $(DESTDIR)$(prefix)/sbin/steadfast
+	install -d $(DESTDIR)$(prefix)/share/man/man5 $(DESTDIR)$(prefix)/share/man/man8 \
+		$(DESTDIR)$(prefix)/share/bash-completion/completions $(DESTDIR)$(prefix)/share/vim/vimfiles/syntax
+	target/release/steadfast config man5 >$(DESTDIR)$(prefix)/share/man/man5/steadfast.conf.5
+	target/release/steadfast config man8 >$(DESTDIR)$(prefix)/share/man/man8/steadfast.8
+	target/release/steadfast config completion >$(DESTDIR)$(prefix)/share/bash-completion/completions/steadfast
+	target/release/steadfast config syntax >$(DESTDIR)$(prefix)/share/vim/vimfiles/syntax/keepalived.vim
 	install -D -m 644 packaging/steadfast.service $(DESTDIR)/lib/systemd/system/steadfast.service
 	install -D -m 644 keepalived.conf.example $(DESTDIR)$(prefix)/share/doc/steadfast/keepalived.conf.example
 

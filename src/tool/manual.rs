@@ -18,13 +18,11 @@ pub fn configuration_page() -> String {
          A line is a keyword and what follows it. Some keywords open a block in braces. \
          Text from an exclamation mark or a number sign to the end of the line is a comment. \
          Words with blanks stand in quotes.\n\
-         .PP\n\
-         .B include \\fIPATTERN\\fR\nreads other files. \
-         .B @\\fIID\\fR\nbefore a line makes it count only where the daemon was started with \
-         .B \\-i \\fIID\\fR;\n.B @^\\fIID\\fR\nonly elsewhere. \
+         .PP\n.B include \\fIPATTERN\\fR\nreads other files.\n\
+         .B @\\fIID\\fR\nbefore a line makes it count only where the daemon was started with\n\
+         .B \\-i \\fIID\\fR;\n.B @^\\fIID\\fR\nonly elsewhere.\n\
          .B $\\fINAME\\fR=\\fITEXT\\fR\ndefines what\n.B $\\fINAME\\fR\nstands for.\n\
-         .PP\n\
-         .B steadfast config explain \\fIKEYWORD\\fR\nshows what is written here of one keyword, \
+         .PP\n.B steadfast config explain \\fIKEYWORD\\fR\nshows what is written here of one keyword,\n\
          .B steadfast \\-t\nchecks a file, and\n.B steadfast config check\nalso says what is \
          probably not meant.\n",
     );
@@ -184,6 +182,7 @@ mod tests {
         }
         let requests = [".TH", ".SH", ".TP", ".B ", ".BR", ".PP", ".nf", ".fi", ".br"];
         for line in page.lines().chain(program_page().lines().collect::<Vec<_>>()) {
+            assert!(!line.get(1..).is_some_and(|rest| rest.contains(" .B ")), "{line}");
             let known = requests.iter().any(|request| line.starts_with(request));
             assert!(known || !line.starts_with(['.', '\'']), "{line}");
         }
