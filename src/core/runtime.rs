@@ -130,6 +130,14 @@ pub async fn sleep_until(at: Option<Timestamp>) {
     }
 }
 
+/// How much a pipe holds that nobody has read, in bytes.
+pub fn bytes_waiting(pipe: &impl AsRawFd) -> Option<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open while `pipe` lives; `bytes` outlives the call.
+    let result = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    (result == 0).then(|| usize::try_from(bytes).unwrap_or(0))
+}
+
 /// Sets what `ps` and `/proc/PID/comm` show: after a re-execution the kernel would show "exe".
 pub fn set_process_name(name: &str) {
     if let Ok(name) = std::ffi::CString::new(name) {

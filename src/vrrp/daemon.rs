@@ -13,17 +13,17 @@ use super::desired::DesiredAddress;
 use super::engine::{
     Input, LinkState, Output, OwnAddresses, ReceivedPacket, SocketName, Transmit, VrrpEngine,
 };
-use super::event::{Event, Importance, Notice, Subject};
+use super::event::{Event, Importance};
 use super::packet::{arp, ndp};
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
+use super::telling::Telling;
 use crate::core::config::model::Config;
 use crate::core::config::model::vrrp::{Transport, VrrpConfig};
 use crate::core::netlink::address::{AddressOperation, KernelAddress};
 use crate::core::netlink::link::Link;
 use crate::core::netlink::monitor::{KernelEvent, Monitor};
 use crate::core::netlink::{NetlinkError, RouteSocket};
-use crate::core::notify::queue::{Notification, NotifyQueues};
 use crate::core::notify::script::{Outcome, ScriptPolicy};
 use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport};
 use crate::core::supervisor::child::DaemonStart;
@@ -84,7 +84,7 @@ struct Daemon<'a> {
     packet_inbox: mpsc::Receiver<(SocketName, Datagram)>,
     scripts: ScriptTracker,
     script_inbox: mpsc::Receiver<ScriptRun>,
-    notify: NotifyQueues,
+    telling: Telling,
     refusals: BTreeMap<DesiredAddress, Refusal>,
     /// For the process that comes after this one, should it die.
     legacy: Option<Legacy>,
@@ -129,7 +129,6 @@ impl<'a> Daemon<'a> {
         let actual = table(route.addresses()?);
         let (packets, packet_inbox) = mpsc::channel(WAITING_PACKETS);
         let (results, script_inbox) = mpsc::channel(64);
-        let policy = ScriptPolicy::of(&config.global);
         let engine = VrrpEngine::new(runtime::now(), config.global.clone(), config.vrrp.clone());
         Ok(Self {
             options,
@@ -146,7 +145,7 @@ impl<'a> Daemon<'a> {
             packet_inbox,
             scripts: ScriptTracker::new(results),
             script_inbox,
-            notify: NotifyQueues::new(policy),
+            telling: Telling::new(&config),
             refusals: BTreeMap::new(),
             legacy: None,
             untold: Vec::new(),
@@ -284,7 +283,7 @@ impl<'a> Daemon<'a> {
         self.open_sockets();
         let policy = ScriptPolicy::of(&self.config.global);
         self.scripts.set(&self.config.vrrp.scripts, &policy);
-        self.notify.set_policy(policy);
+        self.telling.set(&self.config);
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
         }
@@ -293,6 +292,7 @@ impl<'a> Daemon<'a> {
     fn reload(&mut self, config: Config) {
         if config == self.config {
             tracing::info!("Nothing differs");
+            self.telling.states(&self.engine);
             return;
         }
         let now = runtime::now();
@@ -301,6 +301,10 @@ impl<'a> Daemon<'a> {
         self.configure();
         self.engine.handle(now, Input::Reconfigure(Box::new((global, vrrp))));
         self.engine.handle(now, Input::Start);
+        self.settle();
+        self.telling.states(&self.engine);
+        self.settle();
+        self.telling.states(&self.engine);
     }
 
     /// Carries out what the engine wants until it wants nothing more.
@@ -321,7 +325,7 @@ impl<'a> Daemon<'a> {
         let much = self.untold.len() > MUCH_TO_TELL;
         for output in std::mem::take(&mut self.untold) {
             match output {
-                Output::Notify(notice) => self.run_notifications(&notice),
+                Output::Notify(notice) => self.telling.tell(&notice),
                 Output::Log(event) => log_event(&event),
                 Output::Transmit(_) | Output::Announce(_) => {}
             }
@@ -758,27 +762,6 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    fn run_notifications(&mut self, notice: &Notice) {
-        let kind = match notice.subject {
-            Subject::Instance => "INSTANCE",
-            Subject::Group => "GROUP",
-        };
-        let object = format!("{kind} {}", notice.name);
-        if let Some(script) = &notice.script {
-            let notification = Notification { script: script.clone(), arguments: Vec::new() };
-            self.notify.push(&object, notification);
-        }
-        if let Some(script) = &notice.any {
-            let arguments = vec![
-                kind.to_owned(),
-                notice.name.clone(),
-                notice.state.to_owned(),
-                notice.priority.to_string(),
-            ];
-            self.notify.push(&object, Notification { script: script.clone(), arguments });
-        }
-    }
-
     // ---- dumps and the end
 
     fn data(&self) -> String {
@@ -812,9 +795,7 @@ impl<'a> Daemon<'a> {
         }
         self.remember();
         self.tell();
-        if !self.notify.drain(STOP_GRACE).await {
-            tracing::warn!("a notify script is still running, not waiting for it any longer");
-        }
+        self.telling.finish(STOP_GRACE).await;
     }
 }
 

@@ -24,7 +24,7 @@ use super::statistics::Statistics;
 use crate::core::config::model::Family;
 use crate::core::config::model::global::Global;
 use crate::core::config::model::vrrp::{
-    Authentication, InitialState, Instance, SyncGroup, VrrpConfig,
+    Authentication, InitialState, Instance, Priority, SyncGroup, VrrpConfig,
 };
 use crate::core::time::{TimerTable, Timestamp};
 
@@ -338,6 +338,27 @@ impl VrrpEngine {
         let id = self.id_of(name)?;
         let timer = |kind| self.timers.get(&(id, kind));
         timer(TimerKind::MasterDown).or_else(|| timer(TimerKind::Advert))
+    }
+
+    /// Where every router and group is, as it would be notified.
+    pub fn states(&self) -> Vec<Notice> {
+        let notice = |subject, name: &str, state: State, priority| Notice {
+            subject,
+            name: name.to_owned(),
+            state: state.name(),
+            priority,
+            script: None,
+            any: None,
+        };
+        let routers = self.routers.values().filter(|router| router.state != State::Init);
+        let routers = routers.map(|router| {
+            notice(Subject::Instance, &router.instance.name, router.state, router.priority)
+        });
+        let groups = self
+            .group_states
+            .iter()
+            .map(|(name, state)| notice(Subject::Group, name, *state, Priority::RESIGN));
+        routers.chain(groups).collect()
     }
 
     /// Adverts for virtual routers that are not configured.

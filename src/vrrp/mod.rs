@@ -14,3 +14,4 @@ pub mod router;
 pub mod socket;
 pub mod statistics;
 pub mod status;
+pub mod telling;

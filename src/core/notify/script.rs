@@ -79,6 +79,22 @@ impl Account {
     pub fn is_root(self) -> bool {
         self.uid.is_root()
     }
+
+    /// The user.
+    pub fn uid(self) -> Uid {
+        self.uid
+    }
+
+    /// The group.
+    pub fn gid(self) -> Gid {
+        self.gid
+    }
+}
+
+/// Who is to own a FIFO: the account that is named with it, else the daemon's.
+pub fn owner_of(user: Option<&ScriptUser>) -> Result<Account, String> {
+    let own = || Account { uid: nix::unistd::geteuid(), gid: nix::unistd::getegid() };
+    user.map_or_else(|| Ok(own()), resolve)
 }
 
 /// Finds the account of `script`: its own, else the policy's, else `keepalived_script` when that
@@ -201,6 +217,20 @@ impl Running {
             None => {
                 self.end().await;
                 Outcome::TimedOut
+            }
+        }
+    }
+
+    /// Waits for the end; `None` when `wish` came first, and the process group was ended then.
+    pub async fn finish_or(mut self, wish: impl Future) -> Option<Outcome> {
+        tokio::select! {
+            ended = self.child.wait() => Some(match ended {
+                Ok(status) => Outcome::from(status),
+                Err(error) => Outcome::NotStarted(error.to_string()),
+            }),
+            _ = wish => {
+                self.end().await;
+                None
             }
         }
     }

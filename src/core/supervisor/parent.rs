@@ -28,6 +28,7 @@ use crate::core::config::surroundings;
 use crate::core::diagnostics::render;
 use crate::core::diagnostics::{Diagnostic, Severity};
 use crate::core::log::{self, LogOptions};
+use crate::core::notify::fifo_keeper::FifoKeeper;
 use crate::core::notify::script::{self, Outcome, ScriptPolicy};
 use crate::core::runtime;
 use crate::core::time::{Interval, Timestamp};
@@ -39,6 +40,8 @@ const EXIT_NO_CONFIG: u8 = 6;
 const EXIT_SOFTWARE: u8 = 70;
 /// What a process gets that ends what a dead one has left.
 const FAREWELL: Interval = Interval::from_secs(2);
+/// At the end, what the readers of FIFOs get for what is left in them.
+const LAST_LINES: Interval = Interval::from_secs(1);
 /// Events that may wait for the loop.
 const WAITING_EVENTS: usize = 256;
 
@@ -245,6 +248,7 @@ struct Parent<'a> {
     work: Work,
     sealed: std::os::fd::OwnedFd,
     legacy: Legacy,
+    fifos: FifoKeeper,
     slots: [Slot; 2],
     generations: u64,
     events: mpsc::Sender<Event>,
@@ -269,6 +273,7 @@ impl<'a> Parent<'a> {
             sealed: handover::seal(&loaded.sources.to_bytes())?,
             work: Work::of(loaded.compiled.config),
             legacy: Legacy::new()?,
+            fifos: FifoKeeper::default(),
             slots: Role::ALL.map(|role| Slot {
                 role,
                 child: None,
@@ -294,6 +299,7 @@ impl<'a> Parent<'a> {
         if let Some((script, limit)) = self.work.global.startup_script.clone() {
             self.run_script(&script, limit, "startup").await;
         }
+        self.keep_fifos();
         for role in Role::ALL {
             if self.wanted(role) {
                 self.start(role);
@@ -303,6 +309,7 @@ impl<'a> Parent<'a> {
         let status = self.serve().await;
         systemd::stopping();
         self.stop_children().await;
+        self.fifos.end(LAST_LINES).await;
         if let Some((script, limit)) = self.work.global.shutdown_script.clone() {
             self.run_script(&script, limit, "shutdown").await;
         }
@@ -325,6 +332,19 @@ impl<'a> Parent<'a> {
                 tracing::warn!("{what} script {} failed: {outcome:?}", script.path());
             }
         }
+    }
+
+    /// The FIFOs of the processes that run.
+    fn keep_fifos(&mut self) {
+        let (vrrp, check) = (self.wanted(Role::Vrrp), self.wanted(Role::Check));
+        let fifos = &self.work.global.fifos;
+        let wanted: Vec<_> =
+            [(&fifos.all, vrrp || check), (&fifos.vrrp, vrrp), (&fifos.lvs, check)]
+                .into_iter()
+                .filter(|(_, wanted)| *wanted)
+                .map(|(fifo, _)| fifo)
+                .collect();
+        self.fifos.set(&wanted, &ScriptPolicy::of(&self.work.global), LAST_LINES);
     }
 
     fn wanted(&self, role: Role) -> bool {
@@ -677,6 +697,7 @@ impl<'a> Parent<'a> {
         self.work = Work::of(loaded.compiled.config);
         runtime::give_memory_back();
         self.reloading = true;
+        self.keep_fifos();
         for role in Role::ALL {
             let wanted = self.wanted(role);
             let sealed = self.sealed.try_clone();

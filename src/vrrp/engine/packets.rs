@@ -220,16 +220,14 @@ impl VrrpEngine {
             self.arm_advert(now, id);
         }
         self.announce(now, id, announcements);
-        if script.is_some() {
-            self.outputs.push_back(Output::Notify(Notice {
-                subject: Subject::Instance,
-                name,
-                state: "MASTER_RX_LOWER_PRI",
-                priority,
-                script,
-                any: None,
-            }));
-        }
+        self.outputs.push_back(Output::Notify(Notice {
+            subject: Subject::Instance,
+            name,
+            state: "MASTER_RX_LOWER_PRI",
+            priority,
+            script,
+            any: None,
+        }));
     }
 }
 

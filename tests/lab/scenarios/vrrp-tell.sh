@@ -1,0 +1,102 @@
+#!/bin/bash
+# vrrp-tell: what goes into the FIFOs, byte for byte, and by mail; the readers
+# are started and ended; FIFOs without a reader hold nobody up.
+#   lab-netns run --directors 2 -- scenarios/vrrp-tell.sh
+set -euo pipefail
+. "$(dirname "$0")/../lib/lab.sh"
+VIP=10.77.1.200
+cat >"$LAB_DIR/reader" <<C
+#!/bin/sh
+echo "\$@" >>$LAB_DIR/\$1.started
+exec cat "\$2" >>$LAB_DIR/\$1.lines
+C
+chmod 755 "$LAB_DIR/reader"
+conf() { # NODE PRIORITY
+    cat <<C
+global_defs {
+    router_id $1
+    script_user root
+    $(if [[ $1 == d1 ]]; then cat <<G
+    notify_fifo $LAB_DIR/all.fifo
+    notify_fifo_script "$LAB_DIR/reader all"
+    vrrp_notify_fifo $LAB_DIR/vrrp.fifo nobody
+    vrrp_notify_fifo_script "$LAB_DIR/reader vrrp"
+    vrrp_notify_priority_changes
+    fifo_write_vrrp_states_on_reload
+    notification_email {
+        first@example.net
+        second@example.net
+    }
+    notification_email_from d1@example.net
+    smtp_server 127.0.0.1 2525
+    smtp_helo_name helo.example.net
+    smtp_connect_timeout 5
+    smtp_alert
+G
+    fi)
+}
+vrrp_script healthy {
+    script "/usr/bin/test ! -e $LAB_DIR/sick.$1"
+    interval 1
+    weight -10
+    fall 1
+    rise 1
+}
+vrrp_sync_group G {
+    group {
+        VI_1
+    }
+    track_script {
+        healthy
+    }
+}
+vrrp_instance VI_1 {
+    interface eth0
+    virtual_router_id 51
+    priority $2
+    virtual_ipaddress {
+        $VIP/24
+    }
+}
+C
+}
+conf d1 150 >"$LAB_DIR/d1.conf"; conf d2 100 >"$LAB_DIR/d2.conf"
+bg d1 sink "$LAB_HOME/tools/smtp-sink.py" 2525 "$LAB_DIR/mail"
+wait_until 10 grep -q ready "$(bg_log d1 sink)" || die "no mail server"
+: >"$LAB_DIR/mail"
+# the subjects so far; the words of one mail
+subjects() { sed -n 's/^Subject: \(.*\)\\r\\n$/\1/p' "$LAB_DIR/mail"; }
+# the first two lines, which stand in either order at a start, are sorted
+lines() { [[ $({ head -2 "$LAB_DIR/$1.lines" | LC_ALL=C sort; tail -n +3 "$LAB_DIR/$1.lines"; }) == "$2" ]]; }
+daemon d1 "$LAB_DIR/d1.conf"
+check "d1 becomes master" wait_owner $VIP d1 8
+daemon d2 "$LAB_DIR/d2.conf"
+start='GROUP "G" BACKUP 0
+INSTANCE "VI_1" BACKUP 150
+INSTANCE "VI_1" MASTER 150
+GROUP "G" MASTER 0'
+check "notify_fifo: start and election" wait_until 3 lines all "$start"
+check "vrrp_notify_fifo: the same" wait_until 3 lines vrrp "$start"
+check "the readers got the path as their last argument" eval '[[ $(cat "$LAB_DIR/all.started") == "all $LAB_DIR/all.fifo" && $(cat "$LAB_DIR/vrrp.started") == "vrrp $LAB_DIR/vrrp.fifo" ]]'
+check "the FIFOs' owners and modes" eval '[[ $(stat -c "%U:%G %a" "$LAB_DIR"/{all,vrrp}.fifo | xargs) == "root:root 600 nobody:nogroup 600" ]]'
+: >"$LAB_DIR/sick.d1"
+check "priority changes" wait_until 5 lines all "$start"'
+INSTANCE "VI_1" MASTER_PRIORITY 140'
+rm "$LAB_DIR/sick.d1"
+check "priority changes back" wait_until 5 lines all "$start"'
+INSTANCE "VI_1" MASTER_PRIORITY 140
+INSTANCE "VI_1" MASTER_PRIORITY 150'
+: >"$LAB_DIR/all.lines"
+sed -i 's/priority 150/priority 160/' "$LAB_DIR/d1.conf"
+kill -s HUP "$(child_pid d1 main)"
+check "a reload: where everything is" wait_until 5 eval '[[ $(LC_ALL=C sort "$LAB_DIR/all.lines") == "GROUP \"G\" MASTER 0
+INSTANCE \"VI_1\" MASTER 160" ]]'
+if [[ -n ${LAB_SHOW:-} ]]; then ip -n d1 link set eth0 down; nap 3; ip -n d1 link set eth0 up; nap 6; fi
+stop d1 daemon
+check "stop: STOP of instance and group" wait_until 3 eval '[[ $(tail -2 "$LAB_DIR/all.lines") == "INSTANCE \"VI_1\" STOP 160
+GROUP \"G\" STOP 0" ]]'
+check "the readers are ended" wait_until 3 eval '! pgrep -f "cat $LAB_DIR/"'
+check "the FIFOs are gone" eval '! ls "$LAB_DIR"/*.fifo'
+if [[ -n ${LAB_SHOW:-} ]]; then sed 's/^/# /' "$LAB_DIR/all.lines" "$LAB_DIR/mail"; grep -v '^$' "$(daemon_log d1)" | sed 's/^/## /'; fi
+stop d2 daemon
+lab_done
