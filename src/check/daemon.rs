@@ -11,8 +11,8 @@ use super::event::{Event, Importance};
 use super::kernel_table::KernelTable;
 use super::probe::{self, Surroundings};
 use super::status;
+use super::telling::Telling;
 use crate::core::config::model::Config;
-use crate::core::notify::queue::{Notification, NotifyQueues};
 use crate::core::notify::script::ScriptPolicy;
 use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport};
 use crate::core::supervisor::child::DaemonStart;
@@ -63,7 +63,7 @@ struct Daemon<'a> {
     results: mpsc::Sender<(CheckerId, u64, Report)>,
     inbox: mpsc::Receiver<(CheckerId, u64, Report)>,
     surroundings: Surroundings,
-    notify: NotifyQueues,
+    telling: Telling,
     next_look: Timestamp,
 }
 
@@ -74,7 +74,8 @@ impl<'a> Daemon<'a> {
         let known = table.as_ref().and_then(KernelTable::known).unwrap_or(&nothing);
         let now = runtime::now();
         let seed = now.as_nanos() ^ u64::from(std::process::id());
-        let engine = CheckEngine::new(now, &config.check, known, seed);
+        let mut engine = CheckEngine::new(now, &config.check, known, seed);
+        engine.tell_start(config.global.initial_server_notifies);
         let (results, inbox) = mpsc::channel(MOST_PROBES);
         let policy = ScriptPolicy::of(&config.global);
         let wait = if table.is_some() { DRIFT_CHECK } else { REOPEN };
@@ -86,8 +87,8 @@ impl<'a> Daemon<'a> {
             places: Arc::new(Semaphore::new(MOST_PROBES)),
             results,
             inbox,
-            surroundings: Surroundings { policy: policy.clone(), tls: config.check.tls.clone() },
-            notify: NotifyQueues::new(policy),
+            surroundings: Surroundings { policy, tls: config.check.tls.clone() },
+            telling: Telling::new(&config),
             next_look: now + wait,
             table,
             config,
@@ -157,8 +158,8 @@ impl<'a> Daemon<'a> {
             return;
         }
         let policy = ScriptPolicy::of(&config.global);
-        self.surroundings = Surroundings { policy: policy.clone(), tls: config.check.tls.clone() };
-        self.notify.set_policy(policy);
+        self.surroundings = Surroundings { policy, tls: config.check.tls.clone() };
+        self.telling.set(&config);
         if config.global.lvs_timeouts != self.config.global.lvs_timeouts
             && let Some(table) = &mut self.table
         {
@@ -181,9 +182,9 @@ impl<'a> Daemon<'a> {
                         handle.abort();
                     }
                 }
-                Output::RunScript { object, script } => {
-                    self.notify.push(&object, Notification { script, arguments: Vec::new() });
-                }
+                Output::RunScript { object, script } => self.telling.run(&object, script),
+                Output::Line(line) => self.telling.write(&line),
+                Output::Mail(alert) => self.telling.send(alert),
                 Output::Log(event) => log_event(&event),
             }
         }
@@ -250,9 +251,9 @@ impl<'a> Daemon<'a> {
         }
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::RunScript { object, script } => {
-                    self.notify.push(&object, Notification { script, arguments: Vec::new() });
-                }
+                Output::RunScript { object, script } => self.telling.run(&object, script),
+                Output::Line(line) => self.telling.write(&line),
+                Output::Mail(alert) => self.telling.send(alert),
                 Output::Log(event) => log_event(&event),
                 Output::StartProbe { .. } | Output::CancelProbe(_) => {}
             }
@@ -262,9 +263,7 @@ impl<'a> Daemon<'a> {
         {
             table.clear(&desired, self.config.global.lvs_flush_on_stop);
         }
-        if !self.notify.drain(STOP_GRACE).await {
-            tracing::warn!("a script is still running, not waiting for it any longer");
-        }
+        self.telling.finish(STOP_GRACE).await;
     }
 }
 

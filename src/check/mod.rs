@@ -10,4 +10,5 @@ pub mod health;
 pub mod kernel_table;
 pub mod probe;
 pub mod status;
+pub mod telling;
 pub mod virtual_server;

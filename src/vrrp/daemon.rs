@@ -303,8 +303,6 @@ impl<'a> Daemon<'a> {
         self.engine.handle(now, Input::Start);
         self.settle();
         self.telling.states(&self.engine);
-        self.settle();
-        self.telling.states(&self.engine);
     }
 
     /// Carries out what the engine wants until it wants nothing more.

@@ -349,6 +349,7 @@ impl VrrpEngine {
             priority,
             script: None,
             any: None,
+            mail: false,
         };
         let routers = self.routers.values().filter(|router| router.state != State::Init);
         let routers = routers.map(|router| {
@@ -500,6 +501,7 @@ impl VrrpEngine {
             priority: router.priority,
             script,
             any: scripts.any.clone(),
+            mail: router.instance.smtp_alert,
         };
         self.outputs.push_back(Output::Notify(notice));
         let _ = now;

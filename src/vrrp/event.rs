@@ -344,4 +344,6 @@ pub struct Notice {
     pub script: Option<Script>,
     /// The script of every state; it gets subject, name, state and priority.
     pub any: Option<Script>,
+    /// Whether to send mail (`smtp_alert`).
+    pub mail: bool,
 }

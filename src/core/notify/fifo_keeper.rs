@@ -55,7 +55,7 @@ impl FifoKeeper {
         for wanted in wanted {
             let there = self.kept.iter().any(|kept| kept.wanted == **wanted);
             let Some(fifo) = wanted.fifo.as_ref().filter(|_| !there) else { continue };
-            let (pipe, made) = match make(fifo) {
+            let (pipe, made) = match make(fifo, policy) {
                 Ok(found) => found,
                 Err(error) => {
                     tracing::error!("cannot make FIFO {}: {error}", fifo.path);
@@ -112,8 +112,8 @@ async fn close(gone: Vec<Kept>, grace: Interval) {
 
 /// The pipe, and whether it had to be made. One that was there must belong to root or to the
 /// account that is configured: who owns it can read along and write.
-fn make(fifo: &Fifo) -> io::Result<(File, bool)> {
-    let owner = script::owner_of(fifo.owner.as_ref()).map_err(io::Error::other)?;
+fn make(fifo: &Fifo, policy: &ScriptPolicy) -> io::Result<(File, bool)> {
+    let owner = script::account(fifo.owner.as_ref(), policy).map_err(io::Error::other)?;
     let path = fifo.path.as_str();
     let made = match mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR) {
         Ok(()) => true,

@@ -91,16 +91,15 @@ impl Account {
     }
 }
 
-/// Who is to own a FIFO: the account that is named with it, else the daemon's.
-pub fn owner_of(user: Option<&ScriptUser>) -> Result<Account, String> {
-    let own = || Account { uid: nix::unistd::geteuid(), gid: nix::unistd::getegid() };
-    user.map_or_else(|| Ok(own()), resolve)
-}
-
 /// Finds the account of `script`: its own, else the policy's, else `keepalived_script` when that
 /// exists, else the daemon's.
 pub fn account_of(script: &Script, policy: &ScriptPolicy) -> Result<Account, String> {
-    if let Some(user) = script.user.as_ref().or(policy.default_user.as_ref()) {
+    account(script.user.as_ref(), policy)
+}
+
+/// The same for something else that may name a user, such as a FIFO.
+pub fn account(user: Option<&ScriptUser>, policy: &ScriptPolicy) -> Result<Account, String> {
+    if let Some(user) = user.or(policy.default_user.as_ref()) {
         return resolve(user);
     }
     match User::from_name(DEFAULT_ACCOUNT) {

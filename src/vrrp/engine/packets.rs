@@ -227,6 +227,7 @@ impl VrrpEngine {
             priority,
             script,
             any: None,
+            mail: false,
         }));
     }
 }

@@ -191,6 +191,7 @@ impl VrrpEngine {
                 priority: new,
                 script: None,
                 any,
+                mail: false,
             }));
         }
     }
