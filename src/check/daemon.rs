@@ -14,7 +14,7 @@ use super::status;
 use super::telling::Telling;
 use crate::core::config::model::Config;
 use crate::core::notify::script::ScriptPolicy;
-use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport};
+use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump};
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::time::{Interval, Timestamp};
@@ -120,7 +120,11 @@ impl<'a> Daemon<'a> {
                         report(&reports, DaemonReport::Reloaded);
                     }
                     Some(DaemonCommand::DumpData) => self.dump(),
-                    Some(DaemonCommand::DumpStatistics | DaemonCommand::ClearStatistics) => {}
+                    Some(
+                        DaemonCommand::DumpStatistics
+                        | DaemonCommand::ClearStatistics
+                        | DaemonCommand::DumpJson,
+                    ) => {}
                     Some(DaemonCommand::Stop) | None => break,
                 },
                 Some((id, run, report)) = self.inbox.recv() => self.heard(id, run, report),
@@ -237,7 +241,7 @@ impl<'a> Daemon<'a> {
     fn dump(&self) {
         tracing::info!("Printing healthchecker data for process({}) on signal", std::process::id());
         let text = status::data(&self.engine);
-        if let Err(error) = runtime::write_dump("keepalived_check.data", &text) {
+        if let Err(error) = Dump::Check.write(&self.config.global, &text) {
             tracing::error!("cannot write the data file: {error}");
         }
     }

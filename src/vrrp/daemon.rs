@@ -14,6 +14,7 @@ use super::engine::{
     Input, LinkState, Output, OwnAddresses, ReceivedPacket, SocketName, Transmit, VrrpEngine,
 };
 use super::event::{Event, Importance};
+use super::json;
 use super::packet::{arp, ndp};
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
@@ -25,7 +26,7 @@ use crate::core::netlink::link::Link;
 use crate::core::netlink::monitor::{KernelEvent, Monitor};
 use crate::core::netlink::{NetlinkError, RouteSocket};
 use crate::core::notify::script::{Outcome, ScriptPolicy};
-use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport};
+use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump};
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::supervisor::legacy::Legacy;
@@ -191,6 +192,7 @@ impl<'a> Daemon<'a> {
                         report(&reports, DaemonReport::Reloaded);
                     }
                     Some(DaemonCommand::DumpData) => self.dump_data(),
+                    Some(DaemonCommand::DumpJson) => self.dump_json(),
                     Some(DaemonCommand::DumpStatistics) => self.dump_statistics(),
                     Some(DaemonCommand::ClearStatistics) => {
                         self.dump_statistics();
@@ -769,7 +771,7 @@ impl<'a> Daemon<'a> {
 
     fn dump_data(&self) {
         tracing::info!("Printing VRRP data for process({}) on signal", std::process::id());
-        if let Err(error) = runtime::write_dump("keepalived.data", &self.data()) {
+        if let Err(error) = Dump::Vrrp.write(&self.config.global, &self.data()) {
             tracing::error!("cannot write the data file: {error}");
         }
     }
@@ -777,8 +779,20 @@ impl<'a> Daemon<'a> {
     fn dump_statistics(&self) {
         tracing::info!("Printing VRRP stats for process({}) on signal", std::process::id());
         let text = status::statistics(&self.engine);
-        if let Err(error) = runtime::write_dump("keepalived.stats", &text) {
+        if let Err(error) = Dump::Statistics.write(&self.config.global, &text) {
             tracing::error!("cannot write the statistics file: {error}");
+        }
+    }
+
+    fn dump_json(&self) {
+        tracing::info!("Printing VRRP as json for process({}) on signal", std::process::id());
+        let global = &self.config.global;
+        let times = (runtime::now(), runtime::wall_clock());
+        let scripts = &self.config.vrrp.scripts;
+        let version = global.files.json_version;
+        let Some(text) = json::dump(&self.engine, scripts, version, times) else { return };
+        if let Err(error) = Dump::Json.write(global, &text) {
+            tracing::error!("cannot write the JSON file: {error}");
         }
     }
 

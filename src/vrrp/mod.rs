@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod desired;
 pub mod engine;
 pub mod event;
+pub mod json;
 pub mod packet;
 pub mod priority;
 pub mod router;

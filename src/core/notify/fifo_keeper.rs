@@ -46,8 +46,14 @@ struct Reader {
 }
 
 impl FifoKeeper {
-    /// Makes what is wanted; what is not, or differs, goes meanwhile.
-    pub fn set(&mut self, wanted: &[&NotifyFifo], policy: &ScriptPolicy, grace: Interval) {
+    /// Makes what is wanted, with `mode`; what is not, or differs, goes meanwhile.
+    pub fn set(
+        &mut self,
+        wanted: &[&NotifyFifo],
+        policy: &ScriptPolicy,
+        mode: u32,
+        grace: Interval,
+    ) {
         let (kept, mut gone): (Vec<Kept>, Vec<Kept>) = std::mem::take(&mut self.kept)
             .into_iter()
             .partition(|kept| wanted.contains(&&kept.wanted));
@@ -55,7 +61,7 @@ impl FifoKeeper {
         for wanted in wanted {
             let there = self.kept.iter().any(|kept| kept.wanted == **wanted);
             let Some(fifo) = wanted.fifo.as_ref().filter(|_| !there) else { continue };
-            let (pipe, made) = match make(fifo, policy) {
+            let (pipe, made) = match make(fifo, policy, mode) {
                 Ok(found) => found,
                 Err(error) => {
                     tracing::error!("cannot make FIFO {}: {error}", fifo.path);
@@ -112,10 +118,10 @@ async fn close(gone: Vec<Kept>, grace: Interval) {
 
 /// The pipe, and whether it had to be made. One that was there must belong to root or to the
 /// account that is configured: who owns it can read along and write.
-fn make(fifo: &Fifo, policy: &ScriptPolicy) -> io::Result<(File, bool)> {
+fn make(fifo: &Fifo, policy: &ScriptPolicy, mode: u32) -> io::Result<(File, bool)> {
     let owner = script::account(fifo.owner.as_ref(), policy).map_err(io::Error::other)?;
     let path = fifo.path.as_str();
-    let made = match mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR) {
+    let made = match mkfifo(path, Mode::from_bits_truncate(mode)) {
         Ok(()) => true,
         Err(nix::errno::Errno::EEXIST) => false,
         Err(error) => return Err(error.into()),
@@ -198,13 +204,13 @@ mod tests {
         let wanted = pipe(&path, Some(&format!("exec cat \"$1\" >>{}", log.display())));
         run(async {
             let mut keeper = FifoKeeper::default();
-            keeper.set(&[&wanted], &policy(), GRACE);
+            keeper.set(&[&wanted], &policy(), 0o600, GRACE);
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
             let mut writer = fifo::open(path.to_str().unwrap()).unwrap();
             writer.write_all(b"first\n").unwrap();
             // Nothing differs: pipe and reader stay.
-            keeper.set(&[&wanted], &policy(), GRACE);
+            keeper.set(&[&wanted], &policy(), 0o600, GRACE);
             writer.write_all(b"last\n").unwrap();
             keeper.end(GRACE).await;
         });
@@ -221,7 +227,7 @@ mod tests {
         run(async {
             let mut keeper = FifoKeeper::default();
             let wanted = (pipe(&path, None), pipe(&plain, None));
-            keeper.set(&[&wanted.0, &wanted.1], &policy(), GRACE);
+            keeper.set(&[&wanted.0, &wanted.1], &policy(), 0o600, GRACE);
             assert_eq!(keeper.kept.len(), 1);
             keeper.end(GRACE).await;
         });

@@ -30,7 +30,7 @@ use crate::core::diagnostics::{Diagnostic, Severity};
 use crate::core::log::{self, LogOptions};
 use crate::core::notify::fifo_keeper::FifoKeeper;
 use crate::core::notify::script::{self, Outcome, ScriptPolicy};
-use crate::core::runtime;
+use crate::core::runtime::{self, Dump};
 use crate::core::time::{Interval, Timestamp};
 
 const EXIT_OK: u8 = 0;
@@ -56,9 +56,6 @@ pub fn run(options: &Options, personality: Personality, arguments: &[OsString]) 
         detail: options.detail,
     });
     tracing::info!("Starting {}", personality.banner());
-    if let Some(mask) = options.umask {
-        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
-    }
     for option in &options.without_effect {
         tracing::warn!("option {option} has no effect in this version");
     }
@@ -83,6 +80,7 @@ pub fn run(options: &Options, personality: Personality, arguments: &[OsString]) 
         return EXIT_FATAL;
     }
     let global = &loaded.compiled.config.global;
+    take_name_and_umask(options, personality, global);
     let path = options.pid_file.clone().unwrap_or_else(|| pid_path(global, "keepalived"));
     if let Some(folder) = path.parent()
         && let Err(error) = std::fs::create_dir_all(folder)
@@ -200,7 +198,6 @@ enum Wish {
     Stop,
     Reload,
     Tell(ToChild),
-    Json,
 }
 
 /// A child, from the parent's side.
@@ -344,7 +341,8 @@ impl<'a> Parent<'a> {
                 .filter(|(_, wanted)| *wanted)
                 .map(|(fifo, _)| fifo)
                 .collect();
-        self.fifos.set(&wanted, &ScriptPolicy::of(&self.work.global), LAST_LINES);
+        let mode = 0o644 & !u32::from(self.work.global.files.mask());
+        self.fifos.set(&wanted, &ScriptPolicy::of(&self.work.global), mode, LAST_LINES);
     }
 
     fn wanted(&self, role: Role) -> bool {
@@ -369,7 +367,7 @@ impl<'a> Parent<'a> {
             (libc::SIGUSR1, Wish::Tell(ToChild::DumpData)),
             (libc::SIGUSR2, Wish::Tell(ToChild::DumpStatistics)),
             (libc::SIGRTMAX() - 1, Wish::Tell(ToChild::ClearStatistics)),
-            (libc::SIGRTMIN() + 2, Wish::Json),
+            (libc::SIGRTMIN() + 2, Wish::Tell(ToChild::DumpJson)),
         ];
         for (number, wish) in wishes {
             let mut stream = signal(SignalKind::from_raw(number))?;
@@ -427,11 +425,12 @@ impl<'a> Parent<'a> {
         role: Role,
         farewell: bool,
     ) -> io::Result<(Arc<Channel>, tokio::process::Child)> {
+        let names = &self.work.global.process_names;
         let (ours, theirs) = handover::pair()?;
         let channel = Arc::new(Channel::new(ours)?);
         let mut command = std::process::Command::new("/proc/self/exe");
         command
-            .arg0(self.personality.process_name(Process::Child(role)))
+            .arg0(self.personality.configured_name(Process::Child(role), names))
             .args(self.arguments)
             .arg(format!("--role={}", role.name()))
             .args(farewell.then_some("--farewell"))
@@ -511,9 +510,6 @@ impl<'a> Parent<'a> {
                 }
                 Event::Signal(Wish::Reload) => self.reload(),
                 Event::Signal(Wish::Tell(message)) => self.pass_on(message),
-                Event::Signal(Wish::Json) => {
-                    tracing::warn!("the JSON dump is not part of this version yet");
-                }
                 Event::Report { role, generation, report } => {
                     self.handle_report(role, generation, report);
                 }
@@ -669,7 +665,7 @@ impl<'a> Parent<'a> {
         let pid = std::process::id();
         tracing::info!("Printing parent data for process({pid}) on signal");
         let text = format!("{:#?}\n", self.work.global);
-        if let Err(error) = runtime::write_dump("keepalived_parent.data", &text) {
+        if let Err(error) = Dump::Parent.write(&self.work.global, &text) {
             tracing::error!("cannot write the data file: {error}");
         }
     }
@@ -695,6 +691,7 @@ impl<'a> Parent<'a> {
             Err(error) => return Self::refuse_reload(&error.to_string()),
         };
         self.work = Work::of(loaded.compiled.config);
+        take_name_and_umask(self.options, self.personality, &self.work.global);
         runtime::give_memory_back();
         self.reloading = true;
         self.keep_fifos();
@@ -778,6 +775,15 @@ impl<'a> Parent<'a> {
                 None => return,
             }
         }
+    }
+}
+
+/// The command line's umask weighs more than the configuration's.
+fn take_name_and_umask(options: &Options, personality: Personality, global: &Global) {
+    let name = personality.configured_name(Process::Parent, &global.process_names);
+    runtime::set_process_name(&name);
+    if let Some(mask) = options.umask.or(global.files.umask.map(u32::from)) {
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
     }
 }
 

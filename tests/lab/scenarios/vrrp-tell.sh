@@ -23,6 +23,11 @@ global_defs {
     vrrp_notify_fifo_script "$LAB_DIR/reader vrrp"
     vrrp_notify_priority_changes
     fifo_write_vrrp_states_on_reload
+    process_name ha
+    vrrp_process_name elector
+    vrrp_cpu_affinity 0
+    umask 0137
+    state_dump_file $LAB_DIR/state.txt
     notification_email {
         first@example.net
         second@example.net
@@ -76,7 +81,7 @@ GROUP "G" MASTER 0'
 check "notify_fifo: start and election" wait_until 3 lines all "$start"
 check "vrrp_notify_fifo: the same" wait_until 3 lines vrrp "$start"
 check "the readers got the path as their last argument" eval '[[ $(cat "$LAB_DIR/all.started") == "all $LAB_DIR/all.fifo" && $(cat "$LAB_DIR/vrrp.started") == "vrrp $LAB_DIR/vrrp.fifo" ]]'
-check "the FIFOs' owners and modes" eval '[[ $(stat -c "%U:%G %a" "$LAB_DIR"/{all,vrrp}.fifo | xargs) == "root:root 600 nobody:nogroup 600" ]]'
+check "the FIFOs' owners and modes" eval '[[ $(stat -c "%U:%G %a" "$LAB_DIR"/{all,vrrp}.fifo | xargs) == "root:root 640 nobody:nogroup 640" ]]'
 : >"$LAB_DIR/sick.d1"
 check "priority changes" wait_until 5 lines all "$start"'
 INSTANCE "VI_1" MASTER_PRIORITY 140'
@@ -90,6 +95,16 @@ kill -s HUP "$(child_pid d1 main)"
 # keepalived leaves the instance out when its group says the same
 check "a reload: where everything is" wait_until 5 eval '[[ $(grep -v _PRIORITY "$LAB_DIR/all.lines") == "INSTANCE \"VI_1\" MASTER 160
 GROUP \"G\" MASTER 0" ]]'
+check "the processes have their names" eval '[[ $(cat /proc/$(child_pid d1 main)/comm /proc/$(child_pid d1 vrrp)/comm | xargs) == "ha elector" ]]'
+check "vrrp runs on its CPU" grep -qx 'Cpus_allowed_list:.0' "/proc/$(child_pid d1 vrrp)/status"
+kill -s USR1 "$(child_pid d1 main)"
+check "the state goes to its file" wait_until 5 grep -q 'VRRP Instance = VI_1' "$LAB_DIR/state.txt"
+check "with the umask's mode" eval '[[ $(stat -c %a "$LAB_DIR/state.txt") == 640 ]]'
+kill -s 36 "$(child_pid d1 main)"
+json() { python3 -c 'import json, sys
+data = json.load(open(sys.argv[1]))[0]["data"]
+print(data["iname"], data["state"], data["vipset"], data["vips"][0])' "$LAB_DIR/nodes/d1/tmp/keepalived.json"; }
+check "SIGJSON: the routers as JSON" wait_until 5 eval '[[ $(json) == "VI_1 2 True $VIP/24 dev eth0 scope global set" ]]'
 mails='Subject: [d1] VRRP Group G - Entering BACKUP state
 Subject: [d1] VRRP Group G - Entering MASTER state
 Subject: [d1] VRRP Instance VI_1 - Entering BACKUP state
