@@ -52,6 +52,13 @@ pub fn now() -> Timestamp {
     Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
 }
 
+/// How long the system has run, time suspended included.
+pub fn since_boot() -> Interval {
+    let time =
+        clock_gettime(ClockId::CLOCK_BOOTTIME).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
+    Interval::from_secs(u64::try_from(time.tv_sec()).unwrap_or(0))
+}
+
 /// The time since 1970 by the wall clock: for people and files only.
 pub fn wall_clock() -> Interval {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -20,6 +20,7 @@ use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
 use super::telling::Telling;
 use crate::core::config::model::Config;
+use crate::core::config::model::global::Global;
 use crate::core::config::model::vrrp::{Transport, VrrpConfig};
 use crate::core::netlink::address::{AddressOperation, KernelAddress};
 use crate::core::netlink::link::Link;
@@ -130,7 +131,7 @@ impl<'a> Daemon<'a> {
         let actual = table(route.addresses()?);
         let (packets, packet_inbox) = mpsc::channel(WAITING_PACKETS);
         let (results, script_inbox) = mpsc::channel(64);
-        let engine = VrrpEngine::new(runtime::now(), config.global.clone(), config.vrrp.clone());
+        let engine = VrrpEngine::new(runtime::now(), at_start(&config), config.vrrp.clone());
         Ok(Self {
             options,
             engine,
@@ -811,6 +812,16 @@ impl<'a> Daemon<'a> {
     }
 }
 
+/// What of `vrrp_delay_after_boot` is left is waited for, if that is more than
+/// `vrrp_startup_delay`.
+fn at_start(config: &Config) -> Global {
+    let mut global = config.global.clone();
+    let vrrp = &mut global.vrrp;
+    let left = vrrp.delay_after_boot - runtime::since_boot();
+    vrrp.startup_delay = vrrp.startup_delay.max(left);
+    global
+}
+
 fn table(addresses: Vec<KernelAddress>) -> BTreeMap<Place, KernelAddress> {
     addresses.into_iter().map(|address| (place_of(&address), address)).collect()
 }
@@ -845,5 +856,23 @@ fn log_event(event: &Event) {
         (Importance::Normal, Some(reason)) => tracing::info!(reason, "{event}"),
         (Importance::Normal, None) => tracing::info!("{event}"),
         (Importance::Warning, _) => tracing::warn!("{event}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_the_delay_after_boot_is_waited_for() {
+        let mut config = Config::default();
+        let vrrp = &mut config.global.vrrp;
+        vrrp.startup_delay = Interval::from_secs(5);
+        vrrp.delay_after_boot = Interval::from_secs(1);
+        let delay = |config: &Config| at_start(config).vrrp.startup_delay;
+        assert_eq!(delay(&config), Interval::from_secs(5), "the system has been up for longer");
+        config.global.vrrp.delay_after_boot = runtime::since_boot() + Interval::from_secs(1000);
+        let left = delay(&config);
+        assert!(left > Interval::from_secs(900) && left <= Interval::from_secs(1000), "{left}");
     }
 }

@@ -181,6 +181,8 @@ pub struct VrrpEngine {
     outputs: VecDeque<Output>,
     startup_until: Option<Timestamp>,
     unknown_vrid: u64,
+    /// Whose unknown routers have been told.
+    unknown_told: BTreeSet<(IpAddr, u8)>,
     addresses_changed: bool,
     masters_changed: bool,
     resuming: BTreeSet<String>,
@@ -208,6 +210,7 @@ impl VrrpEngine {
             outputs: VecDeque::new(),
             startup_until: (!delay.is_zero()).then(|| now + delay),
             unknown_vrid: 0,
+            unknown_told: BTreeSet::new(),
             addresses_changed: true,
             masters_changed: true,
             resuming: BTreeSet::new(),

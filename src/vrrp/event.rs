@@ -200,6 +200,7 @@ pub enum EventKind {
     GroupSync(State),
     AddressLost(IpAddr),
     Listening { late: Interval },
+    UnknownRouter { from: IpAddr, vrid: u8 },
 }
 
 /// How important a line is.
@@ -225,6 +226,7 @@ impl EventKind {
             | Self::DuplicateAddress { .. }
             | Self::TwoOwners { .. }
             | Self::AddressLost(_)
+            | Self::UnknownRouter { .. }
             | Self::Listening { .. } => Importance::Warning,
             Self::Entering { .. }
             | Self::MasterTimeout
@@ -249,6 +251,12 @@ impl fmt::Display for Event {
         match &self.kind {
             EventKind::GroupSync(state) => {
                 return write!(f, "VRRP_Group({name}) Syncing instances to {} state", state.name());
+            }
+            EventKind::UnknownRouter { from, vrid } => {
+                return write!(
+                    f,
+                    "advert from {from} on {name} for VRID {vrid}, which is not ours"
+                );
             }
             _ => write!(f, "({name}) ")?,
         }
@@ -315,7 +323,7 @@ impl fmt::Display for Event {
                 f,
                 "an advert was {late} s late: listening for another master before sending it"
             ),
-            EventKind::GroupSync(_) => Ok(()),
+            EventKind::GroupSync(_) | EventKind::UnknownRouter { .. } => Ok(()),
         }
     }
 }

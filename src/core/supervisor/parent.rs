@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use super::systemd;
 use crate::core::config::compile::{Compiled, compile};
 use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;
+use crate::core::config::model::services::ReloadMarker;
 use crate::core::config::source::{LoadError, LoadOptions, SourceSet};
 use crate::core::config::surroundings;
 use crate::core::diagnostics::render;
@@ -246,6 +248,8 @@ struct Parent<'a> {
     sealed: std::os::fd::OwnedFd,
     legacy: Legacy,
     fifos: FifoKeeper,
+    /// The file that shows a reload.
+    marker: Option<PathBuf>,
     slots: [Slot; 2],
     generations: u64,
     events: mpsc::Sender<Event>,
@@ -271,6 +275,7 @@ impl<'a> Parent<'a> {
             work: Work::of(loaded.compiled.config),
             legacy: Legacy::new()?,
             fifos: FifoKeeper::default(),
+            marker: None,
             slots: Role::ALL.map(|role| Slot {
                 role,
                 child: None,
@@ -561,6 +566,7 @@ impl<'a> Parent<'a> {
             systemd::ready(&self.status_line());
         }
         if std::mem::replace(&mut self.reloading, false) {
+            self.unmark_reload();
             tracing::info!("Reload complete");
             systemd::ready(&self.status_line());
             if std::mem::take(&mut self.reload_again) {
@@ -670,6 +676,47 @@ impl<'a> Parent<'a> {
         }
     }
 
+    /// `reload_check_config`: with it a configuration that a test would fault is not taken, and what
+    /// is wrong is written to its file.
+    fn check(&self, compiled: &Compiled) -> Option<String> {
+        let path = self.work.global.reload.check.as_ref()?;
+        let problems: String = compiled
+            .diagnostics
+            .iter()
+            .map(|problem| render::concise(problem, &compiled.sources) + "\n")
+            .collect();
+        if let Err(error) = std::fs::write(path, problems) {
+            tracing::error!("cannot write {path}: {error}");
+        }
+        // What a script's file looks like is told at every start, and stops none.
+        let faulty = compiled.diagnostics.iter().any(|problem| match problem.severity {
+            Severity::Note | Severity::Warning | Severity::ScriptSecurity => false,
+            Severity::Error | Severity::Missing | Severity::Fatal => true,
+        });
+        faulty.then(|| format!("it has errors, see {path}"))
+    }
+
+    /// `reload_file`: there while a reload goes on.
+    fn mark_reload(&mut self) {
+        let path = match &self.work.global.reload.marker {
+            None => return,
+            Some(ReloadMarker::Usual) => PathBuf::from("/run/keepalived.reload"),
+            Some(ReloadMarker::Path(path)) => PathBuf::from(path),
+        };
+        match std::fs::File::create(&path) {
+            Ok(_) => self.marker = Some(path),
+            Err(error) => tracing::error!("cannot make {}: {error}", path.display()),
+        }
+    }
+
+    fn unmark_reload(&mut self) {
+        if let Some(path) = self.marker.take()
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::error!("cannot remove {}: {error}", path.display());
+        }
+    }
+
     /// The old configuration goes on if the new one cannot be used.
     fn reload(&mut self) {
         if self.reloading {
@@ -678,17 +725,21 @@ impl<'a> Parent<'a> {
         }
         tracing::info!("Reloading ...");
         systemd::reloading();
+        self.mark_reload();
         let loaded = match load(self.options) {
             Ok(loaded) => loaded,
-            Err(refusal) => return Self::refuse_reload(&refusal.to_string()),
+            Err(refusal) => return self.refuse_reload(&refusal.to_string()),
         };
+        if let Some(reason) = self.check(&loaded.compiled) {
+            return self.refuse_reload(&reason);
+        }
         if let Some(what) = unchangeable(&self.work.global, &loaded.compiled.config.global) {
             let reason = format!("{what} cannot be changed by a reload");
-            return Self::refuse_reload(&reason);
+            return self.refuse_reload(&reason);
         }
         self.sealed = match handover::seal(&loaded.sources.to_bytes()) {
             Ok(sealed) => sealed,
-            Err(error) => return Self::refuse_reload(&error.to_string()),
+            Err(error) => return self.refuse_reload(&error.to_string()),
         };
         self.work = Work::of(loaded.compiled.config);
         take_name_and_umask(self.options, self.personality, &self.work.global);
@@ -721,7 +772,8 @@ impl<'a> Parent<'a> {
         self.settle();
     }
 
-    fn refuse_reload(reason: &str) {
+    fn refuse_reload(&mut self, reason: &str) {
+        self.unmark_reload();
         tracing::error!("Reload refused, the old configuration stays: {reason}");
         systemd::ready("Reload refused, the old configuration stays");
     }

@@ -1,6 +1,9 @@
 #!/bin/bash
 # vrrp-tell: what goes into the FIFOs, byte for byte, and by mail; the readers
 # are started and ended; FIFOs without a reader hold nobody up.
+# keepalived 2.2.7 says STOP only after its readers have gone, leaves out after
+# a reload what a group says too, and has no state_dump_file, no
+# reload_file and no reload_check_config of 2.4.
 #   lab-netns run --directors 2 -- scenarios/vrrp-tell.sh
 set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
@@ -24,6 +27,8 @@ global_defs {
     vrrp_notify_priority_changes
     fifo_write_vrrp_states_on_reload
     process_name ha
+    reload_file $LAB_DIR/marker/reloading
+    reload_check_config $LAB_DIR/problems
     vrrp_process_name elector
     vrrp_cpu_affinity 0
     umask 0137
@@ -71,6 +76,7 @@ wait_until 10 grep -q ready "$(bg_log d1 sink)" || die "no mail server"
 : >"$LAB_DIR/mail"
 # the first two lines, which stand in either order at a start, are sorted
 lines() { [[ $({ head -2 "$LAB_DIR/$1.lines" | LC_ALL=C sort; tail -n +3 "$LAB_DIR/$1.lines"; }) == "$2" ]]; }
+mkdir "$LAB_DIR/marker"
 daemon d1 "$LAB_DIR/d1.conf"
 check "d1 becomes master" wait_owner $VIP d1 8
 daemon d2 "$LAB_DIR/d2.conf"
@@ -89,12 +95,19 @@ rm "$LAB_DIR/sick.d1"
 check "priority changes back" wait_until 5 lines all "$start"'
 INSTANCE "VI_1" MASTER_PRIORITY 140
 INSTANCE "VI_1" MASTER_PRIORITY 150'
+marked=$(stat -c %Y.%y "$LAB_DIR/marker")
 : >"$LAB_DIR/all.lines"
 sed -i 's/priority 150/priority 160/' "$LAB_DIR/d1.conf"
 kill -s HUP "$(child_pid d1 main)"
+check "reload_file came and went" wait_until 5 eval '[[ $(stat -c %Y.%y "$LAB_DIR/marker") != "$marked" && -z $(ls "$LAB_DIR/marker") ]]'
 # keepalived leaves the instance out when its group says the same
 check "a reload: where everything is" wait_until 5 eval '[[ $(grep -v _PRIORITY "$LAB_DIR/all.lines") == "INSTANCE \"VI_1\" MASTER 160
 GROUP \"G\" MASTER 0" ]]'
+cp "$LAB_DIR/d1.conf" "$LAB_DIR/good"; sed -i 's/priority 160/priority 999/' "$LAB_DIR/d1.conf"
+kill -s HUP "$(child_pid d1 main)"
+check "reload_check_config: what a test would fault is refused" wait_until 5 logged d1 'Reload refused'
+check "and its problems are in the file" grep -q 999 "$LAB_DIR/problems"
+cp "$LAB_DIR/good" "$LAB_DIR/d1.conf"
 check "the processes have their names" eval '[[ $(cat /proc/$(child_pid d1 main)/comm /proc/$(child_pid d1 vrrp)/comm | xargs) == "ha elector" ]]'
 check "vrrp runs on its CPU" grep -qx 'Cpus_allowed_list:.0' "/proc/$(child_pid d1 vrrp)/status"
 kill -s USR1 "$(child_pid d1 main)"
