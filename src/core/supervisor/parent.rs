@@ -19,6 +19,7 @@ use super::command_line::{Options, Personality, Process, Role, Subsystems};
 use super::handover::{self, Channel, ToChild, ToParent};
 use super::legacy::Legacy;
 use super::pid_file::{PidFile, PidFileError};
+use super::reload_time;
 use super::respawn::{Exit, Respawn, Verdict};
 use super::systemd;
 use crate::core::config::compile::{Compiled, compile};
@@ -248,6 +249,8 @@ struct Parent<'a> {
     sealed: std::os::fd::OwnedFd,
     legacy: Legacy,
     fifos: FifoKeeper,
+    /// Who looks at `reload_time_file`, for which file and whether again and again.
+    clock: Option<((String, bool), tokio::task::JoinHandle<()>)>,
     /// The file that shows a reload.
     marker: Option<PathBuf>,
     slots: [Slot; 2],
@@ -275,6 +278,7 @@ impl<'a> Parent<'a> {
             work: Work::of(loaded.compiled.config),
             legacy: Legacy::new()?,
             fifos: FifoKeeper::default(),
+            clock: None,
             marker: None,
             slots: Role::ALL.map(|role| Slot {
                 role,
@@ -302,6 +306,7 @@ impl<'a> Parent<'a> {
             self.run_script(&script, limit, "startup").await;
         }
         self.keep_fifos();
+        self.keep_time();
         for role in Role::ALL {
             if self.wanted(role) {
                 self.start(role);
@@ -348,6 +353,31 @@ impl<'a> Parent<'a> {
                 .collect();
         let mode = 0o644 & !u32::from(self.work.global.files.mask());
         self.fifos.set(&wanted, &ScriptPolicy::of(&self.work.global), mode, LAST_LINES);
+    }
+
+    /// `reload_time_file`.
+    fn keep_time(&mut self) {
+        let reload = &self.work.global.reload;
+        let wanted = reload.time_file.clone().map(|path| (path, reload.repeat));
+        if self.clock.as_ref().map(|(running, _)| running) == wanted.as_ref() {
+            return;
+        }
+        if let Some((_, task)) = self.clock.take() {
+            task.abort();
+        }
+        let Some((path, repeat)) = wanted.clone() else { return };
+        let (reloads, mut inbox) = mpsc::channel(1);
+        let events = self.events.clone();
+        let task = tokio::spawn(async move {
+            let passed_on = async {
+                while inbox.recv().await.is_some() {
+                    // Nobody listens any more: the daemon has ended.
+                    let _ = events.send(Event::Signal(Wish::Reload)).await;
+                }
+            };
+            tokio::join!(reload_time::watch(path, repeat, reloads), passed_on);
+        });
+        self.clock = wanted.map(|wanted| (wanted, task));
     }
 
     fn wanted(&self, role: Role) -> bool {
@@ -746,6 +776,7 @@ impl<'a> Parent<'a> {
         runtime::give_memory_back();
         self.reloading = true;
         self.keep_fifos();
+        self.keep_time();
         for role in Role::ALL {
             let wanted = self.wanted(role);
             let sealed = self.sealed.try_clone();

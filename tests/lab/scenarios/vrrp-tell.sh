@@ -29,6 +29,7 @@ global_defs {
     process_name ha
     reload_file $LAB_DIR/marker/reloading
     reload_check_config $LAB_DIR/problems
+    reload_time_file $LAB_DIR/when
     vrrp_process_name elector
     vrrp_cpu_affinity 0
     umask 0137
@@ -108,6 +109,9 @@ kill -s HUP "$(child_pid d1 main)"
 check "reload_check_config: what a test would fault is refused" wait_until 5 logged d1 'Reload refused'
 check "and its problems are in the file" grep -q 999 "$LAB_DIR/problems"
 cp "$LAB_DIR/good" "$LAB_DIR/d1.conf"
+mark=$(log_mark d1)
+date -d '+2 sec' '+%Y-%m-%d %H:%M:%S' >"$LAB_DIR/when.new"; mv "$LAB_DIR/when.new" "$LAB_DIR/when"
+check "reload_time_file: a reload at its time, and the file goes" wait_until 8 eval 'logged d1 "Reload complete" $mark && ! test -e "$LAB_DIR/when"'
 check "the processes have their names" eval '[[ $(cat /proc/$(child_pid d1 main)/comm /proc/$(child_pid d1 vrrp)/comm | xargs) == "ha elector" ]]'
 check "vrrp runs on its CPU" grep -qx 'Cpus_allowed_list:.0' "/proc/$(child_pid d1 vrrp)/status"
 kill -s USR1 "$(child_pid d1 main)"
