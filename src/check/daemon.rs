@@ -14,7 +14,7 @@ use super::status;
 use super::telling::Telling;
 use crate::core::config::model::Config;
 use crate::core::notify::script::ScriptPolicy;
-use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump};
+use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump, Ladder};
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::time::{Interval, Timestamp};
@@ -64,6 +64,7 @@ struct Daemon<'a> {
     inbox: mpsc::Receiver<(CheckerId, u64, Report)>,
     surroundings: Surroundings,
     telling: Telling,
+    ladder: Ladder,
     next_look: Timestamp,
 }
 
@@ -89,6 +90,7 @@ impl<'a> Daemon<'a> {
             inbox,
             surroundings: Surroundings { policy, tls: config.check.tls.clone() },
             telling: Telling::new(&config),
+            ladder: Ladder::new(&config.global, &config.global.checker_process),
             next_look: now + wait,
             table,
             config,
@@ -130,6 +132,7 @@ impl<'a> Daemon<'a> {
                 Some((id, run, report)) = self.inbox.recv() => self.heard(id, run, report),
                 () = alarm.wait_until(Some(deadline)) => {}
             }
+            self.ladder.due(Some(deadline), "check");
             // Whatever woke us: a flood of results must not keep a timer waiting.
             let now = runtime::now();
             self.engine.handle_timeout(now);

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
 use crate::core::config::model::Config;
-use crate::core::config::model::global::{Global, ProcessSettings};
+use crate::core::config::model::global::{AutoPriority, Global, ProcessSettings};
 use crate::core::time::{Interval, Timestamp};
 
 /// What the parent, or a signal, asks of a daemon.
@@ -196,6 +196,51 @@ pub fn apply_scheduling(settings: &ProcessSettings, what: &str) {
     }
 }
 
+/// `max_auto_priority`: a process whose timers run late gets real-time scheduling, one step higher
+/// each time.
+#[derive(Debug, Clone)]
+pub struct Ladder {
+    most: u8,
+    lateness: Interval,
+    current: u8,
+}
+
+impl Ladder {
+    /// From where `settings` puts the process.
+    pub fn new(global: &Global, settings: &ProcessSettings) -> Self {
+        let most = match global.auto_priority {
+            AutoPriority::UpTo(most) => most,
+            AutoPriority::Off | AutoPriority::Silent => 0,
+        };
+        let lateness = global.auto_priority_lateness;
+        Self { most, lateness, current: settings.realtime.unwrap_or(0) }
+    }
+
+    /// What was due at `due` is handled only now.
+    pub fn due(&mut self, due: Option<Timestamp>, what: &str) {
+        let late = due.map_or(Interval::ZERO, |due| now().since(due));
+        let Some(priority) = self.step(late) else { return };
+        match set_realtime(priority) {
+            Ok(()) => tracing::warn!(
+                "{what}: a timer was {late} s late, real-time priority {priority} from now on"
+            ),
+            Err(error) => {
+                tracing::error!("{what}: cannot set real-time priority {priority}: {error}");
+                // Asking again would not help.
+                self.most = 0;
+            }
+        }
+    }
+
+    fn step(&mut self, late: Interval) -> Option<u8> {
+        if late < self.lateness || self.current >= self.most {
+            return None;
+        }
+        self.current += 1;
+        Some(self.current)
+    }
+}
+
 fn set_affinity(cpus: &BTreeSet<u16>) -> io::Result<()> {
     let mut set = CpuSet::new();
     for cpu in cpus {
@@ -351,6 +396,21 @@ mod tests {
         global.files.umask = Some(0o137);
         Dump::Statistics.write(&global, "text").unwrap();
         assert_eq!(mode(&path), 0o640);
+    }
+
+    #[test]
+    fn late_timers_raise_the_priority_step_by_step_up_to_the_most() {
+        let mut global = Global { auto_priority: AutoPriority::UpTo(3), ..Global::default() };
+        let settings = ProcessSettings { realtime: Some(1), ..ProcessSettings::default() };
+        let mut ladder = Ladder::new(&global, &settings);
+        let late = Interval::from_secs(1);
+        assert_eq!(ladder.step(Interval::from_millis(999)), None);
+        assert_eq!(
+            (ladder.step(late), ladder.step(late), ladder.step(late)),
+            (Some(2), Some(3), None)
+        );
+        global.auto_priority = AutoPriority::Silent;
+        assert_eq!(Ladder::new(&global, &settings).step(late), None);
     }
 
     #[test]

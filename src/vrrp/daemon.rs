@@ -27,7 +27,7 @@ use crate::core::netlink::link::Link;
 use crate::core::netlink::monitor::{KernelEvent, Monitor};
 use crate::core::netlink::{NetlinkError, RouteSocket};
 use crate::core::notify::script::{Outcome, ScriptPolicy};
-use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump};
+use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump, Ladder};
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::supervisor::legacy::Legacy;
@@ -87,6 +87,7 @@ struct Daemon<'a> {
     scripts: ScriptTracker,
     script_inbox: mpsc::Receiver<ScriptRun>,
     telling: Telling,
+    ladder: Ladder,
     refusals: BTreeMap<DesiredAddress, Refusal>,
     /// For the process that comes after this one, should it die.
     legacy: Option<Legacy>,
@@ -148,6 +149,7 @@ impl<'a> Daemon<'a> {
             scripts: ScriptTracker::new(results),
             script_inbox,
             telling: Telling::new(&config),
+            ladder: Ladder::new(&config.global, &config.global.vrrp_process),
             refusals: BTreeMap::new(),
             legacy: None,
             untold: Vec::new(),
@@ -204,6 +206,7 @@ impl<'a> Daemon<'a> {
                 Some(run) = self.script_inbox.recv() => self.handle_script(&run),
                 () = alarm.wait_until(deadline) => {}
             }
+            self.ladder.due(deadline, "vrrp");
             // Whatever woke us: a flood of packets must not keep a timer waiting.
             self.fire_timers();
             self.settle();
