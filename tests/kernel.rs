@@ -38,3 +38,8 @@ fn the_master_killed_under_load_is_replaced() {
 fn the_systemd_unit_starts_reloads_restarts_and_stops() {
     scenario("systemd-unit");
 }
+
+#[test]
+fn servers_and_services_are_told_to_fifos_and_by_mail() {
+    scenario("lvs-tell");
+}

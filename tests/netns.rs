@@ -89,3 +89,8 @@ fn started_as_keepalived_it_looks_like_keepalived() {
 fn a_kernel_without_ipvs_does_not_stop_vrrp() {
     scenario("no-ipvs");
 }
+
+#[test]
+fn fifos_get_the_lines_of_keepalived() {
+    scenario("vrrp-tell");
+}

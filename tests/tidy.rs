@@ -29,6 +29,7 @@ const PURE: &[&str] = &[
     "src/vrrp/desired.rs",
     "src/vrrp/statistics.rs",
     "src/vrrp/status.rs",
+    "src/vrrp/json.rs",
     "src/check/health.rs",
     "src/check/virtual_server.rs",
     "src/check/engine",

@@ -12,11 +12,11 @@ use super::kernel_table::KernelTable;
 use super::local_addresses::LocalAddresses;
 use super::probe::{self, Surroundings};
 use super::status;
+use super::telling::Telling;
 use crate::core::config::model::Config;
 use crate::core::netlink::error::NetlinkError;
-use crate::core::notify::queue::{Notification, NotifyQueues};
 use crate::core::notify::script::ScriptPolicy;
-use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport};
+use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump, Ladder};
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::time::{Interval, Timestamp};
@@ -65,7 +65,8 @@ struct Daemon<'a> {
     results: mpsc::Sender<(CheckerId, u64, Report)>,
     inbox: mpsc::Receiver<(CheckerId, u64, Report)>,
     surroundings: Surroundings,
-    notify: NotifyQueues,
+    telling: Telling,
+    ladder: Ladder,
     next_look: Timestamp,
     /// Watched while a service asks for it.
     local: Option<LocalAddresses>,
@@ -78,7 +79,8 @@ impl<'a> Daemon<'a> {
         let known = table.as_ref().and_then(KernelTable::known).unwrap_or(&nothing);
         let now = runtime::now();
         let seed = now.as_nanos() ^ u64::from(std::process::id());
-        let engine = CheckEngine::new(now, &config.check, known, seed);
+        let mut engine = CheckEngine::new(now, &config.check, known, seed);
+        engine.tell_start(config.global.initial_server_notifies);
         let (results, inbox) = mpsc::channel(MOST_PROBES);
         let policy = ScriptPolicy::of(&config.global);
         let wait = if table.is_some() { DRIFT_CHECK } else { REOPEN };
@@ -90,8 +92,9 @@ impl<'a> Daemon<'a> {
             places: Arc::new(Semaphore::new(MOST_PROBES)),
             results,
             inbox,
-            surroundings: Surroundings { policy: policy.clone(), tls: config.check.tls.clone() },
-            notify: NotifyQueues::new(policy),
+            surroundings: Surroundings { policy, tls: config.check.tls.clone() },
+            telling: Telling::new(&config),
+            ladder: Ladder::new(&config.global, &config.global.checker_process),
             next_look: now + wait,
             local: None,
             table,
@@ -152,13 +155,18 @@ impl<'a> Daemon<'a> {
                         report(&reports, DaemonReport::Reloaded);
                     }
                     Some(DaemonCommand::DumpData) => self.dump(),
-                    Some(DaemonCommand::DumpStatistics | DaemonCommand::ClearStatistics) => {}
+                    Some(
+                        DaemonCommand::DumpStatistics
+                        | DaemonCommand::ClearStatistics
+                        | DaemonCommand::DumpJson,
+                    ) => {}
                     Some(DaemonCommand::Stop) | None => break,
                 },
                 Some((id, run, report)) = self.inbox.recv() => self.heard(id, run, report),
                 change = next_change(&mut self.local) => self.address_changed(change),
                 () = alarm.wait_until(Some(deadline)) => {}
             }
+            self.ladder.due(Some(deadline), "check");
             // Whatever woke us: a flood of results must not keep a timer waiting.
             let now = runtime::now();
             self.engine.handle_timeout(now);
@@ -191,8 +199,8 @@ impl<'a> Daemon<'a> {
             return;
         }
         let policy = ScriptPolicy::of(&config.global);
-        self.surroundings = Surroundings { policy: policy.clone(), tls: config.check.tls.clone() };
-        self.notify.set_policy(policy);
+        self.surroundings = Surroundings { policy, tls: config.check.tls.clone() };
+        self.telling.set(&config);
         if config.global.lvs_timeouts != self.config.global.lvs_timeouts
             && let Some(table) = &mut self.table
         {
@@ -216,9 +224,9 @@ impl<'a> Daemon<'a> {
                         handle.abort();
                     }
                 }
-                Output::RunScript { object, script } => {
-                    self.notify.push(&object, Notification { script, arguments: Vec::new() });
-                }
+                Output::RunScript { object, script } => self.telling.run(&object, script),
+                Output::Line(line) => self.telling.write(&line),
+                Output::Mail(alert) => self.telling.send(alert),
                 Output::Log(event) => log_event(&event),
             }
         }
@@ -272,7 +280,7 @@ impl<'a> Daemon<'a> {
     fn dump(&self) {
         tracing::info!("Printing healthchecker data for process({}) on signal", std::process::id());
         let text = status::data(&self.engine);
-        if let Err(error) = runtime::write_dump("keepalived_check.data", &text) {
+        if let Err(error) = Dump::Check.write(&self.config.global, &text) {
             tracing::error!("cannot write the data file: {error}");
         }
     }
@@ -286,9 +294,9 @@ impl<'a> Daemon<'a> {
         }
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::RunScript { object, script } => {
-                    self.notify.push(&object, Notification { script, arguments: Vec::new() });
-                }
+                Output::RunScript { object, script } => self.telling.run(&object, script),
+                Output::Line(line) => self.telling.write(&line),
+                Output::Mail(alert) => self.telling.send(alert),
                 Output::Log(event) => log_event(&event),
                 Output::StartProbe { .. } | Output::CancelProbe(_) => {}
             }
@@ -298,9 +306,7 @@ impl<'a> Daemon<'a> {
         {
             table.clear(&desired, self.config.global.lvs_flush_on_stop);
         }
-        if !self.notify.drain(STOP_GRACE).await {
-            tracing::warn!("a script is still running, not waiting for it any longer");
-        }
+        self.telling.finish(STOP_GRACE).await;
     }
 }
 

@@ -6,12 +6,14 @@ mod suspension;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use super::event::{Event, Importance, Names, ServiceName, endpoint, protocol_of};
+use super::event::{
+    Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of, up_or_down,
+};
 use super::health::{Health, Memory};
 use super::virtual_server::{self, ServerView};
 use crate::core::config::model::Script;
 use crate::core::config::model::check::{
-    CheckConfig, Checker, GivenUp, Probe, RealServer, VirtualServer,
+    CheckConfig, Checker, GivenUp, Probe, RealServer, Target, VirtualServer,
 };
 use crate::core::time::{Interval, TimerTable, Timestamp};
 use crate::ipvs::model::{DestinationKey, ServiceKey, Table};
@@ -93,6 +95,10 @@ pub enum Output {
         /// What.
         script: Script,
     },
+    /// Write a line to the FIFOs.
+    Line(String),
+    /// Send a mail.
+    Mail(Alert),
     /// Log a line.
     Log(Event),
 }
@@ -161,6 +167,8 @@ pub struct ServiceState {
     pub keys: Vec<ServiceKey>,
     /// `ha_suspend`, and none of its addresses is on this host: no probes until one is.
     pub suspended: bool,
+    /// As in FIFOs and mails: the services of one group are numbered.
+    told_as: String,
 }
 
 impl ServiceState {
@@ -169,6 +177,59 @@ impl ServiceState {
             .iter()
             .map(|server| ServerView { up: server.up, weight: server.weight() })
             .collect()
+    }
+
+    /// `VS`, for the FIFOs and by mail, with the words of the mail.
+    fn tell(&self, words: &str, total: u64) -> Vec<Output> {
+        let (name, state) = (&self.told_as, up_or_down(self.quorum));
+        let mut outputs = vec![Output::Line(format!("VS {name} {state}\n"))];
+        if self.config.smtp_alert {
+            let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
+            let sum = u64::from(quorum) + u64::from(hysteresis);
+            outputs.push(Output::Mail(Alert {
+                subject: format!("Virtualserver {name} - {state}"),
+                body: format!("{words} {quorum}+{hysteresis}={sum} <= {total}"),
+                one_check: false,
+            }));
+        }
+        outputs
+    }
+
+    /// How it begins; with `servers` also those that begin as up.
+    fn tell_start(&self, servers: bool) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        for server in self.servers.iter().filter(|server| servers && server.up) {
+            outputs.push(self.server_line(&server.config, true));
+            if let Some(script) = &server.config.notify_up {
+                let object = self.name().0;
+                outputs.push(Output::RunScript { object, script: script.clone() });
+            }
+        }
+        let total = virtual_server::live_weight(&self.views());
+        let words =
+            if self.quorum { "Starting with quorum up" } else { "Starting with quorum down" };
+        outputs.extend(self.tell(words, total));
+        outputs
+    }
+
+    /// `RS`, for the FIFOs.
+    fn server_line(&self, server: &RealServer, up: bool) -> Output {
+        let (server, state) = (self.server_name(server), up_or_down(up));
+        Output::Line(format!("RS {server} {} {state}\n", self.told_as))
+    }
+
+    /// A server by mail, if it is to be told of.
+    fn server_mail(
+        &self,
+        server: &RealServer,
+        up: bool,
+        words: &str,
+        one_check: bool,
+    ) -> Option<Output> {
+        let (name, state) = (self.server_name(server), up_or_down(up));
+        let subject = format!("Realserver {name} of virtual server {} - {state}", self.told_as);
+        let alert = Alert { subject, body: words.to_owned(), one_check };
+        server.smtp_alert.then_some(Output::Mail(alert))
     }
 
     /// As in logs.
@@ -219,6 +280,13 @@ impl CheckEngine {
             engine.announce_checkers(place, |_| true);
         }
         engine
+    }
+
+    /// Tells the FIFOs, and by mail, how everything begins; with `servers` (`rs_init_notifies`) also
+    /// of servers that begin as up.
+    pub fn tell_start(&mut self, servers: bool) {
+        let outputs = self.services.iter().flat_map(|service| service.tell_start(servers));
+        self.outputs.extend(outputs);
     }
 
     /// What happened, at `now`.
@@ -312,6 +380,7 @@ impl CheckEngine {
             quorum: !config.alpha,
             keys,
             suspended: false,
+            told_as: String::new(),
         };
         let total = virtual_server::live_weight(&service.views());
         service.quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
@@ -360,6 +429,17 @@ impl CheckEngine {
 
     fn index(&mut self) {
         self.places.clear();
+        let mut groups: BTreeMap<String, usize> = BTreeMap::new();
+        for service in &mut self.services {
+            service.told_as = match &service.config.target {
+                Target::Group { name, .. } => {
+                    let number = groups.entry(name.clone()).or_default();
+                    *number += 1;
+                    format!("[{name}]:{}", *number - 1)
+                }
+                Target::Address { .. } | Target::Fwmark { .. } => service.name().0,
+            };
+        }
         for (service, state) in self.services.iter().enumerate() {
             for (server, state) in state.servers.iter().enumerate() {
                 for (checker, state) in state.checkers.iter().enumerate() {
@@ -392,11 +472,15 @@ impl CheckEngine {
     fn reconfigure(&mut self, now: Timestamp, config: &CheckConfig) {
         let first_new = self.next_id;
         self.table_changed = true;
+        let mut new = Vec::new();
         let mut old: Vec<ServiceState> = std::mem::take(&mut self.services);
         for service in &config.virtual_servers {
             let known = old.iter().position(|found| found.config.target == service.target);
             let state = match known {
-                None => self.new_service(now, service, config, None),
+                None => {
+                    new.push(self.services.len());
+                    self.new_service(now, service, config, None)
+                }
                 Some(place) => {
                     let before = old.swap_remove(place);
                     self.carry_service(now, before, service, config)
@@ -405,11 +489,16 @@ impl CheckEngine {
             self.services.push(state);
         }
         for service in old {
-            self.retire(&service);
+            self.retire(&service, "Removing");
         }
         self.index();
         for place in 0..self.services.len() {
             self.announce_checkers(place, |id| id >= first_new);
+            if new.contains(&place)
+                && let Some(service) = self.services.get(place)
+            {
+                self.outputs.extend(service.tell_start(false));
+            }
             self.settle(place);
         }
         self.settle_suspension(now);
@@ -435,22 +524,19 @@ impl CheckEngine {
             };
             servers.push(state);
         }
-        for server in &old {
-            self.forget(server);
-            if server.up
-                && let Some(script) = &server.config.notify_down
-            {
-                let object = ServiceName::of(&config.target).0;
-                self.outputs.push_back(Output::RunScript { object, script: script.clone() });
-            }
-        }
-        ServiceState {
+        let service = ServiceState {
             keys: virtual_server::service_keys(config, all),
             config: config.clone(),
             servers,
             quorum: before.quorum,
             suspended: before.suspended,
+            told_as: before.told_as,
+        };
+        for server in &old {
+            self.forget(server);
+            self.outputs.extend(gone(&service, server, "Removing"));
         }
+        service
     }
 
     fn carry_server(
@@ -496,7 +582,7 @@ impl CheckEngine {
         let services = std::mem::take(&mut self.services);
         for service in &services {
             if service.config.omega {
-                self.retire(service);
+                self.retire(service, "Shutting down");
             } else {
                 service.servers.iter().for_each(|server| self.forget(server));
             }
@@ -505,20 +591,17 @@ impl CheckEngine {
     }
 
     /// A service goes away: its servers are told, then that there is no quorum any more.
-    fn retire(&mut self, service: &ServiceState) {
-        let object = service.name().0;
+    fn retire(&mut self, service: &ServiceState, words: &str) {
         for server in &service.servers {
             self.forget(server);
+            self.outputs.extend(gone(service, server, words));
         }
-        let down = service
-            .servers
-            .iter()
-            .filter(|server| server.up)
-            .filter_map(|server| server.config.notify_down.clone());
-        let quorum = service.config.quorum_down.clone().filter(|_| service.quorum);
-        for script in down.chain(quorum) {
-            let object = object.clone();
-            self.outputs.push_back(Output::RunScript { object, script });
+        if service.quorum {
+            self.outputs.push_back(Output::Line(format!("VS {} DOWN\n", service.told_as)));
+            if let Some(script) = service.config.quorum_down.clone() {
+                let object = service.name().0;
+                self.outputs.push_back(Output::RunScript { object, script });
+            }
         }
     }
 
@@ -574,6 +657,7 @@ impl CheckEngine {
         let config = checker.config.clone();
         let wait = checker.memory.result(&config, success);
         let after = checker.memory.health;
+        let probe = checker.config.probe.clone();
         self.timers.set((id, TimerKind::Probe), now + wait);
         let told = before.is_up() != after.is_up()
             || (matches!(before, Health::Unproved { .. }) && !text.is_empty());
@@ -608,7 +692,35 @@ impl CheckEngine {
             }
         }
         self.table_changed |= reweighed;
+        if before.is_up() != after.is_up() {
+            self.mail_check(id, &probe, outcome);
+        }
         self.settle(service);
+    }
+
+    /// A checker has changed its mind.
+    fn mail_check(&mut self, id: CheckerId, probe: &Probe, outcome: &Outcome) {
+        let Some((service, server, _)) = self.places.get(&id).copied() else { return };
+        let Some(service) = self.services.get(service) else { return };
+        let Some(server) = service.servers.get(server) else { return };
+        let up = matches!(outcome, Outcome::Success { .. });
+        let words = match (probe, up) {
+            (Probe::Tcp(_), true) => "TCP CHECK succeed on service",
+            (Probe::Tcp(_), false) => "TCP CHECK failed on service",
+            (Probe::Http(_) | Probe::Smtp(_), true) => "CHECK succeed on service",
+            (Probe::Http(_), false) => "CHECK failed on service : HTTP request failed",
+            (Probe::Smtp(_), false) => "CHECK failed on service",
+            (Probe::Dns(_), true) => "DNS_CHECK: succeed on service",
+            (Probe::Dns(_), false) => "DNS_CHECK: failed on service",
+            (Probe::Udp(_), true) => "UDP CHECK succeed on service",
+            (Probe::Udp(_), false) => "UDP CHECK failed on service",
+            (Probe::Ping(_), true) => "ICMP CHECK succeed on service",
+            (Probe::Ping(_), false) => "ICMP CHECK failed on service",
+            (Probe::Misc(_), true) => "MISC CHECK succeed on service",
+            (Probe::Misc(_), false) => "MISC CHECK failed on service",
+        };
+        let one_check = server.is_up() == server.up;
+        self.outputs.extend(service.server_mail(&server.config, up, words, one_check));
     }
 
     /// Draws the conclusions of a change within a service: servers, quorum, scripts, words.
@@ -642,6 +754,9 @@ impl CheckEngine {
                 let object = name.0.clone();
                 outputs.push(Output::RunScript { object, script: script.clone() });
             }
+            let state = up_or_down(up);
+            let line = format!("RS {server_name} {} {state}\n", service.told_as);
+            outputs.push(Output::Line(line));
         }
         let total = virtual_server::live_weight(&service.views());
         let quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
@@ -655,6 +770,18 @@ impl CheckEngine {
     fn log(&mut self, importance: Importance, text: String) {
         self.outputs.push_back(Output::Log(Event { importance, text, cause: None }));
     }
+}
+
+/// A server that is up goes away with its service, or out of it.
+fn gone(service: &ServiceState, server: &ServerState, words: &str) -> Vec<Output> {
+    if !server.up {
+        return Vec::new();
+    }
+    let config = &server.config;
+    let object = service.name().0;
+    let script = config.notify_down.clone().map(|script| Output::RunScript { object, script });
+    let mail = service.server_mail(config, false, words, false);
+    script.into_iter().chain([service.server_line(config, false)]).chain(mail).collect()
 }
 
 fn quorum_changed(service: &ServiceState, total: u64) -> Vec<Output> {
@@ -682,6 +809,8 @@ fn quorum_changed(service: &ServiceState, total: u64) -> Vec<Output> {
     if let Some(script) = script {
         outputs.push(Output::RunScript { object: name.0, script: script.clone() });
     }
+    outputs
+        .extend(service.tell(if service.quorum { "Gained quorum" } else { "Lost quorum" }, total));
     outputs
 }
 

@@ -80,6 +80,8 @@ struct Rig {
     queued: BTreeSet<u8>,
     lines: Vec<String>,
     scripts: Vec<String>,
+    /// Lines of the FIFOs, and subjects and bodies of mails.
+    told: Vec<String>,
     probes: usize,
 }
 
@@ -98,6 +100,7 @@ impl Rig {
             queued: BTreeSet::new(),
             lines: Vec::new(),
             scripts: Vec::new(),
+            told: Vec::new(),
             probes: 0,
         }
     }
@@ -113,6 +116,10 @@ impl Rig {
                     }
                     Output::Log(event) => self.lines.push(event.text),
                     Output::RunScript { script, .. } => self.scripts.push(script.words[0].clone()),
+                    Output::Line(line) => self.told.push(line),
+                    Output::Mail(alert) => {
+                        self.told.push(format!("{}: {}", alert.subject, alert.body));
+                    }
                     Output::CancelProbe(_) => {}
                 }
             }
@@ -170,6 +177,60 @@ fn servers_serve_from_the_start_and_a_dead_one_is_out_after_its_first_probe() {
     assert!(
         rig.lines.contains(&"Removing service [10.1.0.2]:tcp:80 from VS [10.0.0.1]:tcp:80".into())
     );
+}
+
+#[test]
+fn fifos_and_mails_are_told_of_servers_and_of_the_quorum() {
+    let target = Target::Group { name: "web".into(), protocol: Protocol::Tcp };
+    let group = |alert| VirtualServer { target: target.clone(), smtp_alert: alert, ..service(1) };
+    let mut second = group(true);
+    second.real_servers = vec![server(2)];
+    let mut rig = Rig::new(&config(vec![group(false), second]));
+    rig.engine.tell_start(true);
+    rig.run(15);
+    assert_eq!(
+        rig.told,
+        [
+            "RS [10.1.0.1]:tcp:80 [web]:0 UP\n",
+            "VS [web]:0 UP\n",
+            "RS [10.1.0.2]:tcp:80 [web]:1 UP\n",
+            "VS [web]:1 UP\n",
+            "Virtualserver [web]:1 - UP: Starting with quorum up 1+0=1 <= 1",
+        ]
+    );
+    rig.told.clear();
+    rig.dead.insert(2);
+    rig.run(15);
+    assert_eq!(
+        rig.told,
+        [
+            "Realserver [10.1.0.2]:tcp:80 of virtual server [web]:1 - DOWN: TCP CHECK failed on service",
+            "RS [10.1.0.2]:tcp:80 [web]:1 DOWN\n",
+            "VS [web]:1 DOWN\n",
+            "Virtualserver [web]:1 - DOWN: Lost quorum 1+0=1 <= 0",
+        ]
+    );
+    rig.told.clear();
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![group(false)]))));
+    rig.run(0);
+    assert_eq!(rig.told, [] as [&str; 0], "what is down already has nothing to tell");
+}
+
+#[test]
+fn a_second_checker_that_fails_is_mailed_as_one_check() {
+    let mut both = service(1);
+    let mut checker = tcp_checker();
+    if let Probe::Tcp(connect) = &mut checker.probe {
+        connect.destination = ([10, 1, 0, 9], 80).into();
+    }
+    both.real_servers[0].checkers.push(checker);
+    let mut rig = Rig::new(&config(vec![both]));
+    rig.run(15);
+    rig.dead.extend([1, 9]);
+    rig.run(15);
+    let mails = rig.told.iter().filter(|told| told.starts_with("Realserver")).count();
+    let lines = rig.told.iter().filter(|told| told.starts_with("RS")).count();
+    assert_eq!((mails, lines), (2, 1), "{:?}", rig.told);
 }
 
 #[test]
@@ -395,7 +456,11 @@ fn last_words(probe: impl FnOnce(Connect) -> Probe) -> Vec<String> {
                 Output::Log(event) if event.importance == Importance::Warning => {
                     lines.push(event.text);
                 }
-                Output::Log(_) | Output::CancelProbe(_) | Output::RunScript { .. } => {}
+                Output::Log(_)
+                | Output::CancelProbe(_)
+                | Output::RunScript { .. }
+                | Output::Line(_)
+                | Output::Mail(_) => {}
             }
         }
     }

@@ -81,3 +81,19 @@ pub struct Event {
     /// Why, where keepalived does not say.
     pub cause: Option<String>,
 }
+
+/// A mail about a service or a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// keepalived's words, without the node.
+    pub subject: String,
+    /// keepalived's words.
+    pub body: String,
+    /// About a checker whose server stays as it is: not sent with `no_checker_emails`.
+    pub one_check: bool,
+}
+
+/// `UP` or `DOWN`, as in FIFOs and mails.
+pub const fn up_or_down(up: bool) -> &'static str {
+    if up { "UP" } else { "DOWN" }
+}

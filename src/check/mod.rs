@@ -13,4 +13,5 @@ pub mod kernel_table;
 pub mod local_addresses;
 pub mod probe;
 pub mod status;
+pub mod telling;
 pub mod virtual_server;

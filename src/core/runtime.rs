@@ -1,18 +1,21 @@
 //! What every child process does around its engine: the clock, the commands from the parent, its
 //! scheduling and its name.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::timerfd::{self, TimerFd, TimerFlags};
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
 use crate::core::config::model::Config;
-use crate::core::config::model::global::ProcessSettings;
-use crate::core::time::Timestamp;
+use crate::core::config::model::global::{AutoPriority, Global, ProcessSettings};
+use crate::core::time::{Interval, Timestamp};
 
 /// What the parent, or a signal, asks of a daemon.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub enum DaemonCommand {
     DumpData,
     /// SIGUSR2: write the statistics file.
     DumpStatistics,
+    /// SIGRTMIN+2: write the JSON file.
+    DumpJson,
     /// SIGRTMAX-1: write the statistics file, then start counting at zero.
     ClearStatistics,
     /// Stop: resign, clean up, end.
@@ -45,6 +50,19 @@ pub fn now() -> Timestamp {
     let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
     let nanoseconds = u64::try_from(time.tv_nsec()).unwrap_or(0);
     Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
+}
+
+/// How long the system has run, time suspended included.
+pub fn since_boot() -> Interval {
+    let time =
+        clock_gettime(ClockId::CLOCK_BOOTTIME).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
+    Interval::from_secs(u64::try_from(time.tv_sec()).unwrap_or(0))
+}
+
+/// The time since 1970 by the wall clock: for people and files only.
+pub fn wall_clock() -> Interval {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Interval::from_duration(since.unwrap_or_default())
 }
 
 /// Gives a descriptor to the event loop. Its owner stays the owner: only types that hold a
@@ -130,6 +148,14 @@ pub async fn sleep_until(at: Option<Timestamp>) {
     }
 }
 
+/// How much a pipe holds that nobody has read, in bytes.
+pub fn bytes_waiting(pipe: &impl AsRawFd) -> Option<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open while `pipe` lives; `bytes` outlives the call.
+    let result = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    (result == 0).then(|| usize::try_from(bytes).unwrap_or(0))
+}
+
 /// Sets what `ps` and `/proc/PID/comm` show: after a re-execution the kernel would show "exe".
 pub fn set_process_name(name: &str) {
     if let Ok(name) = std::ffi::CString::new(name) {
@@ -145,7 +171,7 @@ pub fn give_memory_back() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Applies `vrrp_priority`, `vrrp_rt_priority`, `vrrp_no_swap` and their companions.
+/// Applies `vrrp_priority`, `vrrp_rt_priority`, `vrrp_cpu_affinity`, `vrrp_no_swap` and their companions.
 pub fn apply_scheduling(settings: &ProcessSettings, what: &str) {
     if let Some(priority) = settings.realtime
         && let Err(error) = set_realtime(priority)
@@ -157,12 +183,70 @@ pub fn apply_scheduling(settings: &ProcessSettings, what: &str) {
     {
         tracing::warn!("{what}: cannot set priority {nice}: {error}");
     }
+    if !settings.cpus.is_empty()
+        && let Err(error) = set_affinity(&settings.cpus)
+    {
+        tracing::warn!("{what}: cannot run on CPUs {:?} only: {error}", settings.cpus);
+    }
     if settings.no_swap {
         use nix::sys::mman::{MlockAllFlags, mlockall};
         if let Err(error) = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE) {
             tracing::warn!("{what}: cannot lock its memory: {error}");
         }
     }
+}
+
+/// `max_auto_priority`: a process whose timers run late gets real-time scheduling, one step higher
+/// each time.
+#[derive(Debug, Clone)]
+pub struct Ladder {
+    most: u8,
+    lateness: Interval,
+    current: u8,
+}
+
+impl Ladder {
+    /// From where `settings` puts the process.
+    pub fn new(global: &Global, settings: &ProcessSettings) -> Self {
+        let most = match global.auto_priority {
+            AutoPriority::UpTo(most) => most,
+            AutoPriority::Off | AutoPriority::Silent => 0,
+        };
+        let lateness = global.auto_priority_lateness;
+        Self { most, lateness, current: settings.realtime.unwrap_or(0) }
+    }
+
+    /// What was due at `due` is handled only now.
+    pub fn due(&mut self, due: Option<Timestamp>, what: &str) {
+        let late = due.map_or(Interval::ZERO, |due| now().since(due));
+        let Some(priority) = self.step(late) else { return };
+        match set_realtime(priority) {
+            Ok(()) => tracing::warn!(
+                "{what}: a timer was {late} s late, real-time priority {priority} from now on"
+            ),
+            Err(error) => {
+                tracing::error!("{what}: cannot set real-time priority {priority}: {error}");
+                // Asking again would not help.
+                self.most = 0;
+            }
+        }
+    }
+
+    fn step(&mut self, late: Interval) -> Option<u8> {
+        if late < self.lateness || self.current >= self.most {
+            return None;
+        }
+        self.current += 1;
+        Some(self.current)
+    }
+}
+
+fn set_affinity(cpus: &BTreeSet<u16>) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for cpu in cpus {
+        set.set(usize::from(*cpu))?;
+    }
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
 fn set_realtime(priority: u8) -> io::Result<()> {
@@ -180,30 +264,86 @@ fn set_nice(nice: i8) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Where a dump goes: `$TMPDIR`, else `/tmp`.
-pub fn dump_path(name: &str) -> PathBuf {
-    std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from).join(name)
+/// A file that a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dump {
+    /// SIGUSR1, of the parent.
+    Parent,
+    /// SIGUSR1, of the vrrp process.
+    Vrrp,
+    /// SIGUSR1, of the check process.
+    Check,
+    /// SIGUSR2.
+    Statistics,
+    /// SIGRTMIN+2.
+    Json,
 }
 
-/// Writes a dump in place of an old one. A symbolic link in its place is replaced, never followed.
-pub fn write_dump(name: &str, text: &str) -> io::Result<PathBuf> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let path = dump_path(name);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+impl Dump {
+    /// Distinguishes the process, before the extension.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Parent => "_parent",
+            Self::Check => "_check",
+            Self::Vrrp | Self::Statistics | Self::Json => "",
+        }
     }
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    file.write_all(text.as_bytes())?;
-    Ok(path)
-}
 
-/// Seconds since 1970 by the wall clock, which may jump; for numbering, not for measuring.
-pub fn wall_clock() -> u32 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u32::try_from(since.as_secs()).unwrap_or(u32::MAX))
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Parent | Self::Vrrp | Self::Check => "data",
+            Self::Statistics => "stats",
+            Self::Json => "json",
+        }
+    }
+
+    /// Where it goes: the file or the directory that is configured, else `$TMPDIR`, else `/tmp`.
+    pub fn path(self, global: &Global) -> PathBuf {
+        let files = &global.files;
+        let data = self.extension() == "data";
+        let configured = match self {
+            Self::Parent | Self::Vrrp | Self::Check => &files.state_dump,
+            Self::Statistics => &files.statistics_dump,
+            Self::Json => &files.json_dump,
+        };
+        let named = configured.as_ref().filter(|path| !path.ends_with('/')).map(PathBuf::from);
+        if let Some(path) = named {
+            let part = |part: Option<&std::ffi::OsStr>| {
+                part.map(|part| part.to_string_lossy().into_owned())
+            };
+            let stem = part(path.file_stem()).unwrap_or_default();
+            let extension = part(path.extension()).map(|found| format!(".{found}"));
+            let extension = extension.unwrap_or_default();
+            return path.with_file_name(format!("{stem}{}{extension}", self.suffix()));
+        }
+        let temporary =
+            || std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        let folder = configured.as_ref().map_or_else(temporary, PathBuf::from);
+        let names = global.net_namespace.iter().chain(&global.instance);
+        let names: Vec<&str> = names.map(String::as_str).collect();
+        let instance = if data && files.data_use_instance && !names.is_empty() {
+            format!(".{}", names.join("_"))
+        } else {
+            String::new()
+        };
+        folder.join(format!("keepalived{}{instance}.{}", self.suffix(), self.extension()))
+    }
+
+    /// Writes it in place of an old one. A symbolic link in its place is replaced, never followed.
+    pub fn write(self, global: &Global, text: &str) -> io::Result<PathBuf> {
+        use std::io::Write;
+        use std::os::unix::fs::OpenOptionsExt;
+        let path = self.path(global);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mode = 0o666 & !u32::from(global.files.mask());
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        Ok(path)
+    }
 }
 
 /// Whether the kernel forwards IPv6 packets that come in on the interface: its neighbour
@@ -216,7 +356,6 @@ pub fn forwards_ipv6(interface: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::time::Interval;
 
     #[test]
     fn an_alarm_is_never_early_and_can_be_moved() {
@@ -242,12 +381,67 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let victim = folder.path().join("victim");
         std::fs::write(&victim, "precious").unwrap();
-        let name = format!("steadfast-test-{}.data", std::process::id());
-        let path = dump_path(&name);
+        let path = folder.path().join("keepalived.stats");
+        let mut global = Global::default();
+        global.files.statistics_dump = Some(format!("{}/", folder.path().display()));
         std::os::unix::fs::symlink(&victim, &path).unwrap();
-        assert_eq!(write_dump(&name, "text").unwrap(), path);
+        assert_eq!(Dump::Statistics.write(&global, "text").unwrap(), path);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
-        std::fs::remove_file(path).unwrap();
+        let mode = |path| {
+            let found: std::fs::Metadata = std::fs::metadata(path).unwrap();
+            std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777
+        };
+        assert_eq!(mode(&path), 0o600);
+        global.files.umask = Some(0o137);
+        Dump::Statistics.write(&global, "text").unwrap();
+        assert_eq!(mode(&path), 0o640);
+    }
+
+    #[test]
+    fn late_timers_raise_the_priority_step_by_step_up_to_the_most() {
+        let mut global = Global { auto_priority: AutoPriority::UpTo(3), ..Global::default() };
+        let settings = ProcessSettings { realtime: Some(1), ..ProcessSettings::default() };
+        let mut ladder = Ladder::new(&global, &settings);
+        let late = Interval::from_secs(1);
+        assert_eq!(ladder.step(Interval::from_millis(999)), None);
+        assert_eq!(
+            (ladder.step(late), ladder.step(late), ladder.step(late)),
+            (Some(2), Some(3), None)
+        );
+        global.auto_priority = AutoPriority::Silent;
+        assert_eq!(Ladder::new(&global, &settings).step(late), None);
+    }
+
+    #[test]
+    fn dumps_go_where_they_are_sent() {
+        let mut global = Global::default();
+        let name = |global: &Global, dump: Dump| {
+            dump.path(global).file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(name(&global, Dump::Check), "keepalived_check.data");
+        global.instance = Some("blue".into());
+        assert_eq!(name(&global, Dump::Vrrp), "keepalived.data");
+        global.files.data_use_instance = true;
+        assert_eq!(name(&global, Dump::Vrrp), "keepalived.blue.data");
+        global.net_namespace = Some("net".into());
+        assert_eq!(name(&global, Dump::Parent), "keepalived_parent.net_blue.data");
+        assert_eq!(name(&global, Dump::Statistics), "keepalived.stats");
+        global.files.state_dump = Some("/x/state.txt".into());
+        assert_eq!(Dump::Vrrp.path(&global), PathBuf::from("/x/state.txt"));
+        assert_eq!(Dump::Check.path(&global), PathBuf::from("/x/state_check.txt"));
+        global.files.json_dump = Some("/x/".into());
+        assert_eq!(Dump::Json.path(&global), PathBuf::from("/x/keepalived.json"));
+    }
+
+    #[test]
+    fn a_process_runs_where_it_is_told_to() {
+        use nix::sched::sched_getaffinity;
+        let free = sched_getaffinity(Pid::from_raw(0)).unwrap();
+        let one = (0..CpuSet::count()).find(|cpu| free.is_set(*cpu).unwrap()).unwrap();
+        set_affinity(&BTreeSet::from([u16::try_from(one).unwrap()])).unwrap();
+        let now = sched_getaffinity(Pid::from_raw(0)).unwrap();
+        let list: Vec<_> = (0..CpuSet::count()).filter(|cpu| now.is_set(*cpu).unwrap()).collect();
+        assert_eq!(list, [one]);
     }
 }

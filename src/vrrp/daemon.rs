@@ -13,19 +13,21 @@ use tokio::task::JoinHandle;
 
 use super::desired::DesiredAddress;
 use super::engine::{Input, Output, SocketName, VrrpEngine};
-use super::event::{Event, Importance, Notice, Subject};
+use super::event::{Event, Importance};
+use super::json;
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
+use super::telling::Telling;
 use super::virtual_link::VirtualLinks;
 use crate::core::config::model::Config;
+use crate::core::config::model::global::Global;
 use crate::core::config::model::vrrp::VrrpConfig;
 use crate::core::netlink::RouteSocket;
 use crate::core::netlink::address::KernelAddress;
 use crate::core::netlink::link::Link;
 use crate::core::netlink::monitor::Monitor;
-use crate::core::notify::queue::{Notification, NotifyQueues};
 use crate::core::notify::script::{Outcome, ScriptPolicy};
-use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport};
+use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump, Ladder};
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::supervisor::legacy::Legacy;
@@ -91,7 +93,8 @@ struct Daemon<'a> {
     file_inbox: mpsc::Receiver<FileChange>,
     processes: ProcessTracker,
     process_inbox: mpsc::Receiver<ProcessChange>,
-    notify: NotifyQueues,
+    telling: Telling,
+    ladder: Ladder,
     refusals: BTreeMap<DesiredAddress, Refusal>,
     /// For the process that comes after this one, should it die.
     legacy: Option<Legacy>,
@@ -138,8 +141,7 @@ impl<'a> Daemon<'a> {
         let (results, script_inbox) = mpsc::channel(64);
         let (file_results, file_inbox) = mpsc::channel(64);
         let (process_results, process_inbox) = mpsc::channel(64);
-        let policy = ScriptPolicy::of(&config.global);
-        let engine = VrrpEngine::new(runtime::now(), config.global.clone(), config.vrrp.clone());
+        let engine = VrrpEngine::new(runtime::now(), at_start(&config), config.vrrp.clone());
         Ok(Self {
             options,
             engine,
@@ -160,7 +162,8 @@ impl<'a> Daemon<'a> {
             file_inbox,
             processes: ProcessTracker::new(process_results),
             process_inbox,
-            notify: NotifyQueues::new(policy),
+            telling: Telling::new(&config),
+            ladder: Ladder::new(&config.global, &config.global.vrrp_process),
             refusals: BTreeMap::new(),
             legacy: None,
             untold: Vec::new(),
@@ -179,7 +182,7 @@ impl<'a> Daemon<'a> {
             return;
         };
         self.configure();
-        self.engine.handle(runtime::now(), Input::WallClock(runtime::wall_clock()));
+        self.engine.handle(runtime::now(), Input::WallClock(wall_clock()));
         self.resume();
         self.engine.handle(runtime::now(), Input::Start);
         self.settle();
@@ -207,6 +210,7 @@ impl<'a> Daemon<'a> {
                         report(&reports, DaemonReport::Reloaded);
                     }
                     Some(DaemonCommand::DumpData) => self.dump_data(),
+                    Some(DaemonCommand::DumpJson) => self.dump_json(),
                     Some(DaemonCommand::DumpStatistics) => self.dump_statistics(),
                     Some(DaemonCommand::ClearStatistics) => {
                         self.dump_statistics();
@@ -219,6 +223,7 @@ impl<'a> Daemon<'a> {
                 Some(change) = self.process_inbox.recv() => self.handle_process(change),
                 () = alarm.wait_until(deadline) => {}
             }
+            self.ladder.due(deadline, "vrrp");
             // Whatever woke us: a flood of packets must not keep a timer waiting.
             self.fire_timers();
             self.settle();
@@ -277,7 +282,7 @@ impl<'a> Daemon<'a> {
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
         }
-        self.engine.handle(runtime::now(), Input::WallClock(runtime::wall_clock()));
+        self.engine.handle(runtime::now(), Input::WallClock(wall_clock()));
         self.resume();
         self.engine.handle(runtime::now(), Input::Start);
         self.stop().await;
@@ -308,7 +313,7 @@ impl<'a> Daemon<'a> {
         self.scripts.set(&self.config.vrrp.scripts, &policy);
         self.files.set(&self.config.track_files);
         self.processes.set(&self.config.vrrp.processes);
-        self.notify.set_policy(policy);
+        self.telling.set(&self.config);
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
         }
@@ -317,6 +322,7 @@ impl<'a> Daemon<'a> {
     fn reload(&mut self, config: Config) {
         if config == self.config {
             tracing::info!("Nothing differs");
+            self.telling.states(&self.engine);
             return;
         }
         let now = runtime::now();
@@ -325,6 +331,8 @@ impl<'a> Daemon<'a> {
         self.configure();
         self.engine.handle(now, Input::Reconfigure(Box::new((global, vrrp))));
         self.engine.handle(now, Input::Start);
+        self.settle();
+        self.telling.states(&self.engine);
     }
 
     /// Carries out what the engine wants until it wants nothing more.
@@ -345,7 +353,7 @@ impl<'a> Daemon<'a> {
         let much = self.untold.len() > MUCH_TO_TELL;
         for output in std::mem::take(&mut self.untold) {
             match output {
-                Output::Notify(notice) => self.run_notifications(&notice),
+                Output::Notify(notice) => self.telling.tell(&notice),
                 Output::Log(event) => log_event(&event),
                 Output::Transmit(_) | Output::Announce(_) => {}
             }
@@ -404,27 +412,6 @@ impl<'a> Daemon<'a> {
         self.engine.handle(runtime::now(), Input::Process { name, good });
     }
 
-    fn run_notifications(&mut self, notice: &Notice) {
-        let kind = match notice.subject {
-            Subject::Instance => "INSTANCE",
-            Subject::Group => "GROUP",
-        };
-        let object = format!("{kind} {}", notice.name);
-        if let Some(script) = &notice.script {
-            let notification = Notification { script: script.clone(), arguments: Vec::new() };
-            self.notify.push(&object, notification);
-        }
-        if let Some(script) = &notice.any {
-            let arguments = vec![
-                kind.to_owned(),
-                notice.name.clone(),
-                notice.state.to_owned(),
-                notice.priority.to_string(),
-            ];
-            self.notify.push(&object, Notification { script: script.clone(), arguments });
-        }
-    }
-
     // ---- dumps and the end
 
     fn data(&self) -> String {
@@ -434,7 +421,7 @@ impl<'a> Daemon<'a> {
 
     fn dump_data(&self) {
         tracing::info!("Printing VRRP data for process({}) on signal", std::process::id());
-        if let Err(error) = runtime::write_dump("keepalived.data", &self.data()) {
+        if let Err(error) = Dump::Vrrp.write(&self.config.global, &self.data()) {
             tracing::error!("cannot write the data file: {error}");
         }
     }
@@ -442,8 +429,20 @@ impl<'a> Daemon<'a> {
     fn dump_statistics(&self) {
         tracing::info!("Printing VRRP stats for process({}) on signal", std::process::id());
         let text = status::statistics(&self.engine);
-        if let Err(error) = runtime::write_dump("keepalived.stats", &text) {
+        if let Err(error) = Dump::Statistics.write(&self.config.global, &text) {
             tracing::error!("cannot write the statistics file: {error}");
+        }
+    }
+
+    fn dump_json(&self) {
+        tracing::info!("Printing VRRP as json for process({}) on signal", std::process::id());
+        let global = &self.config.global;
+        let times = (runtime::now(), runtime::wall_clock());
+        let scripts = &self.config.vrrp.scripts;
+        let version = global.files.json_version;
+        let Some(text) = json::dump(&self.engine, scripts, version, times) else { return };
+        if let Err(error) = Dump::Json.write(global, &text) {
+            tracing::error!("cannot write the JSON file: {error}");
         }
     }
 
@@ -461,10 +460,23 @@ impl<'a> Daemon<'a> {
         }
         self.remember();
         self.tell();
-        if !self.notify.drain(STOP_GRACE).await {
-            tracing::warn!("a notify script is still running, not waiting for it any longer");
-        }
+        self.telling.finish(STOP_GRACE).await;
     }
+}
+
+/// What of `vrrp_delay_after_boot` is left is waited for, if that is more than
+/// `vrrp_startup_delay`.
+fn at_start(config: &Config) -> Global {
+    let mut global = config.global.clone();
+    let vrrp = &mut global.vrrp;
+    let left = vrrp.delay_after_boot - runtime::since_boot();
+    vrrp.startup_delay = vrrp.startup_delay.max(left);
+    global
+}
+
+/// Whole seconds since 1970.
+fn wall_clock() -> u32 {
+    u32::try_from(runtime::wall_clock().as_secs()).unwrap_or(u32::MAX)
 }
 
 fn table(addresses: Vec<KernelAddress>) -> BTreeMap<Place, KernelAddress> {
@@ -503,5 +515,23 @@ fn log_event(event: &Event) {
         (Importance::Normal, Some(reason)) => tracing::info!(reason, "{event}"),
         (Importance::Normal, None) => tracing::info!("{event}"),
         (Importance::Warning, _) => tracing::warn!("{event}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_the_delay_after_boot_is_waited_for() {
+        let mut config = Config::default();
+        let vrrp = &mut config.global.vrrp;
+        vrrp.startup_delay = Interval::from_secs(5);
+        vrrp.delay_after_boot = Interval::from_secs(1);
+        let delay = |config: &Config| at_start(config).vrrp.startup_delay;
+        assert_eq!(delay(&config), Interval::from_secs(5), "the system has been up for longer");
+        config.global.vrrp.delay_after_boot = runtime::since_boot() + Interval::from_secs(1000);
+        let left = delay(&config);
+        assert!(left > Interval::from_secs(900) && left <= Interval::from_secs(1000), "{left}");
     }
 }

@@ -24,7 +24,7 @@ use super::statistics::Statistics;
 use crate::core::config::model::Family;
 use crate::core::config::model::global::Global;
 use crate::core::config::model::vrrp::{
-    Authentication, InitialState, Instance, SyncGroup, VrrpConfig,
+    Authentication, InitialState, Instance, Priority, SyncGroup, VrrpConfig,
 };
 use crate::core::time::{TimerTable, Timestamp};
 
@@ -221,6 +221,8 @@ pub struct VrrpEngine {
     outputs: VecDeque<Output>,
     startup_until: Option<Timestamp>,
     unknown_vrid: u64,
+    /// Whose unknown routers have been told.
+    unknown_told: BTreeSet<(IpAddr, u8)>,
     addresses_changed: bool,
     masters_changed: bool,
     resuming: BTreeSet<String>,
@@ -250,6 +252,7 @@ impl VrrpEngine {
             outputs: VecDeque::new(),
             startup_until: (!delay.is_zero()).then(|| now + delay),
             unknown_vrid: 0,
+            unknown_told: BTreeSet::new(),
             addresses_changed: true,
             masters_changed: true,
             resuming: BTreeSet::new(),
@@ -395,6 +398,28 @@ impl VrrpEngine {
         timer(TimerKind::MasterDown).or_else(|| timer(TimerKind::Advert))
     }
 
+    /// Where every router and group is, as it would be notified.
+    pub fn states(&self) -> Vec<Notice> {
+        let notice = |subject, name: &str, state: State, priority| Notice {
+            subject,
+            name: name.to_owned(),
+            state: state.name(),
+            priority,
+            script: None,
+            any: None,
+            mail: false,
+        };
+        let routers = self.routers.values().filter(|router| router.state != State::Init);
+        let routers = routers.map(|router| {
+            notice(Subject::Instance, &router.instance.name, router.state, router.priority)
+        });
+        let groups = self
+            .group_states
+            .iter()
+            .map(|(name, state)| notice(Subject::Group, name, *state, Priority::RESIGN));
+        routers.chain(groups).collect()
+    }
+
     /// Adverts for virtual routers that are not configured.
     pub fn unknown_vrid_count(&self) -> u64 {
         self.unknown_vrid
@@ -534,6 +559,7 @@ impl VrrpEngine {
             priority: router.priority,
             script,
             any: scripts.any.clone(),
+            mail: router.instance.smtp_alert,
         };
         self.outputs.push_back(Output::Notify(notice));
         let _ = now;

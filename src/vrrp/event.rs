@@ -209,6 +209,7 @@ pub enum EventKind {
     GroupSync(State),
     AddressLost(IpAddr),
     Listening { late: Interval },
+    UnknownRouter { from: IpAddr, vrid: u8 },
 }
 
 /// How important a line is.
@@ -234,6 +235,7 @@ impl EventKind {
             | Self::DuplicateAddress { .. }
             | Self::TwoOwners { .. }
             | Self::AddressLost(_)
+            | Self::UnknownRouter { .. }
             | Self::Listening { .. } => Importance::Warning,
             Self::Entering { .. }
             | Self::MasterTimeout
@@ -258,6 +260,12 @@ impl fmt::Display for Event {
         match &self.kind {
             EventKind::GroupSync(state) => {
                 return write!(f, "VRRP_Group({name}) Syncing instances to {} state", state.name());
+            }
+            EventKind::UnknownRouter { from, vrid } => {
+                return write!(
+                    f,
+                    "advert from {from} on {name} for VRID {vrid}, which is not ours"
+                );
             }
             _ => write!(f, "({name}) ")?,
         }
@@ -324,7 +332,7 @@ impl fmt::Display for Event {
                 f,
                 "an advert was {late} s late: listening for another master before sending it"
             ),
-            EventKind::GroupSync(_) => Ok(()),
+            EventKind::GroupSync(_) | EventKind::UnknownRouter { .. } => Ok(()),
         }
     }
 }
@@ -353,4 +361,6 @@ pub struct Notice {
     pub script: Option<Script>,
     /// The script of every state; it gets subject, name, state and priority.
     pub any: Option<Script>,
+    /// Whether to send mail (`smtp_alert`).
+    pub mail: bool,
 }

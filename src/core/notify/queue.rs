@@ -109,7 +109,7 @@ mod tests {
         let me = nix::unistd::getuid().to_string();
         let policy = ScriptPolicy {
             default_user: Some(ScriptUser { user: me, group: None }),
-            security: false,
+            ..ScriptPolicy::default()
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Gid, Group, Pid, Uid, User, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist, setgid, setgroups, setuid};
 use tokio::process::{Child, Command};
 
 use super::security::examine_script;
@@ -28,12 +28,18 @@ pub struct ScriptPolicy {
     pub default_user: Option<ScriptUser>,
     /// `enable_script_security`: refuse what someone other than root could replace.
     pub security: bool,
+    /// `set_supplementary_groups`: all groups of the user, not only the one.
+    pub all_groups: bool,
 }
 
 impl ScriptPolicy {
     /// The policy of a configuration.
     pub fn of(global: &Global) -> Self {
-        Self { default_user: global.script_user.clone(), security: global.script_security }
+        Self {
+            default_user: global.script_user.clone(),
+            security: global.script_security,
+            all_groups: global.supplementary_groups,
+        }
     }
 }
 
@@ -79,12 +85,34 @@ impl Account {
     pub fn is_root(self) -> bool {
         self.uid.is_root()
     }
+
+    /// The user.
+    pub fn uid(self) -> Uid {
+        self.uid
+    }
+
+    /// The group.
+    pub fn gid(self) -> Gid {
+        self.gid
+    }
+
+    /// The group, and the others that its user is in.
+    fn groups(self) -> Vec<Gid> {
+        let user = User::from_uid(self.uid).ok().flatten();
+        let name = user.and_then(|user| CString::new(user.name).ok());
+        name.and_then(|name| getgrouplist(&name, self.gid).ok()).unwrap_or_else(|| vec![self.gid])
+    }
 }
 
 /// Finds the account of `script`: its own, else the policy's, else `keepalived_script` when that
 /// exists, else the daemon's.
 pub fn account_of(script: &Script, policy: &ScriptPolicy) -> Result<Account, String> {
-    if let Some(user) = script.user.as_ref().or(policy.default_user.as_ref()) {
+    account(script.user.as_ref(), policy)
+}
+
+/// The same for something else that may name a user, such as a FIFO.
+pub fn account(user: Option<&ScriptUser>, policy: &ScriptPolicy) -> Result<Account, String> {
+    if let Some(user) = user.or(policy.default_user.as_ref()) {
         return resolve(user);
     }
     match User::from_name(DEFAULT_ACCOUNT) {
@@ -152,12 +180,13 @@ pub fn start(
         .env_remove("NOTIFY_SOCKET")
         .process_group(0);
     let root = nix::unistd::geteuid().is_root();
+    let groups = if policy.all_groups { account.groups() } else { vec![account.gid] };
     let name = CString::new("steadfast-script").unwrap_or_default();
     // SAFETY: between fork and exec only system calls are made; nothing allocates or locks.
     unsafe {
         command.pre_exec(move || {
             if root {
-                setgroups(&[account.gid])?;
+                setgroups(&groups)?;
                 setgid(account.gid)?;
                 setuid(account.uid)?;
             }
@@ -205,6 +234,20 @@ impl Running {
         }
     }
 
+    /// Waits for the end; `None` when `wish` came first, and the process group was ended then.
+    pub async fn finish_or(mut self, wish: impl Future) -> Option<Outcome> {
+        tokio::select! {
+            ended = self.child.wait() => Some(match ended {
+                Ok(status) => Outcome::from(status),
+                Err(error) => Outcome::NotStarted(error.to_string()),
+            }),
+            _ = wish => {
+                self.end().await;
+                None
+            }
+        }
+    }
+
     async fn end(&mut self) {
         self.signal(Signal::SIGTERM);
         if tokio::time::timeout(KILL_DELAY, self.child.wait()).await.is_err() {
@@ -248,7 +291,8 @@ mod tests {
 
     fn policy() -> ScriptPolicy {
         let me = nix::unistd::getuid().to_string();
-        ScriptPolicy { default_user: Some(ScriptUser { user: me, group: None }), security: false }
+        let default_user = Some(ScriptUser { user: me, group: None });
+        ScriptPolicy { default_user, ..ScriptPolicy::default() }
     }
 
     fn run_it(script: &Script, arguments: &[String], limit: Option<Interval>) -> Outcome {
@@ -264,6 +308,33 @@ mod tests {
     fn the_exit_status_is_the_outcome() {
         assert_eq!(run_it(&script(&["/bin/sh", "-c", "exit 7"]), &[], None), Outcome::Exited(7));
         assert!(run_it(&script(&["true"]), &[], None).is_success());
+    }
+
+    #[test]
+    fn a_user_s_other_groups_come_only_when_asked_for() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        // Whoever is in a second group by the group file.
+        let table = std::fs::read_to_string("/etc/group").unwrap();
+        let member = table.lines().find_map(|line| {
+            let user =
+                line.rsplit(':').next()?.split(',').next().filter(|user| !user.is_empty())?;
+            User::from_name(user).ok().flatten().map(|user| user.name)
+        });
+        let Some(user) = member else { return };
+        let count = |all_groups| {
+            let default_user = Some(ScriptUser { user: user.clone(), group: None });
+            let policy = ScriptPolicy { default_user, all_groups, ..ScriptPolicy::default() };
+            let account = account(None, &policy).unwrap();
+            let wanted = account.groups().len().to_string();
+            let test = script(&["/bin/sh", "-c", "test $(id -G | wc -w) = $1", "sh"]);
+            let wanted = if all_groups { wanted } else { "1".to_owned() };
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(run(&test, &[wanted], &policy, None))
+        };
+        assert_eq!((count(true), count(false)), (Outcome::Exited(0), Outcome::Exited(0)));
     }
 
     #[test]

@@ -76,6 +76,7 @@ mod tests {
                 group: None,
             }),
             security: true,
+            all_groups: false,
         };
         let examined = || examine_script(&script(path.to_str().unwrap()), &policy);
         assert!(examined().unwrap_err().contains("not executable"));

@@ -76,7 +76,7 @@ where
             return EXIT_SOFTWARE;
         }
     };
-    runtime.block_on(live(role, options, socket, daemon))
+    runtime.block_on(live(role, options, personality, socket, daemon))
 }
 
 /// The channel comes as standard input, so that nothing else is inherited; scripts never see it.
@@ -87,7 +87,13 @@ fn take_channel() -> io::Result<OwnedFd> {
     Ok(channel)
 }
 
-async fn live<F, D>(role: Role, options: &Options, socket: OwnedFd, daemon: D) -> u8
+async fn live<F, D>(
+    role: Role,
+    options: &Options,
+    personality: Personality,
+    socket: OwnedFd,
+    daemon: D,
+) -> u8
 where
     D: FnOnce(DaemonStart) -> F,
     F: Future<Output = u8>,
@@ -123,6 +129,8 @@ where
             return EXIT_SOFTWARE;
         }
     };
+    let names = &config.global.process_names;
+    set_process_name(&personality.configured_name(Process::Child(role), names));
     let _pid_file = match take_pid_file(role, options, &config.global) {
         Ok(file) => file,
         Err(error) => {
@@ -255,6 +263,7 @@ fn command_of(
         // Only ever the first message.
         ToChild::Legacy => None,
         ToChild::DumpData => Some(DaemonCommand::DumpData),
+        ToChild::DumpJson => Some(DaemonCommand::DumpJson),
         ToChild::DumpStatistics => Some(DaemonCommand::DumpStatistics),
         ToChild::ClearStatistics => Some(DaemonCommand::ClearStatistics),
         ToChild::Ping => {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::core::config::model::global::ProcessNames;
 use crate::core::log::{Detail, Facility};
 
 /// Where the configuration is when nothing is said.
@@ -44,6 +45,20 @@ impl Personality {
             (Self::Steadfast, Process::Child(Role::Check)) => "steadfast_check",
             (Self::Keepalived, Process::Parent | Process::Child(_)) => "keepalived",
         }
+    }
+
+    /// The name of a process as configured, else [`Self::process_name`].
+    pub fn configured_name(self, process: Process, names: &ProcessNames) -> String {
+        let (own, role) = match process {
+            Process::Parent => (&names.parent, None),
+            Process::Child(Role::Vrrp) => (&names.vrrp, Some("keepalived_vrrp")),
+            Process::Child(Role::Check) => (&names.checker, Some("keepalived_lvs")),
+        };
+        let by_role = role.filter(|_| names.by_role).map(str::to_owned);
+        own.clone()
+            .or(by_role)
+            .or_else(|| names.parent.clone())
+            .unwrap_or_else(|| self.process_name(process).to_owned())
     }
 
     /// Identification in syslog.
@@ -462,5 +477,23 @@ mod tests {
         assert_eq!(Personality::of("/usr/sbin/keepalived"), Personality::Keepalived);
         assert_eq!(Personality::of("steadfast"), Personality::Steadfast);
         assert!(Personality::Keepalived.banner().starts_with("Keepalived v2.4.3"));
+    }
+
+    #[test]
+    fn processes_are_named_as_configured() {
+        let name =
+            |process, names: &ProcessNames| Personality::Keepalived.configured_name(process, names);
+        let (vrrp, check) = (Process::Child(Role::Vrrp), Process::Child(Role::Check));
+        let mut names = ProcessNames::default();
+        assert_eq!(name(vrrp, &names), "keepalived");
+        names.parent = Some("ha".into());
+        assert_eq!(
+            (name(Process::Parent, &names), name(check, &names)),
+            ("ha".into(), "ha".into())
+        );
+        names.by_role = true;
+        assert_eq!(name(check, &names), "keepalived_lvs");
+        names.vrrp = Some("elector".into());
+        assert_eq!(name(vrrp, &names), "elector");
     }
 }

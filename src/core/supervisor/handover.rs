@@ -33,6 +33,8 @@ pub enum ToChild {
     DumpData,
     /// Write the statistics file.
     DumpStatistics,
+    /// Write the JSON file.
+    DumpJson,
     /// Write the statistics file and count from zero.
     ClearStatistics,
     /// Show that you are alive.
@@ -66,6 +68,7 @@ impl Message for ToChild {
             Self::Reload => b'R',
             Self::DumpData => b'D',
             Self::DumpStatistics => b'U',
+            Self::DumpJson => b'J',
             Self::ClearStatistics => b'C',
             Self::Ping => b'P',
         }
@@ -78,6 +81,7 @@ impl Message for ToChild {
             Self::Reload,
             Self::DumpData,
             Self::DumpStatistics,
+            Self::DumpJson,
             Self::ClearStatistics,
             Self::Ping,
         ]

@@ -11,5 +11,6 @@ pub mod handover;
 pub mod legacy;
 pub mod parent;
 pub mod pid_file;
+mod reload_time;
 pub mod respawn;
 pub mod systemd;

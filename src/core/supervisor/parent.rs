@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -18,18 +19,21 @@ use super::command_line::{Options, Personality, Process, Role, Subsystems};
 use super::handover::{self, Channel, ToChild, ToParent};
 use super::legacy::Legacy;
 use super::pid_file::{PidFile, PidFileError};
+use super::reload_time;
 use super::respawn::{Exit, Respawn, Verdict};
 use super::systemd;
 use crate::core::config::compile::{Compiled, compile};
 use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;
+use crate::core::config::model::services::ReloadMarker;
 use crate::core::config::source::{LoadError, LoadOptions, SourceSet};
 use crate::core::config::surroundings;
 use crate::core::diagnostics::render;
 use crate::core::diagnostics::{Diagnostic, Severity};
 use crate::core::log::{self, LogOptions};
+use crate::core::notify::fifo_keeper::FifoKeeper;
 use crate::core::notify::script::{self, Outcome, ScriptPolicy};
-use crate::core::runtime;
+use crate::core::runtime::{self, Dump};
 use crate::core::time::{Interval, Timestamp};
 
 const EXIT_OK: u8 = 0;
@@ -39,6 +43,8 @@ const EXIT_NO_CONFIG: u8 = 6;
 const EXIT_SOFTWARE: u8 = 70;
 /// What a process gets that ends what a dead one has left.
 const FAREWELL: Interval = Interval::from_secs(2);
+/// At the end, what the readers of FIFOs get for what is left in them.
+const LAST_LINES: Interval = Interval::from_secs(1);
 /// Events that may wait for the loop.
 const WAITING_EVENTS: usize = 256;
 
@@ -53,9 +59,6 @@ pub fn run(options: &Options, personality: Personality, arguments: &[OsString]) 
         detail: options.detail,
     });
     tracing::info!("Starting {}", personality.banner());
-    if let Some(mask) = options.umask {
-        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
-    }
     for option in &options.without_effect {
         tracing::warn!("option {option} has no effect in this version");
     }
@@ -80,6 +83,7 @@ pub fn run(options: &Options, personality: Personality, arguments: &[OsString]) 
         return EXIT_FATAL;
     }
     let global = &loaded.compiled.config.global;
+    take_name_and_umask(options, personality, global);
     let path = options.pid_file.clone().unwrap_or_else(|| pid_path(global, "keepalived"));
     if let Some(folder) = path.parent()
         && let Err(error) = std::fs::create_dir_all(folder)
@@ -197,7 +201,6 @@ enum Wish {
     Stop,
     Reload,
     Tell(ToChild),
-    Json,
 }
 
 /// A child, from the parent's side.
@@ -245,6 +248,11 @@ struct Parent<'a> {
     work: Work,
     sealed: std::os::fd::OwnedFd,
     legacy: Legacy,
+    fifos: FifoKeeper,
+    /// Who looks at `reload_time_file`, for which file and whether again and again.
+    clock: Option<((String, bool), tokio::task::JoinHandle<()>)>,
+    /// The file that shows a reload.
+    marker: Option<PathBuf>,
     slots: [Slot; 2],
     generations: u64,
     events: mpsc::Sender<Event>,
@@ -269,6 +277,9 @@ impl<'a> Parent<'a> {
             sealed: handover::seal(&loaded.sources.to_bytes())?,
             work: Work::of(loaded.compiled.config),
             legacy: Legacy::new()?,
+            fifos: FifoKeeper::default(),
+            clock: None,
+            marker: None,
             slots: Role::ALL.map(|role| Slot {
                 role,
                 child: None,
@@ -294,6 +305,8 @@ impl<'a> Parent<'a> {
         if let Some((script, limit)) = self.work.global.startup_script.clone() {
             self.run_script(&script, limit, "startup").await;
         }
+        self.keep_fifos();
+        self.keep_time();
         for role in Role::ALL {
             if self.wanted(role) {
                 self.start(role);
@@ -303,6 +316,7 @@ impl<'a> Parent<'a> {
         let status = self.serve().await;
         systemd::stopping();
         self.stop_children().await;
+        self.fifos.end(LAST_LINES).await;
         if let Some((script, limit)) = self.work.global.shutdown_script.clone() {
             self.run_script(&script, limit, "shutdown").await;
         }
@@ -327,6 +341,45 @@ impl<'a> Parent<'a> {
         }
     }
 
+    /// The FIFOs of the processes that run.
+    fn keep_fifos(&mut self) {
+        let (vrrp, check) = (self.wanted(Role::Vrrp), self.wanted(Role::Check));
+        let fifos = &self.work.global.fifos;
+        let wanted: Vec<_> =
+            [(&fifos.all, vrrp || check), (&fifos.vrrp, vrrp), (&fifos.lvs, check)]
+                .into_iter()
+                .filter(|(_, wanted)| *wanted)
+                .map(|(fifo, _)| fifo)
+                .collect();
+        let mode = 0o644 & !u32::from(self.work.global.files.mask());
+        self.fifos.set(&wanted, &ScriptPolicy::of(&self.work.global), mode, LAST_LINES);
+    }
+
+    /// `reload_time_file`.
+    fn keep_time(&mut self) {
+        let reload = &self.work.global.reload;
+        let wanted = reload.time_file.clone().map(|path| (path, reload.repeat));
+        if self.clock.as_ref().map(|(running, _)| running) == wanted.as_ref() {
+            return;
+        }
+        if let Some((_, task)) = self.clock.take() {
+            task.abort();
+        }
+        let Some((path, repeat)) = wanted.clone() else { return };
+        let (reloads, mut inbox) = mpsc::channel(1);
+        let events = self.events.clone();
+        let task = tokio::spawn(async move {
+            let passed_on = async {
+                while inbox.recv().await.is_some() {
+                    // Nobody listens any more: the daemon has ended.
+                    let _ = events.send(Event::Signal(Wish::Reload)).await;
+                }
+            };
+            tokio::join!(reload_time::watch(path, repeat, reloads), passed_on);
+        });
+        self.clock = wanted.map(|wanted| (wanted, task));
+    }
+
     fn wanted(&self, role: Role) -> bool {
         let configured = match role {
             Role::Vrrp => self.work.instances > 0,
@@ -349,7 +402,7 @@ impl<'a> Parent<'a> {
             (libc::SIGUSR1, Wish::Tell(ToChild::DumpData)),
             (libc::SIGUSR2, Wish::Tell(ToChild::DumpStatistics)),
             (libc::SIGRTMAX() - 1, Wish::Tell(ToChild::ClearStatistics)),
-            (libc::SIGRTMIN() + 2, Wish::Json),
+            (libc::SIGRTMIN() + 2, Wish::Tell(ToChild::DumpJson)),
         ];
         for (number, wish) in wishes {
             let mut stream = signal(SignalKind::from_raw(number))?;
@@ -407,11 +460,12 @@ impl<'a> Parent<'a> {
         role: Role,
         farewell: bool,
     ) -> io::Result<(Arc<Channel>, tokio::process::Child)> {
+        let names = &self.work.global.process_names;
         let (ours, theirs) = handover::pair()?;
         let channel = Arc::new(Channel::new(ours)?);
         let mut command = std::process::Command::new("/proc/self/exe");
         command
-            .arg0(self.personality.process_name(Process::Child(role)))
+            .arg0(self.personality.configured_name(Process::Child(role), names))
             .args(self.arguments)
             .arg(format!("--role={}", role.name()))
             .args(farewell.then_some("--farewell"))
@@ -491,9 +545,6 @@ impl<'a> Parent<'a> {
                 }
                 Event::Signal(Wish::Reload) => self.reload(),
                 Event::Signal(Wish::Tell(message)) => self.pass_on(message),
-                Event::Signal(Wish::Json) => {
-                    tracing::warn!("the JSON dump is not part of this version yet");
-                }
                 Event::Report { role, generation, report } => {
                     self.handle_report(role, generation, report);
                 }
@@ -545,6 +596,7 @@ impl<'a> Parent<'a> {
             systemd::ready(&self.status_line());
         }
         if std::mem::replace(&mut self.reloading, false) {
+            self.unmark_reload();
             tracing::info!("Reload complete");
             systemd::ready(&self.status_line());
             if std::mem::take(&mut self.reload_again) {
@@ -649,8 +701,49 @@ impl<'a> Parent<'a> {
         let pid = std::process::id();
         tracing::info!("Printing parent data for process({pid}) on signal");
         let text = format!("{:#?}\n", self.work.global);
-        if let Err(error) = runtime::write_dump("keepalived_parent.data", &text) {
+        if let Err(error) = Dump::Parent.write(&self.work.global, &text) {
             tracing::error!("cannot write the data file: {error}");
+        }
+    }
+
+    /// `reload_check_config`: with it a configuration that a test would fault is not taken, and what
+    /// is wrong is written to its file.
+    fn check(&self, compiled: &Compiled) -> Option<String> {
+        let path = self.work.global.reload.check.as_ref()?;
+        let problems: String = compiled
+            .diagnostics
+            .iter()
+            .map(|problem| render::concise(problem, &compiled.sources) + "\n")
+            .collect();
+        if let Err(error) = std::fs::write(path, problems) {
+            tracing::error!("cannot write {path}: {error}");
+        }
+        // What a script's file looks like is told at every start, and stops none.
+        let faulty = compiled.diagnostics.iter().any(|problem| match problem.severity {
+            Severity::Note | Severity::Warning | Severity::ScriptSecurity => false,
+            Severity::Error | Severity::Missing | Severity::Fatal => true,
+        });
+        faulty.then(|| format!("it has errors, see {path}"))
+    }
+
+    /// `reload_file`: there while a reload goes on.
+    fn mark_reload(&mut self) {
+        let path = match &self.work.global.reload.marker {
+            None => return,
+            Some(ReloadMarker::Usual) => PathBuf::from("/run/keepalived.reload"),
+            Some(ReloadMarker::Path(path)) => PathBuf::from(path),
+        };
+        match std::fs::File::create(&path) {
+            Ok(_) => self.marker = Some(path),
+            Err(error) => tracing::error!("cannot make {}: {error}", path.display()),
+        }
+    }
+
+    fn unmark_reload(&mut self) {
+        if let Some(path) = self.marker.take()
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::error!("cannot remove {}: {error}", path.display());
         }
     }
 
@@ -662,21 +755,28 @@ impl<'a> Parent<'a> {
         }
         tracing::info!("Reloading ...");
         systemd::reloading();
+        self.mark_reload();
         let loaded = match load(self.options) {
             Ok(loaded) => loaded,
-            Err(refusal) => return Self::refuse_reload(&refusal.to_string()),
+            Err(refusal) => return self.refuse_reload(&refusal.to_string()),
         };
+        if let Some(reason) = self.check(&loaded.compiled) {
+            return self.refuse_reload(&reason);
+        }
         if let Some(what) = unchangeable(&self.work.global, &loaded.compiled.config.global) {
             let reason = format!("{what} cannot be changed by a reload");
-            return Self::refuse_reload(&reason);
+            return self.refuse_reload(&reason);
         }
         self.sealed = match handover::seal(&loaded.sources.to_bytes()) {
             Ok(sealed) => sealed,
-            Err(error) => return Self::refuse_reload(&error.to_string()),
+            Err(error) => return self.refuse_reload(&error.to_string()),
         };
         self.work = Work::of(loaded.compiled.config);
+        take_name_and_umask(self.options, self.personality, &self.work.global);
         runtime::give_memory_back();
         self.reloading = true;
+        self.keep_fifos();
+        self.keep_time();
         for role in Role::ALL {
             let wanted = self.wanted(role);
             let sealed = self.sealed.try_clone();
@@ -703,7 +803,8 @@ impl<'a> Parent<'a> {
         self.settle();
     }
 
-    fn refuse_reload(reason: &str) {
+    fn refuse_reload(&mut self, reason: &str) {
+        self.unmark_reload();
         tracing::error!("Reload refused, the old configuration stays: {reason}");
         systemd::ready("Reload refused, the old configuration stays");
     }
@@ -757,6 +858,15 @@ impl<'a> Parent<'a> {
                 None => return,
             }
         }
+    }
+}
+
+/// The command line's umask weighs more than the configuration's.
+fn take_name_and_umask(options: &Options, personality: Personality, global: &Global) {
+    let name = personality.configured_name(Process::Parent, &global.process_names);
+    runtime::set_process_name(&name);
+    if let Some(mask) = options.umask.or(global.files.umask.map(u32::from)) {
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
     }
 }
 

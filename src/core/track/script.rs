@@ -185,7 +185,7 @@ mod tests {
             let mut tracker = ScriptTracker::new(sender);
             let me = nix::unistd::getuid().to_string();
             let user = crate::core::config::model::ScriptUser { user: me, group: None };
-            let policy = ScriptPolicy { default_user: Some(user), security: false };
+            let policy = ScriptPolicy { default_user: Some(user), ..ScriptPolicy::default() };
             let script = TrackScript {
                 name: "chk".into(),
                 script: crate::core::config::model::Script {

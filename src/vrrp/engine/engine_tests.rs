@@ -920,3 +920,6 @@ fn the_engine_survives_any_input_in_any_order() {
 
 #[path = "continuity_tests.rs"]
 mod continuity;
+
+#[path = "telling_tests.rs"]
+mod telling;

@@ -9,10 +9,14 @@ use crate::vrrp::packet::advert::{self, ChecksumForm};
 use crate::vrrp::router::{Accepted, Identity, Master, ReceivedPacket};
 use std::net::IpAddr;
 
+/// Senders of adverts for unknown routers that are told; more is a flood.
+const MOST_UNKNOWN: usize = 1024;
+
 impl VrrpEngine {
     pub(super) fn handle_packet(&mut self, now: Timestamp, packet: &ReceivedPacket) {
         let Some(id) = self.router_of(packet) else {
             self.unknown_vrid += 1;
+            self.remark_unknown(packet);
             return;
         };
         if self.startup_until.is_some() {
@@ -61,6 +65,19 @@ impl VrrpEngine {
             Some(State::Backup) => self.backup_received(now, id, packet.source, &found),
             Some(State::Master) => self.master_received(now, id, packet.source, &found),
             Some(State::Init | State::Fault) | None => {}
+        }
+    }
+
+    /// `log_unknown_vrids`: each sender and number once.
+    fn remark_unknown(&mut self, packet: &ReceivedPacket) {
+        let Some(vrid) = advert::vrid_of(&packet.payload) else { return };
+        let from = packet.source;
+        if self.global.vrrp.log_unknown_vrids
+            && self.unknown_told.len() < MOST_UNKNOWN
+            && self.unknown_told.insert((from, vrid))
+        {
+            let interface = packet.interface.clone().unwrap_or_else(|| "any interface".to_owned());
+            self.log(&interface, EventKind::UnknownRouter { from, vrid }, None);
         }
     }
 
@@ -223,16 +240,15 @@ impl VrrpEngine {
             self.arm_advert(now, id);
         }
         self.announce(now, id, announcements);
-        if script.is_some() {
-            self.outputs.push_back(Output::Notify(Notice {
-                subject: Subject::Instance,
-                name,
-                state: "MASTER_RX_LOWER_PRI",
-                priority,
-                script,
-                any: None,
-            }));
-        }
+        self.outputs.push_back(Output::Notify(Notice {
+            subject: Subject::Instance,
+            name,
+            state: "MASTER_RX_LOWER_PRI",
+            priority,
+            script,
+            any: None,
+            mail: false,
+        }));
     }
 }
 

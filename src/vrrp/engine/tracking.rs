@@ -230,7 +230,7 @@ impl VrrpEngine {
             State::Backup => "BACKUP_PRIORITY",
             State::Init | State::Fault => return,
         };
-        if tells && any.is_some() {
+        if tells {
             self.outputs.push_back(Output::Notify(Notice {
                 subject: Subject::Instance,
                 name,
@@ -238,6 +238,7 @@ impl VrrpEngine {
                 priority: new,
                 script: None,
                 any,
+                mail: false,
             }));
         }
     }

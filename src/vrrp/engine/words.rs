@@ -62,6 +62,7 @@ impl VrrpEngine {
             priority: router.priority,
             script,
             any: scripts.any.clone(),
+            mail: router.instance.smtp_alert,
         };
         self.outputs.push_back(Output::Notify(notice));
     }
@@ -107,6 +108,7 @@ impl VrrpEngine {
             priority: Priority::RESIGN,
             script,
             any: scripts.any.clone(),
+            mail: group.smtp_alert,
         }));
     }
 }

@@ -291,6 +291,13 @@ pub struct Files {
     pub umask: Option<u16>,
 }
 
+impl Files {
+    /// Bits that files which are made do not get.
+    pub fn mask(&self) -> u16 {
+        self.umask.unwrap_or(0o177)
+    }
+}
+
 /// `json_version`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum JsonVersion {
