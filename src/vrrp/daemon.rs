@@ -9,12 +9,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::desired::DesiredAddress;
+use super::desired::{self, DesiredAddress};
 use super::engine::{
     Input, LinkState, Output, OwnAddresses, ReceivedPacket, SocketName, Transmit, VrrpEngine,
 };
 use super::event::{Event, Importance, Notice, Subject};
 use super::packet::{arp, ndp};
+use super::routing::Routing;
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
 use crate::core::config::model::Config;
@@ -85,6 +86,9 @@ struct Daemon<'a> {
     scripts: ScriptTracker,
     script_inbox: mpsc::Receiver<ScriptRun>,
     notify: NotifyQueues,
+    routing: Routing,
+    /// Static entries are no longer wanted either.
+    stopping: bool,
     refusals: BTreeMap<DesiredAddress, Refusal>,
     /// For the process that comes after this one, should it die.
     legacy: Option<Legacy>,
@@ -147,6 +151,8 @@ impl<'a> Daemon<'a> {
             scripts: ScriptTracker::new(results),
             script_inbox,
             notify: NotifyQueues::new(policy),
+            routing: Routing::default(),
+            stopping: false,
             refusals: BTreeMap::new(),
             legacy: None,
             untold: Vec::new(),
@@ -254,6 +260,7 @@ impl<'a> Daemon<'a> {
     /// Gives up in order what a process that died was master of, so that a backup need not wait for
     /// its patience to end.
     async fn farewell(&mut self) {
+        self.routing.configure(runtime::now(), &self.config);
         self.open_sockets();
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
@@ -281,6 +288,12 @@ impl<'a> Daemon<'a> {
 
     /// Acts on a configuration: sockets, scripts, what the engine knows of the links.
     fn configure(&mut self) {
+        self.routing.configure(runtime::now(), &self.config);
+        let (routes, rules) = self.routing.kinds();
+        if let Err(error) = self.monitor.watch_routing(routes, rules) {
+            tracing::error!("changes of routes and rules are not seen: {error}");
+        }
+        self.kernel_changed = true;
         self.open_sockets();
         let policy = ScriptPolicy::of(&self.config.global);
         self.scripts.set(&self.config.vrrp.scripts, &policy);
@@ -313,6 +326,7 @@ impl<'a> Daemon<'a> {
                 break;
             }
         }
+        self.install_routing();
         self.tell();
     }
 
@@ -493,6 +507,10 @@ impl<'a> Daemon<'a> {
     // ---- the kernel
 
     fn handle_kernel_event(&mut self, event: Result<KernelEvent, NetlinkError>) {
+        self.routing.suspect(runtime::now());
+        if matches!(event, Ok(KernelEvent::RouteRemoved(_) | KernelEvent::RuleRemoved(_))) {
+            return;
+        }
         self.kernel_changed = true;
         match event {
             Ok(KernelEvent::Link(link)) => {
@@ -518,6 +536,7 @@ impl<'a> Daemon<'a> {
                 self.tell_link_of(index);
             }
             Ok(KernelEvent::AddressRemoved(address)) => self.address_removed(&address),
+            Ok(KernelEvent::RouteRemoved(_) | KernelEvent::RuleRemoved(_)) => {}
             Ok(KernelEvent::Overrun) => {
                 tracing::warn!("kernel events were lost, reading everything again");
                 self.read_kernel();
@@ -571,7 +590,11 @@ impl<'a> Daemon<'a> {
 
     /// What the engine wants, where the interface exists.
     fn desired_places(&self) -> BTreeMap<Place, DesiredAddress> {
-        self.places(self.engine.desired())
+        let mut desired = self.engine.desired();
+        if !self.stopping {
+            desired.extend(desired::static_addresses(&self.config.vrrp));
+        }
+        self.places(desired)
     }
 
     fn places(&self, addresses: BTreeSet<DesiredAddress>) -> BTreeMap<Place, DesiredAddress> {
@@ -594,8 +617,11 @@ impl<'a> Daemon<'a> {
         if !(again || wanted || std::mem::take(&mut self.kernel_changed)) {
             return false;
         }
+        self.want_routing(now);
         let desired = self.desired_places();
-        let configured = self.places(self.engine.configured());
+        let mut configured = self.engine.configured();
+        configured.extend(desired::static_addresses(&self.config.vrrp));
+        let configured = self.places(configured);
         // What is no longer wanted is not asked for again.
         self.refusals.retain(|wanted, _| desired.values().any(|found| found == wanted));
         let mut operations = Vec::new();
@@ -627,6 +653,29 @@ impl<'a> Daemon<'a> {
             self.engine.handle(now, Input::AddressesPresent(present));
         }
         !operations.is_empty()
+    }
+
+    fn want_routing(&mut self, now: Timestamp) {
+        if self.routing.is_idle() {
+            return;
+        }
+        let mut wanted = Vec::new();
+        if !self.stopping {
+            wanted.extend(desired::static_routing(&self.config.vrrp));
+            wanted.extend(self.engine.desired_routing());
+        }
+        self.routing.want(now, wanted, &self.links, &mut self.route);
+    }
+
+    /// Routes and rules come after the announcements of the addresses.
+    fn install_routing(&mut self) {
+        let now = runtime::now();
+        let lost = self.routing.install(now, &self.links, &mut self.route);
+        if !lost.is_empty() {
+            self.engine.handle(now, Input::RoutingLost(lost));
+            self.pump_outputs();
+            self.reconcile_addresses();
+        }
     }
 
     /// Takes note of an operation; gives the address that is there now.
@@ -680,7 +729,7 @@ impl<'a> Daemon<'a> {
     fn next_deadline(&self) -> Option<Timestamp> {
         let engine = self.engine.poll_timeout().map(|deadline| deadline.at);
         let retry = self.refusals.values().map(|refusal| refusal.again);
-        engine.into_iter().chain(retry).chain(self.deaf_until).min()
+        engine.into_iter().chain(retry).chain(self.deaf_until).chain(self.routing.deadline()).min()
     }
 
     fn tell_link(&mut self, name: &str) {
@@ -709,11 +758,15 @@ impl<'a> Daemon<'a> {
     /// The interface's own addresses: none that comes and goes with a virtual router.
     fn own_addresses(&self, index: u32) -> OwnAddresses {
         let virtual_ones = self.places(configured(&self.config.vrrp));
+        let statics = self.places(desired::static_addresses(&self.config.vrrp).collect());
         let own = self
             .actual
             .values()
             .filter(|address| address.index == index && address.usable)
-            .filter(|address| !address.is_ours() && !self.managed.contains(&place_of(address)))
+            .filter(|address| {
+                let ours = address.is_ours() || self.managed.contains(&place_of(address));
+                !ours || statics.contains_key(&place_of(address))
+            })
             .filter(|address| !virtual_ones.contains_key(&place_of(address)));
         let inet = own
             .clone()
@@ -808,7 +861,10 @@ impl<'a> Daemon<'a> {
         self.engine.handle(runtime::now(), Input::Shutdown);
         self.pump_outputs();
         if !self.options.keep_addresses {
+            self.stopping = true;
+            self.kernel_changed = true;
             self.reconcile_addresses();
+            self.install_routing();
         }
         self.remember();
         self.tell();

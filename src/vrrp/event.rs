@@ -134,8 +134,8 @@ pub enum Reason {
     Recovered,
     /// The sync group moved.
     Group(String),
-    /// Somebody else removed a virtual address.
-    AddressLost(IpAddr),
+    /// Somebody else removed a virtual address, a route or a rule.
+    Lost(String),
     /// A reload took the instance away.
     Removed,
     /// The process ends.
@@ -156,7 +156,7 @@ impl fmt::Display for Reason {
             Self::Fault(fault) => write!(f, "{fault}"),
             Self::Recovered => write!(f, "all faults are gone"),
             Self::Group(name) => write!(f, "sync group {name}"),
-            Self::AddressLost(address) => write!(f, "{address} was removed by someone else"),
+            Self::Lost(what) => write!(f, "{what} was removed by someone else"),
             Self::Removed => write!(f, "removed by reload"),
             Self::Shutdown => write!(f, "shutdown"),
         }
@@ -198,7 +198,7 @@ pub enum EventKind {
     FaultFound(Fault),
     FaultGone(Fault),
     GroupSync(State),
-    AddressLost(IpAddr),
+    Lost(String),
     Listening { late: Interval },
 }
 
@@ -224,7 +224,7 @@ impl EventKind {
             | Self::AddressListDiffers { .. }
             | Self::DuplicateAddress { .. }
             | Self::TwoOwners { .. }
-            | Self::AddressLost(_)
+            | Self::Lost(_)
             | Self::Listening { .. } => Importance::Warning,
             Self::Entering { .. }
             | Self::MasterTimeout
@@ -308,8 +308,8 @@ impl fmt::Display for Event {
             }
             EventKind::FaultFound(fault) => write!(f, "fault: {fault}"),
             EventKind::FaultGone(fault) => write!(f, "no fault any more: {fault}"),
-            EventKind::AddressLost(address) => {
-                write!(f, "{address} was removed by someone else, taking it back")
+            EventKind::Lost(what) => {
+                write!(f, "{what} was removed by someone else, taking it back")
             }
             EventKind::Listening { late } => write!(
                 f,

@@ -11,6 +11,7 @@ pub mod event;
 pub mod packet;
 pub mod priority;
 pub mod router;
+pub mod routing;
 pub mod socket;
 pub mod statistics;
 pub mod status;

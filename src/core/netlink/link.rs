@@ -7,6 +7,10 @@ const RTM_GETLINK: u16 = libc::RTM_GETLINK;
 const IFLA_ADDRESS: u16 = libc::IFLA_ADDRESS;
 const IFLA_IFNAME: u16 = libc::IFLA_IFNAME;
 const IFLA_MTU: u16 = libc::IFLA_MTU;
+const IFLA_LINKINFO: u16 = libc::IFLA_LINKINFO;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_VRF_TABLE: u16 = 1;
 const IFF_UP: u32 = libc::IFF_UP as u32;
 const IFF_RUNNING: u32 = libc::IFF_RUNNING as u32;
 const IFF_NOARP: u32 = libc::IFF_NOARP as u32;
@@ -26,6 +30,8 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// Largest packet.
     pub mtu: u32,
+    /// Routing table, of a VRF device.
+    pub vrf_table: Option<u32>,
 }
 
 impl Link {
@@ -60,7 +66,16 @@ pub fn parse(message: &Message<'_>) -> Option<Link> {
         flags,
         mac: attributes.find(IFLA_ADDRESS).and_then(|mac| <[u8; 6]>::try_from(mac).ok()),
         mtu: attributes.find(IFLA_MTU).and_then(|mtu| u32_at(mtu, 0)).unwrap_or(0),
+        vrf_table: attributes.find(IFLA_LINKINFO).and_then(vrf_table),
     })
+}
+
+fn vrf_table(information: &[u8]) -> Option<u32> {
+    let information = Attributes(information);
+    if text(information.find(IFLA_INFO_KIND)?) != "vrf" {
+        return None;
+    }
+    u32_at(Attributes(information.find(IFLA_INFO_DATA)?).find(IFLA_VRF_TABLE)?, 0)
 }
 
 /// Of a dump.
