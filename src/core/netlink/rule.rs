@@ -259,3 +259,73 @@ impl RouteSocket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::config::model::route::{MarkSelector, Named};
+    use crate::core::netlink::names::NameTables;
+
+    fn request() -> RuleRequest {
+        let rule = Rule {
+            family: Family::Inet,
+            inverted: true,
+            from: Some(Prefix { address: "10.1.2.3".parse().unwrap(), length: 16 }),
+            to: None,
+            action: RuleAction::Table(Named::Number(3000)),
+            preference: 1000,
+            tos: None,
+            mark: Some(MarkSelector { mark: 4, mask: u32::MAX }),
+            input: Some("eth9".to_owned()),
+            output: None,
+            realms: None,
+            suppress_prefix_length: None,
+            suppress_interface_group: None,
+            tunnel_id: None,
+            users: Some(Range { first: 5, last: 9 }),
+            protocol: Named::Number(18),
+            ip_protocol: Some(6),
+            source_ports: None,
+            destination_ports: Some(Range { first: 7, last: 8 }),
+            tracked: true,
+            track_group: None,
+        };
+        let (links, names) = (std::collections::BTreeMap::new(), NameTables::default());
+        RuleRequest::new(&rule, Lookup { links: &links, names: &names }).unwrap()
+    }
+
+    #[test]
+    fn defaults_that_the_kernel_spells_out_make_no_difference() {
+        let request = request();
+        let bytes = request
+            .addition()
+            .attribute(FRA_SUPPRESS_PREFIXLEN, &u32::MAX.to_ne_bytes())
+            .attribute(FRA_FLOW, &[0; 4])
+            .finish(1);
+        let found = parse(&Messages(&bytes).next().unwrap()).unwrap();
+        assert_eq!(Some(&found), request.wanted().as_ref());
+        assert_eq!((found.protocol(), found.table, found.inverted), (18, 3000, true));
+        assert_eq!(found.attributes[&FRA_SRC], [10, 1, 0, 0], "without its host bits");
+    }
+
+    #[test]
+    fn a_selector_more_is_another_rule() {
+        let request = request();
+        let bytes = request.addition().attribute(FRA_OIFNAME, b"lo\0").finish(1);
+        assert_ne!(parse(&Messages(&bytes).next().unwrap()), request.wanted());
+    }
+
+    #[test]
+    fn cut_and_damaged_rules_are_harmless() {
+        let bytes = request().addition().finish(1);
+        for index in 0..bytes.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[index] = value;
+                for message in Messages(&damaged) {
+                    let _ = parse(&message);
+                }
+            }
+        }
+    }
+}
