@@ -234,11 +234,9 @@ fn static_entries_stand_on_the_default_interface_and_follow_groups_that_exist() 
 
 #[test]
 fn a_block_without_effect_is_told_once_and_an_option_where_it_stands() {
-    let text = instance(
-        "virtual_routes {\n10.1.0.0/16 dev eth0 table 5\n}\nuse_vmac\n\
-         virtual_ipaddress_excluded {\n10.0.0.7 home\n}",
-    );
-    let compiled = read(&format!("{text}static_rules {{\ntable 5 preference 7\n}}\n"));
+    let text = instance("track_bfd {\nB\n}\nvirtual_ipaddress_excluded {\n10.0.0.7 use_vmac\n}");
+    let session = "bfd_instance B {\nneighbor_ip 10.0.0.2\nmin_rx 100\n}\n";
+    let compiled = read(&format!("{session}{text}"));
     let found: Vec<_> = compiled
         .unsupported
         .iter()
@@ -246,7 +244,7 @@ fn a_block_without_effect_is_told_once_and_an_option_where_it_stands() {
         .collect();
     assert_eq!(
         found,
-        [("vrrp_instance", "virtual_routes"), ("address_line", "home"), ("(root)", "static_rules"),]
+        [("(root)", "bfd_instance"), ("vrrp_instance", "track_bfd"), ("address_line", "use_vmac"),]
     );
     assert_eq!(compiled.test_exit_code(), 0);
 }

@@ -71,6 +71,11 @@ fn a_reload_changes_only_what_differs() {
 }
 
 #[test]
+fn routes_and_rules_go_with_the_master_and_static_ones_stand() {
+    scenario("vrrp-routes");
+}
+
+#[test]
 fn notify_scripts_run_with_the_arguments_and_order_of_keepalived() {
     scenario("vrrp-notify");
 }

@@ -74,7 +74,9 @@ impl LocalAddresses {
                     }
                 }
                 KernelEvent::Overrun | KernelEvent::LinkGone(_) => return self.read(),
-                KernelEvent::Link(_) => {}
+                KernelEvent::Link(_)
+                | KernelEvent::RouteRemoved(_)
+                | KernelEvent::RuleRemoved(_) => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The names that iproute2 gives to numbers on this host: `rt_tables` and its like.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -18,7 +19,7 @@ const LARGEST: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Names {
     folders: [String; 2],
-    tables: BTreeMap<NameTable, BTreeMap<String, u32>>,
+    tables: RefCell<BTreeMap<NameTable, BTreeMap<String, u32>>>,
 }
 
 impl Default for Names {
@@ -37,14 +38,15 @@ impl Names {
                 folder(&files.iproute_distribution, DISTRIBUTION),
                 folder(&files.iproute_local, LOCAL),
             ],
-            tables: BTreeMap::new(),
+            tables: RefCell::default(),
         }
     }
 
     /// The number of a name; the operator's word outweighs the distribution's.
-    pub fn number(&mut self, table: NameTable, name: &str) -> Option<u32> {
+    pub fn number(&self, table: NameTable, name: &str) -> Option<u32> {
         let folders = &self.folders;
-        let names = self.tables.entry(table).or_insert_with(|| {
+        let mut tables = self.tables.borrow_mut();
+        let names = tables.entry(table).or_insert_with(|| {
             let mut names = BTreeMap::new();
             for folder in folders {
                 read(&Path::new(folder).join(table.file()), &mut names);
@@ -55,7 +57,7 @@ impl Names {
     }
 
     /// The number of what a line of the configuration says.
-    pub fn resolve(&mut self, named: &Named) -> Option<u32> {
+    pub fn resolve(&self, named: &Named) -> Option<u32> {
         match named {
             Named::Number(number) => Some(*number),
             Named::Name { table, name } => self.number(*table, name),
@@ -117,7 +119,7 @@ mod tests {
         fs::write(usr.join("rt_tables.d/a.txt"), "8 eight\n").unwrap();
         fs::write(etc.join("rt_tables"), "200 uplink\n").unwrap();
         let text = |path: &Path| Some(path.display().to_string());
-        let mut names = Names::of(&Files {
+        let names = Names::of(&Files {
             iproute_distribution: text(&usr),
             iproute_local: text(&etc),
             ..Files::default()

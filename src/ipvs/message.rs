@@ -418,6 +418,8 @@ pub fn fuzz(data: &[u8]) {
         let _ = parse_destination(&message, &of);
         let _ = crate::core::netlink::link::parse(&message);
         let _ = crate::core::netlink::address::parse(&message);
+        let _ = crate::core::netlink::route::parse(&message);
+        let _ = crate::core::netlink::rule::parse(&message);
     }
 }
 

@@ -15,6 +15,7 @@ use super::desired::DesiredAddress;
 use super::engine::{Input, Output, SocketName, VrrpEngine};
 use super::event::{Event, Importance};
 use super::json;
+use super::routing::Routing;
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
 use super::telling::Telling;
@@ -95,6 +96,9 @@ struct Daemon<'a> {
     process_inbox: mpsc::Receiver<ProcessChange>,
     telling: Telling,
     ladder: Ladder,
+    routing: Routing,
+    /// Static entries are no longer wanted either.
+    stopping: bool,
     refusals: BTreeMap<DesiredAddress, Refusal>,
     /// For the process that comes after this one, should it die.
     legacy: Option<Legacy>,
@@ -164,6 +168,8 @@ impl<'a> Daemon<'a> {
             process_inbox,
             telling: Telling::new(&config),
             ladder: Ladder::new(&config.global, &config.global.vrrp_process),
+            routing: Routing::default(),
+            stopping: false,
             refusals: BTreeMap::new(),
             legacy: None,
             untold: Vec::new(),
@@ -278,6 +284,7 @@ impl<'a> Daemon<'a> {
     async fn farewell(&mut self) {
         self.virtual_links.configure(&self.config);
         self.make_links();
+        self.routing.configure(runtime::now(), &self.config);
         self.open_sockets();
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
@@ -308,6 +315,12 @@ impl<'a> Daemon<'a> {
     fn configure(&mut self) {
         self.virtual_links.configure(&self.config);
         self.make_links();
+        self.routing.configure(runtime::now(), &self.config);
+        let (routes, rules) = self.routing.kinds();
+        if let Err(error) = self.monitor.watch_routing(routes, rules) {
+            tracing::error!("changes of routes and rules are not seen: {error}");
+        }
+        self.kernel_changed = true;
         self.open_sockets();
         let policy = ScriptPolicy::of(&self.config.global);
         self.scripts.set(&self.config.vrrp.scripts, &policy);
@@ -345,6 +358,7 @@ impl<'a> Daemon<'a> {
                 break;
             }
         }
+        self.install_routing();
         self.tell();
     }
 
@@ -455,7 +469,10 @@ impl<'a> Daemon<'a> {
         self.engine.handle(runtime::now(), Input::Shutdown);
         self.pump_outputs();
         if !self.options.keep_addresses {
+            self.stopping = true;
+            self.kernel_changed = true;
             self.reconcile_addresses();
+            self.install_routing();
             self.virtual_links.remove_all(&mut self.route, &self.links);
         }
         self.remember();

@@ -1,6 +1,10 @@
-//! What the kernel should have while a virtual router is master.
+//! What the kernel should have while a virtual router is master, and always.
 
-use crate::core::config::model::vrrp::{Instance, VirtualAddress};
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::core::config::model::route::{Route, Rule};
+use crate::core::config::model::vrrp::{Instance, VirtualAddress, VrrpConfig};
 
 /// An address on an interface.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,5 +20,65 @@ pub fn addresses(instance: &Instance) -> impl Iterator<Item = DesiredAddress> + 
     instance.addresses.iter().chain(&instance.excluded_addresses).filter_map(|address| {
         let interface = address.interface.as_deref().or(instance.address_interface())?.to_owned();
         Some(DesiredAddress { interface, address: address.clone() })
+    })
+}
+
+/// A route or a rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RoutingEntry {
+    /// Of `virtual_routes` or `static_routes`.
+    Route(Box<Route>),
+    /// Of `virtual_rules` or `static_rules`.
+    Rule(Box<Rule>),
+}
+
+impl RoutingEntry {
+    /// Not `no_track`.
+    pub fn is_tracked(&self) -> bool {
+        match self {
+            Self::Route(route) => route.tracked,
+            Self::Rule(rule) => rule.tracked,
+        }
+    }
+}
+
+impl fmt::Display for RoutingEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route(route) => {
+                let to = route.destination;
+                write!(f, "route {}/{}", to.address, to.length)
+            }
+            Self::Rule(rule) => write!(f, "rule {}", rule.preference),
+        }
+    }
+}
+
+/// Routes and rules of an instance, in the order of the file.
+pub fn routing(instance: &Instance) -> impl Iterator<Item = RoutingEntry> + '_ {
+    entries(&instance.routes, &instance.rules)
+}
+
+/// Routes and rules that do not depend on an election.
+pub fn static_routing(config: &VrrpConfig) -> impl Iterator<Item = RoutingEntry> + '_ {
+    entries(&config.static_routes, &config.static_rules)
+}
+
+/// Every route and rule of a configuration, each once.
+pub fn all_routing(config: &VrrpConfig) -> Vec<RoutingEntry> {
+    let virtual_ones = config.instances.iter().flat_map(|instance| routing(instance));
+    let mut seen = BTreeSet::new();
+    static_routing(config).chain(virtual_ones).filter(|entry| seen.insert(entry.clone())).collect()
+}
+
+fn entries<'a>(routes: &'a [Route], rules: &'a [Rule]) -> impl Iterator<Item = RoutingEntry> + 'a {
+    let routes = routes.iter().cloned().map(Box::new).map(RoutingEntry::Route);
+    routes.chain(rules.iter().cloned().map(Box::new).map(RoutingEntry::Rule))
+}
+
+/// Addresses that do not depend on an election.
+pub fn static_addresses(config: &VrrpConfig) -> impl Iterator<Item = DesiredAddress> + '_ {
+    config.static_addresses.iter().filter_map(|address| {
+        Some(DesiredAddress { interface: address.interface.clone()?, address: address.clone() })
     })
 }

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::announce::Pacer;
-use super::desired::{self, DesiredAddress};
+use super::desired::{self, DesiredAddress, RoutingEntry};
 use super::event::{Event, EventKind, Notice, Reason, State, Subject};
 pub use super::router::ReceivedPacket;
 use super::router::{Identity, Router, identity};
@@ -111,6 +111,8 @@ pub enum Input {
     AddressesPresent(Vec<DesiredAddress>),
     /// The kernel no longer has these virtual addresses, and it was not us.
     AddressesLost(Vec<DesiredAddress>),
+    /// Routes and rules that somebody else removed.
+    RoutingLost(Vec<RoutingEntry>),
     /// A tracked script is good or bad.
     Script {
         /// Its name.
@@ -294,6 +296,7 @@ impl VrrpEngine {
             }
             Input::AddressesPresent(addresses) => self.handle_present(now, &addresses),
             Input::AddressesLost(addresses) => self.handle_lost(now, &addresses),
+            Input::RoutingLost(entries) => self.handle_routing_lost(now, &entries),
             Input::Script { name, good } => {
                 self.scripts.insert(name, good);
                 self.review(now);
@@ -364,6 +367,12 @@ impl VrrpEngine {
     /// The virtual addresses that the kernel should have.
     pub fn desired(&self) -> BTreeSet<DesiredAddress> {
         self.routers.values().flat_map(Router::desired).collect()
+    }
+
+    /// The routes and rules that the kernel should have, in the order of the file.
+    pub fn desired_routing(&self) -> impl Iterator<Item = RoutingEntry> + '_ {
+        let masters = self.routers.values().filter(|router| router.state == State::Master);
+        masters.flat_map(|router| desired::routing(&router.instance))
     }
 
     /// Whether [`Self::desired`] or [`Self::configured`] may give something else than when this was

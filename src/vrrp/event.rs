@@ -143,8 +143,8 @@ pub enum Reason {
     Recovered,
     /// The sync group moved.
     Group(String),
-    /// Somebody else removed a virtual address.
-    AddressLost(IpAddr),
+    /// Somebody else removed a virtual address, a route or a rule.
+    Lost(String),
     /// A reload took the instance away.
     Removed,
     /// The process ends.
@@ -165,7 +165,7 @@ impl fmt::Display for Reason {
             Self::Fault(fault) => write!(f, "{fault}"),
             Self::Recovered => write!(f, "all faults are gone"),
             Self::Group(name) => write!(f, "sync group {name}"),
-            Self::AddressLost(address) => write!(f, "{address} was removed by someone else"),
+            Self::Lost(what) => write!(f, "{what} was removed by someone else"),
             Self::Removed => write!(f, "removed by reload"),
             Self::Shutdown => write!(f, "shutdown"),
         }
@@ -207,7 +207,7 @@ pub enum EventKind {
     FaultFound(Fault),
     FaultGone(Fault),
     GroupSync(State),
-    AddressLost(IpAddr),
+    Lost(String),
     Listening { late: Interval },
     UnknownRouter { from: IpAddr, vrid: u8 },
 }
@@ -234,7 +234,7 @@ impl EventKind {
             | Self::AddressListDiffers { .. }
             | Self::DuplicateAddress { .. }
             | Self::TwoOwners { .. }
-            | Self::AddressLost(_)
+            | Self::Lost(_)
             | Self::UnknownRouter { .. }
             | Self::Listening { .. } => Importance::Warning,
             Self::Entering { .. }
@@ -325,8 +325,8 @@ impl fmt::Display for Event {
             }
             EventKind::FaultFound(fault) => write!(f, "fault: {fault}"),
             EventKind::FaultGone(fault) => write!(f, "no fault any more: {fault}"),
-            EventKind::AddressLost(address) => {
-                write!(f, "{address} was removed by someone else, taking it back")
+            EventKind::Lost(what) => {
+                write!(f, "{what} was removed by someone else, taking it back")
             }
             EventKind::Listening { late } => write!(
                 f,

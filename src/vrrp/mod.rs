@@ -12,6 +12,7 @@ pub mod json;
 pub mod packet;
 pub mod priority;
 pub mod router;
+pub mod routing;
 pub mod socket;
 pub mod statistics;
 pub mod status;

@@ -132,7 +132,7 @@ impl VirtualLinks {
     }
 
     fn make(&mut self, route: &mut RouteSocket, name: &str, wanted: &Wanted, base: &Link) -> bool {
-        let made = route.create_link(&new_link(name, base.index, &wanted.link, &mut self.names));
+        let made = route.create_link(&new_link(name, base.index, &wanted.link, &self.names));
         let is_there = made.is_ok();
         if self.tell(name, "make", made) {
             tracing::info!("Created {} {name} on {}", wanted.link.kind(), wanted.base);
@@ -233,7 +233,7 @@ fn inet_setting(interface: &str, setting: &str) -> PathBuf {
     Path::new(INET).join(interface).join(setting)
 }
 
-fn new_link(name: &str, base: u32, link: &VirtualLink, names: &mut Names) -> NewLink {
+fn new_link(name: &str, base: u32, link: &VirtualLink, names: &Names) -> NewLink {
     let (kind, group) = match link {
         VirtualLink::Vmac(vmac) => (LinkKind::Macvlan { mac: vmac.address }, &vmac.group),
         VirtualLink::Ipvlan(ipvlan) => {
@@ -273,6 +273,7 @@ mod tests {
             mtu: 1500,
             base: None,
             kind: None,
+            vrf_table: None,
         }
     }
 

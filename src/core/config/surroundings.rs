@@ -18,7 +18,7 @@ pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
             found.extend(interface(name, *span, *need));
         }
     }
-    let mut names = Names::of(&global.files);
+    let names = Names::of(&global.files);
     for (table, name, span) in &compiled.places.names {
         if names.number(*table, name).is_none() {
             let message = format!("the name '{name}' is not in {}", table.file());

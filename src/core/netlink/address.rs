@@ -24,6 +24,10 @@ const IFA_FLAGS: u16 = 8;
 const IFA_PROTO: u16 = 11;
 const IFA_F_SECONDARY: u32 = 0x01;
 const IFA_F_NODAD: u32 = 0x02;
+const IFA_F_HOMEADDRESS: u32 = 0x10;
+const IFA_F_MANAGETEMPADDR: u32 = 0x100;
+const IFA_F_NOPREFIXROUTE: u32 = 0x200;
+const IFA_F_MCAUTOJOIN: u32 = 0x400;
 const IFA_F_DADFAILED: u32 = 0x08;
 const IFA_F_TENTATIVE: u32 = 0x40;
 /// struct ifaddrmsg
@@ -84,13 +88,15 @@ pub enum AddressOperation {
 /// Reads and changes links and addresses.
 #[derive(Debug)]
 pub struct RouteSocket {
-    socket: NetlinkSocket,
+    pub(super) socket: NetlinkSocket,
 }
 
 impl RouteSocket {
     /// Opens it.
     pub fn open() -> Result<Self, NetlinkError> {
-        Ok(Self { socket: NetlinkSocket::open(NlFamily::Route)? })
+        let socket = NetlinkSocket::open(NlFamily::Route)?;
+        socket.filter_dumps();
+        Ok(Self { socket })
     }
 
     /// Every interface.
@@ -192,19 +198,36 @@ fn request(operation: &AddressOperation) -> Builder {
             if let Some(label) = &address.label {
                 request = request.text(IFA_LABEL, label);
             }
-            if address.address.is_ipv6() {
-                request = request.number(IFA_FLAGS, IFA_F_NODAD);
-                if address.prefix == 128 {
-                    // Never chosen as a source: preferred for no time, valid for ever.
-                    let mut lifetimes = 0u32.to_ne_bytes().to_vec();
-                    lifetimes.extend(FOREVER.to_ne_bytes());
-                    lifetimes.extend([0; 8]);
-                    request = request.attribute(IFA_CACHEINFO, &lifetimes);
-                }
+            let flags = flags_of(address);
+            if flags != 0 {
+                request = request.number(IFA_FLAGS, flags);
+            }
+            if let Some(preferred) = address.preferred_lifetime {
+                // Not chosen as a source after that; valid for ever.
+                let mut lifetimes = preferred.to_ne_bytes().to_vec();
+                lifetimes.extend(FOREVER.to_ne_bytes());
+                lifetimes.extend([0; 8]);
+                request = request.attribute(IFA_CACHEINFO, &lifetimes);
             }
             request
         }
     }
+}
+
+/// IFA_F_… of an address; some are of IPv6 only.
+fn flags_of(address: &VirtualAddress) -> u32 {
+    let v6 = address.address.is_ipv6();
+    let flags = address.flags;
+    [
+        (IFA_F_NODAD, v6 && !flags.detect_duplicates),
+        (IFA_F_HOMEADDRESS, v6 && flags.home),
+        (IFA_F_MANAGETEMPADDR, v6 && flags.manage_temporary),
+        (IFA_F_NOPREFIXROUTE, flags.no_prefix_route),
+        (IFA_F_MCAUTOJOIN, flags.autojoin),
+    ]
+    .into_iter()
+    .filter_map(|(bit, set)| set.then_some(bit))
+    .sum()
 }
 
 /// An address of an RTM_NEWADDR or RTM_DELADDR message.

@@ -22,6 +22,7 @@ const IFLA_IPVLAN_FLAGS: u16 = 2;
 const PRIVATE: u32 = 1;
 /// IPVLAN_MODE_L2
 const L2: u16 = 0;
+const IFLA_VRF_TABLE: u16 = 1;
 const IFF_UP: u32 = libc::IFF_UP as u32;
 const IFF_RUNNING: u32 = libc::IFF_RUNNING as u32;
 const IFF_NOARP: u32 = libc::IFF_NOARP as u32;
@@ -45,6 +46,8 @@ pub struct Link {
     pub base: Option<u32>,
     /// `macvlan`, `ipvlan`, …, of an interface that is not hardware.
     pub kind: Option<String>,
+    /// Routing table, of a VRF device.
+    pub vrf_table: Option<u32>,
 }
 
 /// An interface to make.
@@ -160,7 +163,16 @@ pub fn parse(message: &Message<'_>) -> Option<Link> {
             .find(IFLA_LINKINFO)
             .and_then(|info| Attributes(info).find(IFLA_INFO_KIND))
             .map(text),
+        vrf_table: attributes.find(IFLA_LINKINFO).and_then(vrf_table),
     })
+}
+
+fn vrf_table(information: &[u8]) -> Option<u32> {
+    let information = Attributes(information);
+    if text(information.find(IFLA_INFO_KIND)?) != "vrf" {
+        return None;
+    }
+    u32_at(Attributes(information.find(IFLA_INFO_DATA)?).find(IFLA_VRF_TABLE)?, 0)
 }
 
 /// Of a dump.

@@ -1,5 +1,5 @@
-//! Netlink: [`socket`] is the request loop, [`message`] the bytes, [`link`], [`address`] and
-//! [`monitor`] what the vrrp process needs of rtnetlink.
+//! Netlink: [`socket`] is the request loop, [`message`] the bytes, [`link`], [`address`],
+//! [`route`], [`rule`] and [`monitor`] what the vrrp process needs of rtnetlink.
 //!
 //! The loop is ours, on neli's socket: its router loses overruns and extended acks.
 
@@ -8,6 +8,8 @@ pub mod error;
 pub mod link;
 pub mod message;
 pub mod monitor;
+pub mod route;
+pub mod rule;
 pub mod socket;
 
 pub use address::RouteSocket;

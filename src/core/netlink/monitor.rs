@@ -11,10 +11,17 @@ use super::address::{self, KernelAddress};
 use super::error::NetlinkError;
 use super::link::{self, Link};
 use super::message::Messages;
-use super::socket::{open_subscriber, receive_from_kernel};
+use super::route::{self, KernelRoute};
+use super::rule::{self, KernelRule};
+use super::socket::{join_groups, open_subscriber, receive_from_kernel};
 use crate::core::runtime;
 
 const GROUPS: &[u32] = &[libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR];
+/// Only where something needs them: a router of the Internet has many changes.
+const ROUTE_GROUPS: &[u32] = &[libc::RTNLGRP_IPV4_ROUTE, libc::RTNLGRP_IPV6_ROUTE];
+const RULE_GROUPS: &[u32] = &[RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE];
+const RTNLGRP_IPV4_RULE: u32 = 8;
+const RTNLGRP_IPV6_RULE: u32 = 19;
 const BUFFER: usize = 64 << 10;
 
 /// One event.
@@ -28,6 +35,10 @@ pub enum KernelEvent {
     AddressAdded(KernelAddress),
     /// An address is gone.
     AddressRemoved(KernelAddress),
+    /// A route is gone.
+    RouteRemoved(KernelRoute),
+    /// A rule is gone.
+    RuleRemoved(KernelRule),
     /// Events were lost: read everything again.
     Overrun,
 }
@@ -44,6 +55,16 @@ impl Monitor {
     pub fn open() -> Result<Self, NetlinkError> {
         let socket = runtime::watch(open_subscriber(NlFamily::Route, GROUPS)?)?;
         Ok(Self { socket, waiting: VecDeque::new() })
+    }
+
+    /// Subscribes to routes or rules as well; doing it again is fine.
+    pub fn watch_routing(&self, routes: bool, rules: bool) -> Result<(), NetlinkError> {
+        for (wanted, groups) in [(routes, ROUTE_GROUPS), (rules, RULE_GROUPS)] {
+            if wanted {
+                join_groups(self.socket.get_ref(), groups)?;
+            }
+        }
+        Ok(())
     }
 
     /// The next event.
@@ -78,6 +99,8 @@ pub fn parse(bytes: &[u8]) -> impl Iterator<Item = KernelEvent> + '_ {
         libc::RTM_DELLINK => link::parse(&message).map(KernelEvent::LinkGone),
         libc::RTM_NEWADDR => address::parse(&message).map(KernelEvent::AddressAdded),
         libc::RTM_DELADDR => address::parse(&message).map(KernelEvent::AddressRemoved),
+        libc::RTM_DELROUTE => route::parse(&message).map(KernelEvent::RouteRemoved),
+        libc::RTM_DELRULE => rule::parse(&message).map(KernelEvent::RuleRemoved),
         _ => None,
     })
 }

@@ -54,6 +54,11 @@ impl NetlinkSocket {
         Ok(Self { socket, sequence: 0, buffer: vec![0; BUFFER] })
     }
 
+    /// Dumps give only what the header of their request asks for. Kernels without it give all.
+    pub fn filter_dumps(&self) {
+        let _ = self.socket.enable_strict_checking(true);
+    }
+
     fn next_sequence(&mut self) -> u32 {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         self.sequence
@@ -192,6 +197,26 @@ pub fn open_subscriber(family: NlFamily, groups: &[u32]) -> Result<OwnedFd, Netl
     socket.nonblock()?;
     // SAFETY: `into_raw_fd` gives the descriptor away.
     Ok(unsafe { OwnedFd::from_raw_fd(socket.into_raw_fd()) })
+}
+
+/// Adds multicast groups to a subscriber.
+pub fn join_groups(socket: &OwnedFd, groups: &[u32]) -> io::Result<()> {
+    for group in groups {
+        // SAFETY: the kernel reads the four bytes of `group`.
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_NETLINK,
+                libc::NETLINK_ADD_MEMBERSHIP,
+                std::ptr::from_ref(group).cast(),
+                libc::socklen_t::try_from(size_of::<u32>()).unwrap_or(4),
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// Receives one datagram without waiting. `Ok(None)` when it was not the kernel's.

@@ -13,7 +13,7 @@ use crate::core::netlink::address::KernelAddress;
 use crate::core::netlink::monitor::KernelEvent;
 use crate::core::runtime;
 use crate::core::time::Timestamp;
-use crate::vrrp::desired::DesiredAddress;
+use crate::vrrp::desired::{self, DesiredAddress};
 use crate::vrrp::engine::Input;
 use crate::vrrp::engine::LinkState;
 use crate::vrrp::engine::OwnAddresses;
@@ -46,6 +46,10 @@ impl Daemon<'_> {
     }
 
     pub(super) fn handle_kernel_event(&mut self, event: Result<KernelEvent, NetlinkError>) {
+        self.routing.suspect(runtime::now());
+        if matches!(event, Ok(KernelEvent::RouteRemoved(_) | KernelEvent::RuleRemoved(_))) {
+            return;
+        }
         self.kernel_changed = true;
         match event {
             Ok(KernelEvent::Link(link)) => {
@@ -74,6 +78,7 @@ impl Daemon<'_> {
                 self.tell_link_of(index);
             }
             Ok(KernelEvent::AddressRemoved(address)) => self.address_removed(&address),
+            Ok(KernelEvent::RouteRemoved(_) | KernelEvent::RuleRemoved(_)) => {}
             Ok(KernelEvent::Overrun) => {
                 tracing::warn!("kernel events were lost, reading everything again");
                 self.read_kernel();
@@ -128,7 +133,11 @@ impl Daemon<'_> {
 
     /// What the engine wants, where the interface exists.
     pub(super) fn desired_places(&self) -> BTreeMap<Place, DesiredAddress> {
-        self.places(self.engine.desired())
+        let mut desired = self.engine.desired();
+        if !self.stopping {
+            desired.extend(desired::static_addresses(&self.config.vrrp));
+        }
+        self.places(desired)
     }
 
     pub(super) fn places(
@@ -154,8 +163,11 @@ impl Daemon<'_> {
         if !(again || wanted || std::mem::take(&mut self.kernel_changed)) {
             return false;
         }
+        self.want_routing(now);
         let desired = self.desired_places();
-        let configured = self.places(self.engine.configured());
+        let mut configured = self.engine.configured();
+        configured.extend(desired::static_addresses(&self.config.vrrp));
+        let configured = self.places(configured);
         // What is no longer wanted is not asked for again.
         self.refusals.retain(|wanted, _| desired.values().any(|found| found == wanted));
         let mut operations = Vec::new();
@@ -187,6 +199,29 @@ impl Daemon<'_> {
             self.engine.handle(now, Input::AddressesPresent(present));
         }
         !operations.is_empty()
+    }
+
+    fn want_routing(&mut self, now: Timestamp) {
+        if self.routing.is_idle() {
+            return;
+        }
+        let mut wanted = Vec::new();
+        if !self.stopping {
+            wanted.extend(desired::static_routing(&self.config.vrrp));
+            wanted.extend(self.engine.desired_routing());
+        }
+        self.routing.want(now, wanted, &self.links, &mut self.route);
+    }
+
+    /// Routes and rules come after the announcements of the addresses.
+    pub(super) fn install_routing(&mut self) {
+        let now = runtime::now();
+        let lost = self.routing.install(now, &self.links, &mut self.route);
+        if !lost.is_empty() {
+            self.engine.handle(now, Input::RoutingLost(lost));
+            self.pump_outputs();
+            self.reconcile_addresses();
+        }
     }
 
     /// Takes note of an operation; gives the address that is there now.
@@ -240,7 +275,7 @@ impl Daemon<'_> {
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         let engine = self.engine.poll_timeout().map(|deadline| deadline.at);
         let retry = self.refusals.values().map(|refusal| refusal.again);
-        engine.into_iter().chain(retry).chain(self.deaf_until).min()
+        engine.into_iter().chain(retry).chain(self.deaf_until).chain(self.routing.deadline()).min()
     }
 
     pub(super) fn tell_link(&mut self, name: &str) {
@@ -269,11 +304,15 @@ impl Daemon<'_> {
     /// The interface's own addresses: none that comes and goes with a virtual router.
     pub(super) fn own_addresses(&self, index: u32) -> OwnAddresses {
         let virtual_ones = self.places(configured(&self.config.vrrp));
+        let statics = self.places(desired::static_addresses(&self.config.vrrp).collect());
         let own = self
             .actual
             .values()
             .filter(|address| address.index == index && address.usable)
-            .filter(|address| !address.is_ours() && !self.managed.contains(&place_of(address)))
+            .filter(|address| {
+                let ours = address.is_ours() || self.managed.contains(&place_of(address));
+                !ours || statics.contains_key(&place_of(address))
+            })
             .filter(|address| !virtual_ones.contains_key(&place_of(address)));
         let inet = own
             .clone()

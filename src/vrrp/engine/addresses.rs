@@ -3,7 +3,7 @@
 use super::{Output, RouterId, TimerKind, VrrpEngine};
 use crate::core::config::model::Family;
 use crate::core::time::Timestamp;
-use crate::vrrp::desired::{self, DesiredAddress};
+use crate::vrrp::desired::{self, DesiredAddress, RoutingEntry};
 use crate::vrrp::event::{EventKind, Reason, State};
 use std::collections::BTreeSet;
 
@@ -52,29 +52,51 @@ impl VrrpEngine {
                     && !address.address.no_track
                     && router.schedule.is_confirmed(address)
             });
-            let Some(address) = missed.map(|address| address.address.address) else {
+            if let Some(what) = missed.map(|address| address.address.address.to_string()) {
+                self.take_back(now, id, &what);
+            }
+        }
+    }
+
+    /// The same for routes and rules.
+    pub(super) fn handle_routing_lost(&mut self, now: Timestamp, lost: &[RoutingEntry]) {
+        let ids: Vec<RouterId> = self.routers.keys().copied().collect();
+        for id in ids {
+            let Some(router) = self.routers.get(&id) else {
                 continue;
             };
-            let name = router.instance.name.clone();
-            let group = self.group_of(id);
-            self.log(&name, EventKind::AddressLost(address), None);
-            for member in self.members(id) {
-                if self.state_of(member) != Some(State::Master) {
-                    continue;
-                }
-                self.resign(member);
-                let reason = match &group {
-                    Some(group) if member != id => Reason::Group(group.name.clone()),
-                    Some(_) | None => Reason::AddressLost(address),
-                };
-                self.enter_backup(now, member, reason, None);
-                if let Some(router) = self.routers.get(&member) {
-                    let at = now + router.skew();
-                    self.timers.set((member, TimerKind::MasterDown), at);
-                }
+            let missed = desired::routing(&router.instance)
+                .filter(|_| router.state == State::Master)
+                .find(|entry| entry.is_tracked() && lost.contains(entry));
+            if let Some(what) = missed.map(|entry| entry.to_string()) {
+                self.take_back(now, id, &what);
             }
-            self.group_state_changed(id);
         }
+    }
+
+    fn take_back(&mut self, now: Timestamp, id: RouterId, what: &str) {
+        let Some(router) = self.routers.get(&id) else {
+            return;
+        };
+        let name = router.instance.name.clone();
+        let group = self.group_of(id);
+        self.log(&name, EventKind::Lost(what.to_owned()), None);
+        for member in self.members(id) {
+            if self.state_of(member) != Some(State::Master) {
+                continue;
+            }
+            self.resign(member);
+            let reason = match &group {
+                Some(group) if member != id => Reason::Group(group.name.clone()),
+                Some(_) | None => Reason::Lost(what.to_owned()),
+            };
+            self.enter_backup(now, member, reason, None);
+            if let Some(router) = self.routers.get(&member) {
+                let at = now + router.skew();
+                self.timers.set((member, TimerKind::MasterDown), at);
+            }
+        }
+        self.group_state_changed(id);
     }
 
     pub(super) fn announce(

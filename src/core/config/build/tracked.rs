@@ -1,6 +1,7 @@
 //! Objects that are watched: `vrrp_script`, `vrrp_track_process`, `track_file`, `track_group`.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::context::{Context, account};
 use super::global::{keep, set};
@@ -9,7 +10,7 @@ use crate::core::config::model::Config;
 use crate::core::config::model::track::{
     FileEffect, InitialFile, ParameterMatch, TrackFile, TrackGroup, TrackProcess,
 };
-use crate::core::config::model::vrrp::{TrackScript, VrrpConfig};
+use crate::core::config::model::vrrp::{TrackEffect, TrackScript, TrackedInterface, VrrpConfig};
 use crate::core::config::tree::Statement;
 use crate::core::config::values;
 use crate::core::time::Interval;
@@ -325,6 +326,43 @@ pub fn settle_groups(context: &mut Context, config: &mut VrrpConfig) {
     for rule in &mut config.static_rules {
         if !known(&rule.track_group) {
             rule.track_group = None;
+        }
+    }
+    track_static_interfaces(config);
+}
+
+/// An instance of a `track_group` is in FAULT while an interface of the group's static entries is
+/// down.
+fn track_static_interfaces(config: &mut VrrpConfig) {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut note = |group: &Option<String>, interface: &Option<String>| {
+        if let (Some(group), Some(interface)) = (group, interface) {
+            found.push((group.clone(), interface.clone()));
+        }
+    };
+    for address in &config.static_addresses {
+        note(&address.track_group, &address.interface);
+    }
+    for route in &config.static_routes {
+        note(&route.track_group, &route.hop.interface);
+        for next in &route.next_hops {
+            note(&route.track_group, &next.hop.interface);
+        }
+    }
+    for rule in &config.static_rules {
+        note(&rule.track_group, &rule.input);
+    }
+    for (group, interface) in found {
+        let Some(group) = config.track_groups.iter().find(|known| known.name == group) else {
+            continue;
+        };
+        for instance in &mut config.instances {
+            let known = instance.track_interfaces.iter().any(|known| known.name == interface);
+            if group.members.contains(&instance.name) && !known {
+                let tracked =
+                    TrackedInterface { name: interface.clone(), effect: TrackEffect::Fault };
+                Arc::make_mut(instance).track_interfaces.push(tracked);
+            }
         }
     }
 }

@@ -252,7 +252,7 @@ pub struct Route {
     pub vrf: Option<String>,
     /// `metric`.
     pub metric: Option<u32>,
-    /// `scope`, else the kernel's rule: link without a gateway, global with one.
+    /// `scope`, else global for a unicast route, as keepalived has it.
     pub scope: Option<Named>,
     /// `tos`.
     pub tos: Option<Named>,
