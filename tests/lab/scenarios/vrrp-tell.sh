@@ -28,7 +28,6 @@ global_defs {
     fifo_write_vrrp_states_on_reload
     process_name ha
     reload_file $LAB_DIR/marker/reloading
-    reload_check_config $LAB_DIR/problems
     reload_time_file $LAB_DIR/when
     vrrp_process_name elector
     vrrp_cpu_affinity 0
@@ -104,11 +103,6 @@ check "reload_file came and went" wait_until 5 eval '[[ $(stat -c %Y.%y "$LAB_DI
 # keepalived leaves the instance out when its group says the same
 check "a reload: where everything is" wait_until 5 eval '[[ $(grep -v _PRIORITY "$LAB_DIR/all.lines") == "INSTANCE \"VI_1\" MASTER 160
 GROUP \"G\" MASTER 0" ]]'
-cp "$LAB_DIR/d1.conf" "$LAB_DIR/good"; sed -i 's/priority 160/priority 999/' "$LAB_DIR/d1.conf"
-kill -s HUP "$(child_pid d1 main)"
-check "reload_check_config: what a test would fault is refused" wait_until 5 logged d1 'Reload refused'
-check "and its problems are in the file" grep -q 999 "$LAB_DIR/problems"
-cp "$LAB_DIR/good" "$LAB_DIR/d1.conf"
 mark=$(log_mark d1)
 date -d '+2 sec' '+%Y-%m-%d %H:%M:%S' >"$LAB_DIR/when.new"; mv "$LAB_DIR/when.new" "$LAB_DIR/when"
 check "reload_time_file: a reload at its time, and the file goes" wait_until 8 eval 'logged d1 "Reload complete" $mark && ! test -e "$LAB_DIR/when"'
@@ -144,6 +138,15 @@ To: first@example.net, second@example.net
 QUIT'
 check "the mail itself, line by line" eval '[[ $(sed "s/.r.n$//; /^Date: /d" "$LAB_DIR/mail" | grep -B6 -A7 "^Subject: .*VI_1 - Entering MASTER") == "$text" ]]'
 check "its date is one" grep -qE '^Date: [A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} [+-][0-9]{4}' "$LAB_DIR/mail"
+# A group of one is an error to a config test, so from here on every file is refused.
+mark=$(log_mark d1)
+sed -i "s|^    reload_file|    reload_check_config $LAB_DIR/problems\n    reload_file|" "$LAB_DIR/d1.conf"
+kill -s HUP "$(child_pid d1 main)"
+check "reload_check_config is taken over" wait_until 5 logged d1 'Reload complete' "$mark"
+sed -i 's/priority 160/priority 999/' "$LAB_DIR/d1.conf"
+kill -s HUP "$(child_pid d1 main)"
+check "what a test would fault is refused" wait_until 5 logged d1 'Reload refused'
+check "and its problems are in the file" grep -q 999 "$LAB_DIR/problems"
 stop d1 daemon
 check "stop: STOP of instance and group" wait_until 3 eval '[[ $(tail -2 "$LAB_DIR/all.lines") == "INSTANCE \"VI_1\" STOP 160
 GROUP \"G\" STOP 0" ]]'
