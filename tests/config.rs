@@ -2,7 +2,7 @@
 
 use steadfast::core::config::compile::{Compiled, compile};
 use steadfast::core::config::model::check::{
-    Checker, Forwarding, HttpVersion, Probe, RecordType, Target,
+    Checker, Forwarding, HttpVersion, Probe, RecordType, Target, VirtualServer,
 };
 use steadfast::core::config::model::vrrp::{
     Authentication, InitialState, Preemption, TrackEffect, Transport, VrrpVersion,
@@ -207,15 +207,19 @@ fn fwmarks_groups_and_ports_follow_the_dialects_rules() {
         "virtual_server_group G {\n10.0.0.1-3 80\nfwmark 9\n}\n\
          virtual_server group G {\nlb_algo rr\nlb_kind NAT\nprotocol UDP\nreal_server 10.0.1.1 53 {\n}\n}\n\
          virtual_server fwmark 7 {\nlb_algo rr\nlb_kind DR\nreal_server fd00::1 80 {\n}\n}\n\
-         virtual_server 10.0.0.9 443 {\nlb_algo rr\nlb_kind DR\nprotocol tcp\nreal_server 10.0.1.1 80 {\n}\n}\n",
+         virtual_server 10.0.0.9 443 {\nlb_algo rr\nlb_kind DR\nprotocol tcp\nreal_server 10.0.1.1 80 {\n}\n}\n\
+         virtual_server fwmark 8 {\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.1.1 82 {\n}\n}\n",
     );
-    let [group, mark, direct] = compiled.config.check.virtual_servers.as_slice() else { panic!() };
+    let [group, mark, direct, mapped] = compiled.config.check.virtual_servers.as_slice() else {
+        panic!()
+    };
     assert!(matches!(&group.target, Target::Group { name, .. } if name == "G"));
     assert!(matches!(
         mark.target,
         Target::Fwmark { mark: 7, family: steadfast::core::config::model::Family::Inet6 }
     ));
-    assert_eq!(direct.real_servers[0].address.port(), 443);
+    let port_of = |service: &VirtualServer| service.real_servers[0].address.port();
+    assert_eq!([mark, direct, mapped].map(port_of), [0, 443, 82]);
     assert_eq!(errors(&compiled), ["fwmark-port", "port-mismatch"]);
 }
 

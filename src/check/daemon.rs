@@ -1,6 +1,6 @@
 //! The check process: probes out, results in; the kernel's IPVS table kept as the engine wants it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -20,6 +20,7 @@ use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump, 
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::time::{Interval, Timestamp};
+use crate::core::track::file::{FileChange, FileTracker};
 use crate::ipvs::client::{Client, OpenError};
 use crate::ipvs::model::Table;
 
@@ -70,6 +71,8 @@ struct Daemon<'a> {
     next_look: Timestamp,
     /// Watched while a service asks for it.
     local: Option<LocalAddresses>,
+    files: FileTracker,
+    file_inbox: mpsc::Receiver<FileChange>,
 }
 
 impl<'a> Daemon<'a> {
@@ -82,6 +85,7 @@ impl<'a> Daemon<'a> {
         let mut engine = CheckEngine::new(now, &config.check, known, seed);
         engine.tell_start(config.global.initial_server_notifies);
         let (results, inbox) = mpsc::channel(MOST_PROBES);
+        let (file_results, file_inbox) = mpsc::channel(64);
         let policy = ScriptPolicy::of(&config.global);
         let wait = if table.is_some() { DRIFT_CHECK } else { REOPEN };
         let mut daemon = Self {
@@ -97,10 +101,13 @@ impl<'a> Daemon<'a> {
             ladder: Ladder::new(&config.global, &config.global.checker_process),
             next_look: now + wait,
             local: None,
+            files: FileTracker::new(file_results),
+            file_inbox,
             table,
             config,
         };
         daemon.watch_addresses();
+        daemon.watch_files();
         daemon
     }
 
@@ -117,6 +124,25 @@ impl<'a> Daemon<'a> {
                 Err(error) => tracing::error!("cannot watch this host's addresses: {error}"),
             }
         }
+    }
+
+    /// Watches the files of `FILE_CHECK`s, and no others.
+    fn watch_files(&mut self) {
+        let servers =
+            self.config.check.virtual_servers.iter().flat_map(|found| &found.real_servers);
+        let named: BTreeSet<&str> = servers
+            .flat_map(|server| &server.file_checks)
+            .map(|check| check.file.as_str())
+            .collect();
+        let files = self.config.track_files.iter();
+        let wanted: Vec<_> =
+            files.filter(|file| named.contains(file.name.as_str())).cloned().collect();
+        self.files.set(&wanted);
+    }
+
+    fn file_changed(&mut self, FileChange { name, value }: FileChange) {
+        tracing::info!("track_file {name}: {value}");
+        self.engine.handle(runtime::now(), Input::FileChanged { name, value });
     }
 
     fn address_changed(&mut self, change: Result<Input, NetlinkError>) {
@@ -164,6 +190,7 @@ impl<'a> Daemon<'a> {
                 },
                 Some((id, run, report)) = self.inbox.recv() => self.heard(id, run, report),
                 change = next_change(&mut self.local) => self.address_changed(change),
+                Some(change) = self.file_inbox.recv() => self.file_changed(change),
                 () = alarm.wait_until(Some(deadline)) => {}
             }
             self.ladder.due(Some(deadline), "check");
@@ -210,6 +237,7 @@ impl<'a> Daemon<'a> {
         self.engine.handle(runtime::now(), input);
         self.config = config;
         self.watch_addresses();
+        self.watch_files();
     }
 
     /// Carries out what the engine wants, and brings the kernel's table in line.

@@ -1,6 +1,7 @@
 //! All services and their checkers: results of probes and reloads in; probes to start, scripts to
 //! run and the desired table out. Pure: it owns no clock, socket or file.
 
+mod files;
 mod suspension;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -66,6 +67,13 @@ pub enum Input {
     AddressAdded(IpAddr),
     /// This host has lost an address.
     AddressRemoved(IpAddr),
+    /// A `track_file` has this number now.
+    FileChanged {
+        /// Its name.
+        name: String,
+        /// The number.
+        value: i64,
+    },
     /// A reload.
     Reconfigure(Box<CheckConfig>),
     /// The process ends.
@@ -134,11 +142,15 @@ pub struct ServerState {
     pub checkers: Vec<CheckerState>,
     /// Whether it was up when last looked at.
     pub up: bool,
+    /// No `FILE_CHECK` takes it out.
+    files_allow: bool,
+    /// What `FILE_CHECK`s add to its weight.
+    moved_by_files: i64,
 }
 
 impl ServerState {
     fn is_up(&self) -> bool {
-        self.checkers.iter().all(|checker| checker.memory.health.is_up())
+        self.files_allow && self.checkers.iter().all(|checker| checker.memory.health.is_up())
     }
 
     /// The configured weight, moved by what each script asked for.
@@ -150,7 +162,7 @@ impl ServerState {
             .filter_map(|checker| checker.weight)
             .map(|weight| i64::from(weight) - base)
             .sum();
-        u32::try_from((base + moved).max(0)).unwrap_or(u32::MAX)
+        u32::try_from((base + moved + self.moved_by_files).max(0)).unwrap_or(u32::MAX)
     }
 }
 
@@ -255,6 +267,8 @@ pub struct CheckEngine {
     table_changed: bool,
     /// Addresses of this host, once they are known.
     local: Option<BTreeSet<IpAddr>>,
+    /// Numbers in files, once they are known.
+    files: BTreeMap<String, i64>,
 }
 
 impl CheckEngine {
@@ -270,6 +284,7 @@ impl CheckEngine {
             seed,
             table_changed: true,
             local: None,
+            files: BTreeMap::new(),
         };
         for service in &config.virtual_servers {
             let state = engine.new_service(now, service, config, Some(adopted));
@@ -297,6 +312,7 @@ impl CheckEngine {
             Input::Addresses(local) => self.set_local(now, local),
             Input::AddressAdded(address) => self.add_local(now, address),
             Input::AddressRemoved(address) => self.remove_local(now, address),
+            Input::FileChanged { name, value } => self.file_changed(name, value),
             Input::Reconfigure(config) => self.reconfigure(now, &config),
             Input::Shutdown => self.shutdown(),
         }
@@ -399,7 +415,13 @@ impl CheckEngine {
                 self.new_checker(now, checker, health)
             })
             .collect();
-        let mut server = ServerState { config: config.clone(), checkers, up: true };
+        let mut server = ServerState {
+            config: config.clone(),
+            checkers,
+            up: true,
+            files_allow: true,
+            moved_by_files: 0,
+        };
         server.up = server.is_up();
         server
     }
@@ -494,6 +516,7 @@ impl CheckEngine {
         self.index();
         for place in 0..self.services.len() {
             self.announce_checkers(place, |id| id >= first_new);
+            self.apply_files(place);
             if new.contains(&place)
                 && let Some(service) = self.services.get(place)
             {
@@ -561,7 +584,13 @@ impl CheckEngine {
         for checker in &old {
             self.drop_checker(checker);
         }
-        ServerState { config: config.clone(), checkers, up: before.up }
+        ServerState {
+            config: config.clone(),
+            checkers,
+            up: before.up,
+            files_allow: before.files_allow,
+            moved_by_files: before.moved_by_files,
+        }
     }
 
     fn forget(&mut self, server: &ServerState) {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::core::config::model::Family;
 use crate::core::config::model::check::{
-    Connect, Forwarding, Protocol, Scheduler, SmtpProbe, SorryServer, Target, Thresholds, UdpProbe,
+    Connect, FileCheck, FileCheckEffect, Forwarding, Protocol, Scheduler, SmtpProbe, SorryServer,
+    Target, Thresholds, UdpProbe,
 };
 
 pub(crate) fn tcp_checker() -> Checker {
@@ -43,6 +44,7 @@ fn server(last: u8) -> RealServer {
         smtp_alert: true,
         snmp_name: None,
         checkers: vec![checker],
+        file_checks: Vec::new(),
     }
 }
 
@@ -535,4 +537,34 @@ fn a_service_of_marks_has_no_address_to_wait_for() {
     rig.engine.handle(rig.now, Input::Addresses(BTreeSet::new()));
     rig.run(30);
     assert!(rig.probes > 0);
+}
+
+#[test]
+fn a_number_in_a_file_moves_a_weight_and_takes_a_server_out_and_in() {
+    let mut service = service(2);
+    service.real_servers[0].weight = 10;
+    service.real_servers[0].file_checks =
+        vec![FileCheck { file: "f".into(), effect: FileCheckEffect::Times(2) }];
+    service.real_servers[1].file_checks =
+        vec![FileCheck { file: "g".into(), effect: FileCheckEffect::DownIfZero }];
+    let mut rig = Rig::new(&config(vec![service.clone()]));
+    rig.run(15);
+    assert_eq!(rig.weights(), [(1, 10), (2, 1)], "unread files say nothing");
+    for (name, value, weights) in [
+        ("f", 5, vec![(1, 20), (2, 1)]),
+        ("f", -5, vec![(1, 0), (2, 1)]),
+        ("g", 0, vec![(1, 0)]),
+        ("f", -40_000, vec![]),
+        ("g", 1, vec![(2, 1)]),
+        ("f", 0, vec![(1, 10), (2, 1)]),
+    ] {
+        let name = name.to_owned();
+        rig.engine.handle(rig.now, Input::FileChanged { name, value });
+        assert_eq!(rig.weights(), weights);
+    }
+    // What is known stays known over a reload.
+    rig.engine.handle(rig.now, Input::FileChanged { name: "g".into(), value: 0 });
+    service.real_servers[0].weight = 3;
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![service]))));
+    assert_eq!(rig.weights(), [(1, 3)]);
 }

@@ -14,7 +14,7 @@ impl ServiceName {
     /// Of a service.
     pub fn of(target: &Target) -> Self {
         Self(match target {
-            Target::Address { address, protocol } => endpoint(*address, *protocol),
+            Target::Address { address, protocol } => endpoint(*address, Some(*protocol)),
             Target::Fwmark { mark, .. } => format!("FWM {mark}"),
             Target::Group { name, protocol } => {
                 format!("[{name}]:{}", protocol.name().to_lowercase())
@@ -29,9 +29,10 @@ impl fmt::Display for ServiceName {
     }
 }
 
-/// How a server is written in logs: `[10.0.0.2]:tcp:80`.
-pub fn endpoint(address: SocketAddr, protocol: Protocol) -> String {
-    format!("[{}]:{}:{}", address.ip(), protocol.name().to_lowercase(), address.port())
+/// How a server is written in logs: `[10.0.0.2]:tcp:80`, without a protocol `[10.0.0.2]:none:80`.
+pub fn endpoint(address: SocketAddr, protocol: Option<Protocol>) -> String {
+    let protocol = protocol.map_or_else(|| "none".to_owned(), |known| known.name().to_lowercase());
+    format!("[{}]:{protocol}:{}", address.ip(), address.port())
 }
 
 /// What a probe's words call its server.
@@ -43,11 +44,11 @@ pub struct Names {
     pub service: String,
 }
 
-/// The protocol that a server's name carries.
-pub fn protocol_of(target: &Target) -> Protocol {
+/// The protocol that a server's name carries; a mark is of any.
+pub fn protocol_of(target: &Target) -> Option<Protocol> {
     match target {
-        Target::Address { protocol, .. } | Target::Group { protocol, .. } => *protocol,
-        Target::Fwmark { .. } => Protocol::Tcp,
+        Target::Address { protocol, .. } | Target::Group { protocol, .. } => Some(*protocol),
+        Target::Fwmark { .. } => None,
     }
 }
 

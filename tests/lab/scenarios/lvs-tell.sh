@@ -49,13 +49,13 @@ wait_until 10 eval '(( $(grep -c "TCP connection to .* success" "$(daemon_log d1
 stop rs1 http
 check "the server goes, and with it the services" wait_until 20 sorted 'RS [10.77.1.21]:tcp:80 [10.77.1.200]:tcp:80 DOWN
 RS [10.77.1.21]:tcp:81 [web]:0 DOWN
-RS [10.77.1.21]:tcp:82 FWM 7 DOWN
+RS [10.77.1.21]:none:82 FWM 7 DOWN
 VS FWM 7 DOWN
 VS [10.77.1.200]:tcp:80 DOWN
 VS [web]:0 DOWN'
 check "and by mail" wait_until 10 mailed 'Subject: [d1] Realserver [10.77.1.21]:tcp:80 of virtual server [10.77.1.200]:tcp:80 - DOWN	=> TCP CHECK failed on service <=
 Subject: [d1] Realserver [10.77.1.21]:tcp:81 of virtual server [web]:0 - DOWN	=> TCP CHECK failed on service <=
-Subject: [d1] Realserver [10.77.1.21]:tcp:82 of virtual server FWM 7 - DOWN	=> TCP CHECK failed on service <=
+Subject: [d1] Realserver [10.77.1.21]:none:82 of virtual server FWM 7 - DOWN	=> TCP CHECK failed on service <=
 Subject: [d1] Virtualserver FWM 7 - DOWN	=> Lost quorum 1+0=1 <= 0 <=
 Subject: [d1] Virtualserver [10.77.1.200]:tcp:80 - DOWN	=> Lost quorum 1+0=1 <= 0 <=
 Subject: [d1] Virtualserver [web]:0 - DOWN	=> Lost quorum 1+0=1 <= 0 <='
@@ -63,7 +63,7 @@ Subject: [d1] Virtualserver [web]:0 - DOWN	=> Lost quorum 1+0=1 <= 0 <='
 reals_http 80
 check "the server comes back" wait_until 20 sorted 'RS [10.77.1.21]:tcp:80 [10.77.1.200]:tcp:80 UP
 RS [10.77.1.21]:tcp:81 [web]:0 UP
-RS [10.77.1.21]:tcp:82 FWM 7 UP
+RS [10.77.1.21]:none:82 FWM 7 UP
 VS FWM 7 UP
 VS [10.77.1.200]:tcp:80 UP
 VS [web]:0 UP'

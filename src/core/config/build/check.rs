@@ -1,7 +1,9 @@
 //! `virtual_server`, `virtual_server_group`, `SSL`.
 
+use crate::core::config::model::track::FileEffect;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::checker;
 use super::context::Context;
@@ -124,6 +126,8 @@ pub struct Inherited {
     pub inhibit: bool,
     /// `checker_log_all_failures`.
     pub log_all_failures: bool,
+    /// `track_file`s with their own effects.
+    pub files: Arc<[(String, FileEffect)]>,
 }
 
 impl Inherited {
@@ -288,7 +292,14 @@ impl Draft {
             smtp_alert: false,
             server_alert: true,
             snmp_name: None,
-            inherited: Inherited::default(),
+            inherited: Inherited {
+                files: config
+                    .track_files
+                    .iter()
+                    .map(|file| (file.name.clone(), file.effect))
+                    .collect(),
+                ..Inherited::default()
+            },
         })
     }
 
@@ -603,6 +614,7 @@ fn real_server(
         smtp_alert: draft.server_alert,
         snmp_name: None,
         checkers: Vec::new(),
+        file_checks: Vec::new(),
     };
     let mut checks = Vec::new();
     for statement in block.children() {
@@ -639,11 +651,15 @@ fn real_server(
     server.address.set_port(server_port(context, block, service, written, server.forwarding));
     let probed = SocketAddr::new(ip, written.unwrap_or(server.address.port()));
     let probed = match service.target {
-        // The port is cleared in the table only.
+        // A port that is cleared is cleared in the table only.
         Target::Fwmark { .. } => probed,
         Target::Address { .. } | Target::Group { .. } => server.address,
     };
     for statement in checks {
+        if statement.keyword() == "FILE_CHECK" {
+            server.file_checks.extend(checker::file::build(context, statement, &inherited));
+            continue;
+        }
         let checkers = checker::build(context, statement, probed, service, &inherited);
         server.checkers.extend(checkers);
     }
@@ -661,10 +677,13 @@ fn server_port(
     let of_service = match &service.target {
         Target::Address { address, .. } => address.port(),
         Target::Group { .. } => return written.unwrap_or(0),
+        Target::Fwmark { .. } if forwarding == Forwarding::Masquerade => {
+            return written.unwrap_or(0);
+        }
         Target::Fwmark { .. } => {
             if let Some(port) = written.filter(|port| *port != 0) {
                 let message = format!(
-                    "a server of a fwmark service has no port of its own, {port} is not used"
+                    "direct routing and tunnels cannot change the port of a packet, {port} is not used"
                 );
                 context.error("fwmark-port", block.span, message);
             }

@@ -2,6 +2,7 @@
 //! and `MISC_CHECK`; the others have a file each.
 
 mod dns;
+pub mod file;
 mod smtp;
 mod udp;
 

@@ -256,6 +256,28 @@ pub struct RealServer {
     pub snmp_name: Option<String>,
     /// Probes; the server is up when all of them succeed.
     pub checkers: Vec<Checker>,
+    /// `FILE_CHECK`: what the numbers in files do to it.
+    pub file_checks: Vec<FileCheck>,
+}
+
+/// `FILE_CHECK`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileCheck {
+    /// Name of the `track_file`.
+    pub file: String,
+    /// What its number does.
+    pub effect: FileCheckEffect,
+}
+
+/// What the number in a file does to a real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileCheckEffect {
+    /// Weight 0: down while it is not 0.
+    DownUnlessZero,
+    /// Weight 0 `reverse`: down while it is 0.
+    DownIfZero,
+    /// The number times this is added to the weight; `reverse` is worked in by negation.
+    Times(i64),
 }
 
 /// One probe of a real server with its timing.
