@@ -14,6 +14,7 @@ for w in up down; do printf '#!/bin/sh\necho %s "$@" >>%s/quorum\n' $w "$LAB_DIR
 printf '#!/bin/sh\nexit $(cat %s/load)\n' "$LAB_DIR" >"$LAB_DIR/measure"
 chmod 755 "$LAB_DIR"/quorum_* "$LAB_DIR/measure"
 echo 0 >"$LAB_DIR/load"; : >"$LAB_DIR/quorum"
+echo 0 >"$LAB_DIR/spare"; echo 0 >"$LAB_DIR/closed"
 TCP='        TCP_CHECK {
             connect_timeout 1
             retry 1
@@ -23,6 +24,12 @@ cat >"$LAB_DIR/d1.conf" <<C
 global_defs {
     router_id d1
     script_user root
+}
+track_file spare {
+    file $LAB_DIR/spare
+}
+track_file closed {
+    file $LAB_DIR/closed
 }
 vrrp_instance VI_1 {
     state MASTER
@@ -85,6 +92,26 @@ $TCP
         }
     }
 }
+virtual_server $VIP 84 {
+    delay_loop 1
+    lb_algo wrr
+    lb_kind NAT
+    protocol TCP
+    real_server 10.77.2.21 80 {
+        weight 2
+        FILE_CHECK {
+            track_file spare
+            weight 1
+        }
+    }
+    real_server 10.77.2.22 80 {
+        weight 2
+        FILE_CHECK {
+            track_file closed
+            weight 0
+        }
+    }
+}
 virtual_server $VIP 83 {
     delay_loop 1
     lb_algo rr
@@ -144,6 +171,13 @@ echo 1 >"$LAB_DIR/load"
 timed "MISC_CHECK: exit 1 is down" 6 eval '! lists "$VIP:82 -r 10.77.2.23:80"'
 echo 0 >"$LAB_DIR/load"
 timed "MISC_CHECK: exit 0 is up again" 6 lists "$VIP:82 -r 10.77.2.23:80 -m -w 1"
+echo 3 >"$LAB_DIR/spare"
+timed "FILE_CHECK: 3 is added to a weight of 2" 6 lists "$VIP:84 -r 10.77.2.21:80 -m -w 5"
+check "the other server is as configured" lists "$VIP:84 -r 10.77.2.22:80 -m -w 2"
+echo 1 >"$LAB_DIR/closed"
+timed "FILE_CHECK of weight 0: 1 takes the server out" 6 eval '! lists "$VIP:84 -r 10.77.2.22:80"'
+echo 0 >"$LAB_DIR/closed"
+timed "and 0 puts it back" 6 lists "$VIP:84 -r 10.77.2.22:80 -m -w 2"
 stop d1 daemon
 check "no service is left" eval '[[ -z $(table d1) ]]'
 lab_done

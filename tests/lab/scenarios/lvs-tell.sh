@@ -35,8 +35,8 @@ bg d1 sink "$LAB_HOME/tools/smtp-sink.py" 2525 "$LAB_DIR/mail"
 wait_until 20 grep -q ready "$(bg_log d1 sink)" || die "no mail server"
 : >"$LAB_DIR/mail"; : >"$LAB_DIR/lines"
 reals_http 80
-sorted() { [[ $(LC_ALL=C sort "$LAB_DIR/lines") == "$1" ]]; }
-mailed() { [[ $(sed -n '/^Subject: \|^=> /s/\\r\\n$//p' "$LAB_DIR/mail" | paste -sd '\t\n' | LC_ALL=C sort -u) == "$1" ]]; }
+sorted() { [[ $(LC_ALL=C sort "$LAB_DIR/lines") == "$(LC_ALL=C sort <<<"$1")" ]]; }
+mailed() { [[ $(sed -n '/^Subject: \|^=> /s/\\r\\n$//p' "$LAB_DIR/mail" | paste -sd '\t\n' | LC_ALL=C sort -u) == "$(LC_ALL=C sort <<<"$1")" ]]; }
 daemon d1 "$LAB_DIR/d1.conf"
 check "the services as they begin" wait_until 20 sorted 'VS FWM 7 UP
 VS [10.77.1.200]:tcp:80 UP
