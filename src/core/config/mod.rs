@@ -33,7 +33,7 @@ pub struct Parsed {
 /// Sources to tree.
 pub fn parse(set: &source::SourceSet) -> Parsed {
     let preprocessed = preprocess::preprocess(set.main(), &mut source::Frozen(set));
-    let (tree, found) = tree::build_tree(&preprocessed.lines);
+    let (tree, found) = tree::build_tree(preprocessed.lines);
     let mut diagnostics = preprocessed.diagnostics;
     diagnostics.extend(found);
     Parsed { tree, sources: set.source_map(), diagnostics }

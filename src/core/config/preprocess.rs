@@ -24,7 +24,7 @@ const MOST_REFERENCES: usize = 1000;
 const LONGEST_EXPANSION: usize = 64 << 10;
 /// Bytes that expanding may copy altogether: a bomb gets a message instead of the processor.
 const MOST_WORK: usize = 32 << 20;
-/// Bytes of all lines together: a bomb gets a message instead of the memory.
+/// Bytes of all lines that are not as they were written: a bomb gets a message instead of the memory.
 const LARGEST_OUTPUT: usize = 32 << 20;
 /// What a line costs beside its text.
 const LINE_OVERHEAD: usize = 64;
@@ -35,7 +35,7 @@ const DEEPEST_INCLUDE: usize = 32;
 /// Files that are read altogether, each as often as it is included.
 const MOST_READS: usize = 4096;
 /// Bytes that are read altogether, each as often as its file is included.
-const MOST_READ_BYTES: usize = 128 << 20;
+const MOST_READ_BYTES: usize = 64 << 20;
 
 /// What a text asks of its surroundings.
 pub trait Files {
@@ -142,10 +142,22 @@ pub struct Preprocessed {
 
 /// Resolves everything from the main files on.
 pub fn preprocess(main: &[FileId], files: &mut dyn Files) -> Preprocessed {
+    let mut lines = Vec::new();
+    let diagnostics = preprocess_into(main, files, &mut |line| lines.push(line));
+    Preprocessed { lines, diagnostics }
+}
+
+/// The same, each line given away as soon as it is there; what was wrong comes back.
+pub fn preprocess_into(
+    main: &[FileId],
+    files: &mut dyn Files,
+    sink: &mut dyn FnMut(LogicalLine),
+) -> Vec<Diagnostic> {
     let mut state = State {
         random: files.seed(),
         files,
-        out: Preprocessed::default(),
+        sink,
+        diagnostics: Vec::new(),
         definitions: BTreeMap::new(),
         open_definition: None,
         checks: IncludeChecks::default(),
@@ -157,12 +169,13 @@ pub fn preprocess(main: &[FileId], files: &mut dyn Files) -> Preprocessed {
     for file in main {
         state.read(*file, 0);
     }
-    state.out
+    state.diagnostics
 }
 
 struct State<'a> {
     files: &'a mut dyn Files,
-    out: Preprocessed,
+    sink: &'a mut dyn FnMut(LogicalLine),
+    diagnostics: Vec<Diagnostic>,
     /// The lines that each name stands for, never none.
     definitions: BTreeMap<String, Arc<[String]>>,
     open_definition: Option<(String, Vec<String>)>,
@@ -176,8 +189,8 @@ struct State<'a> {
 
 impl State<'_> {
     fn tell(&mut self, diagnostic: Diagnostic) {
-        if self.out.diagnostics.len() < MOST_PROBLEMS {
-            self.out.diagnostics.push(diagnostic);
+        if self.diagnostics.len() < MOST_PROBLEMS {
+            self.diagnostics.push(diagnostic);
         }
     }
 
@@ -219,6 +232,14 @@ impl State<'_> {
                 raw.len()
             );
             return self.problem("line-too-long", whole, message);
+        }
+        if self.open_definition.is_none()
+            && let Some(line) = LogicalLine::read_plain(file, start, raw)
+        {
+            if !line.text.is_empty() {
+                self.emit(line, depth);
+            }
+            return;
         }
         let line = LogicalLine::read(file, start, raw);
         let blank = line.text.trim_matches(is_blank).is_empty();
@@ -367,7 +388,7 @@ impl State<'_> {
         }
         if sequence::is_sequence(&line.text) {
             self.unroll(&line, depth, out);
-        } else if !line.text.is_empty() && self.charge(&line) {
+        } else if !line.text.is_empty() && (line.is_verbatim() || self.charge(&line)) {
             out.push(line);
         }
         while let Some(line) = following.pop() {
@@ -510,12 +531,14 @@ impl State<'_> {
                 }
             }
         }
-        self.produced = self.produced.saturating_add(line.text.len() + LINE_OVERHEAD);
+        if !line.is_verbatim() {
+            self.produced = self.produced.saturating_add(line.text.len() + LINE_OVERHEAD);
+        }
         if self.produced > LARGEST_OUTPUT {
             let message = "The configuration is too large; the line is dropped";
             return self.problem("too-large", line.whole(), message);
         }
-        self.out.lines.push(line);
+        (self.sink)(line);
     }
 
     fn include(&mut self, line: &LogicalLine, checks: IncludeChecks, pattern: &str, depth: usize) {

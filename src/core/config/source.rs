@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::glob::{alternatives, glob};
-use super::preprocess::{Files, IncludeChecks, IncludeError, preprocess};
+use super::build;
+use super::preprocess::{Files, IncludeChecks, IncludeError, preprocess_into};
 use crate::core::diagnostics::{FileId, SourceMap, SourceText};
 
 /// Files of one configuration.
@@ -61,6 +62,9 @@ pub struct SourceSet {
     config_id: String,
     host_name: String,
     seed: u64,
+    /// After so many lines, as [`preprocess_into`] gives them, probably no object begins that others
+    /// name: what comes then can be built at once. A guess, which nothing depends on.
+    named_until: u64,
 }
 
 impl SourceSet {
@@ -95,8 +99,10 @@ impl SourceSet {
             reader.set.main.push(id);
         }
         let main = reader.set.main.clone();
-        // The result is thrown away: what counts is what was asked for on the way.
-        preprocess(&main, &mut reader);
+        // What counts is what is asked for on the way; the lines are only looked at.
+        let mut survey = Survey::default();
+        preprocess_into(&main, &mut reader, &mut |line| survey.look(&line.text));
+        reader.set.named_until = survey.named_until;
         Ok(reader.set)
     }
 
@@ -109,6 +115,11 @@ impl SourceSet {
             host_name: "test".to_owned(),
             ..Self::default()
         }
+    }
+
+    /// The number of lines within which objects probably begin that others name.
+    pub fn named_until(&self) -> u64 {
+        self.named_until
     }
 
     /// The files to begin with.
@@ -128,6 +139,31 @@ impl SourceSet {
             .iter()
             .map(|(name, bytes)| SourceText { name: name.clone(), bytes: Arc::clone(bytes) });
         SourceMap { files: texts.collect() }
+    }
+}
+
+/// Looks for the last line that begins an object that others name.
+#[derive(Default)]
+struct Survey {
+    lines: u64,
+    depth: usize,
+    named_until: u64,
+}
+
+impl Survey {
+    fn look(&mut self, text: &str) {
+        self.lines += 1;
+        let keyword = || text.split([' ', '\t', '{']).next().unwrap_or_default();
+        if self.depth == 0 && build::is_named_by_others(keyword()) {
+            self.named_until = self.lines;
+        }
+        for byte in text.bytes() {
+            match byte {
+                b'{' => self.depth += 1,
+                b'}' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -311,6 +347,7 @@ pub fn fuzz(data: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::config::preprocess::preprocess;
 
     fn load(folder: &Path, options: &LoadOptions) -> SourceSet {
         SourceSet::load(&folder.join("main.conf"), options).unwrap()

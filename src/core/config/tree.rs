@@ -1,5 +1,7 @@
 //! Statements and blocks with their places in the files; recovers and goes on after an error.
 
+use std::collections::VecDeque;
+
 use super::keywords;
 use super::lexer::{Lexeme, lex};
 use super::preprocess::LogicalLine;
@@ -9,7 +11,7 @@ use crate::core::diagnostics::{Diagnostic, Severity, Span};
 const DEEPEST: usize = 32;
 /// How often, and over how many lines, braces are counted ahead to judge a doubtful place.
 const MOST_LOOKS: usize = 200;
-const FARTHEST_LOOK: usize = 5000;
+pub(super) const FARTHEST_LOOK: usize = 5000;
 /// Problems that are told; more would not be read.
 const MOST_PROBLEMS: usize = 1000;
 /// The keyword of a block whose content is passed over; no word of a file can be it.
@@ -63,32 +65,18 @@ pub struct Tree {
     pub statements: Vec<Statement>,
 }
 
-/// Makes a tree of logical lines. Faults of braces are told where they are seen and repaired where
-/// the keywords show what was meant:
-/// - a root block ends every block that somebody forgot to close;
-/// - a word that belongs further out ends the blocks between, when a closing brace is missing;
-/// - a word that belongs into the block that has just ended opens it again, when there is a closing
-///   brace too many.
-pub fn build_tree(lines: &[LogicalLine]) -> (Tree, Vec<Diagnostic>) {
-    let mut builder = Builder {
-        lines,
-        line: 0,
-        looks: 0,
-        open: Vec::new(),
-        root: Vec::new(),
-        diagnostics: Vec::new(),
-        just_ended: false,
-        closed_by: None,
-    };
-    for (index, line) in lines.iter().enumerate() {
-        builder.line = index;
-        builder.line(line);
+/// Makes a tree of logical lines, see [`TreeBuilder`].
+pub fn build_tree(lines: Vec<LogicalLine>) -> (Tree, Vec<Diagnostic>) {
+    let mut builder = TreeBuilder::default();
+    for line in lines {
+        builder.push(line);
     }
-    builder.finish();
-    (Tree { statements: builder.root }, builder.diagnostics)
+    let (statements, diagnostics) = builder.finish();
+    (Tree { statements }, diagnostics)
 }
 
 /// A block that has not been closed yet.
+#[derive(Debug)]
 struct Open {
     statement: Statement,
     /// Its name in the keyword table; `None` inside of something unknown.
@@ -98,10 +86,19 @@ struct Open {
     indent: usize,
 }
 
-struct Builder<'a> {
-    lines: &'a [LogicalLine],
-    /// Index of the line at hand.
-    line: usize,
+/// Makes statements of logical lines, one root statement after the other. Faults of braces are told
+/// where they are seen and repaired where the keywords show what was meant:
+/// - a root block ends every block that somebody forgot to close;
+/// - a word that belongs further out ends the blocks between, when a closing brace is missing;
+/// - a word that belongs into the block that has just ended opens it again, when there is a closing
+///   brace too many.
+#[derive(Debug, Default)]
+pub struct TreeBuilder {
+    /// The line at hand.
+    line: LogicalLine,
+    /// Lines after it, as many as may be looked at.
+    ahead: VecDeque<LogicalLine>,
+    lines_read: u64,
     looks: usize,
     open: Vec<Open>,
     root: Vec<Statement>,
@@ -112,15 +109,57 @@ struct Builder<'a> {
     closed_by: Option<(Span, Span)>,
 }
 
-impl Builder<'_> {
+impl TreeBuilder {
+    /// Takes a line. It is looked at when enough lines after it are there.
+    pub fn push(&mut self, line: LogicalLine) {
+        self.ahead.push_back(line);
+        if self.ahead.len() > FARTHEST_LOOK {
+            self.step();
+        }
+    }
+
+    /// Root statements that no line to come can change.
+    pub fn completed(&mut self) -> impl Iterator<Item = Statement> {
+        // The last one may be opened again, or get a brace.
+        let last = self.root.len().saturating_sub(1);
+        self.root.drain(..last)
+    }
+
+    /// How many lines have been looked at.
+    pub fn lines_read(&self) -> u64 {
+        self.lines_read
+    }
+
+    /// Whether the line that was looked at last has ended a root statement.
+    pub fn is_between_blocks(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// There are no more lines: the root statements that are left, and everything that was wrong.
+    pub fn finish(mut self) -> (Vec<Statement>, Vec<Diagnostic>) {
+        while !self.ahead.is_empty() {
+            self.step();
+        }
+        self.end_blocks();
+        (self.root, self.diagnostics)
+    }
+
+    fn step(&mut self) {
+        if let Some(line) = self.ahead.pop_front() {
+            self.lines_read += 1;
+            self.line = line;
+            self.read_line();
+        }
+    }
+
     fn tell(&mut self, diagnostic: Diagnostic) {
         if self.diagnostics.len() < MOST_PROBLEMS {
             self.diagnostics.push(diagnostic);
         }
     }
 
-    fn line(&mut self, line: &LogicalLine) {
-        let lexed = lex(line);
+    fn read_line(&mut self) {
+        let lexed = lex(&self.line);
         for diagnostic in lexed.diagnostics {
             self.tell(diagnostic);
         }
@@ -135,12 +174,12 @@ impl Builder<'_> {
                     words.push(token);
                 }
                 Lexeme::Open(span, at) => {
-                    let raw = line.text.get(raw_from..at).unwrap_or_default();
-                    self.opening(statement(std::mem::take(&mut words), raw), span);
+                    let statement = self.of_line(std::mem::take(&mut words), raw_from, at);
+                    self.opening(statement, span);
                 }
                 Lexeme::Close(span, at) => {
-                    let raw = line.text.get(raw_from..at).unwrap_or_default();
-                    self.statement(statement(std::mem::take(&mut words), raw));
+                    let statement = self.of_line(std::mem::take(&mut words), raw_from, at);
+                    self.statement(statement);
                     self.closing(span);
                 }
             }
@@ -152,10 +191,21 @@ impl Builder<'_> {
                 }
             }
             None => {
-                let raw = line.text.get(raw_from..).unwrap_or_default();
-                self.statement(statement(words, raw));
+                let statement = self.of_line(words, raw_from, self.line.text.len());
+                self.statement(statement);
             }
         }
+    }
+
+    /// The statement of `words`, which the line has from `from` to `to`.
+    fn of_line(&self, words: Vec<Token>, from: usize, to: usize) -> Option<Statement> {
+        let (first, last) = (words.first()?, words.last()?);
+        Some(Statement {
+            span: first.span.to(last.span),
+            raw: self.line.text.get(from..to).unwrap_or_default().trim().to_owned(),
+            words,
+            block: None,
+        })
     }
 
     fn level(&mut self) -> &mut Vec<Statement> {
@@ -166,7 +216,7 @@ impl Builder<'_> {
     }
 
     fn indent(&self) -> usize {
-        self.lines.get(self.line).map_or(0, |line| line.indent)
+        self.line.indent
     }
 
     /// The name of the block at hand in the keyword table.
@@ -372,7 +422,7 @@ impl Builder<'_> {
         }
         let root_indent = self.open.first().map_or(0, |open| open.indent);
         let (mut depth, mut closing) = (0usize, 0usize);
-        let ahead = self.lines.get(self.line..)?.iter().take(FARTHEST_LOOK);
+        let ahead = std::iter::once(&self.line).chain(&self.ahead).take(FARTHEST_LOOK);
         for (index, line) in ahead.enumerate() {
             let lexed = lex(line);
             if let (Some(Lexeme::Word(first, _)), true) = (lexed.lexemes.first(), index > 0)
@@ -410,7 +460,7 @@ impl Builder<'_> {
         self.just_ended = false;
     }
 
-    fn finish(&mut self) {
+    fn end_blocks(&mut self) {
         while let Some(open) = self.open.pop() {
             self.tell(
                 missing_brace(&open).with_help("a `}` is missing before the end of the file"),
@@ -423,16 +473,6 @@ impl Builder<'_> {
 fn missing_brace(open: &Open) -> Diagnostic {
     let message = format!("The block `{}` has no closing brace", open.statement.keyword());
     Diagnostic::new(Severity::Error, "missing-brace", open.brace, message)
-}
-
-fn statement(words: Vec<Token>, raw: &str) -> Option<Statement> {
-    let (first, last) = (words.first()?, words.last()?);
-    Some(Statement {
-        span: first.span.to(last.span),
-        words,
-        raw: raw.trim().to_owned(),
-        block: None,
-    })
 }
 
 /// Whether the lines of a block begin with keywords of the table.

@@ -187,6 +187,7 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
     }
     settle_sorry_server(context, block.span, &mut service);
     settle_quorum(context, block.span, &mut service);
+    service.real_servers.shrink_to_fit();
     if service.real_servers.is_empty() {
         let message = "a virtual server without real servers, it is left out";
         return context.error("no-real-server", block.span, message);
@@ -663,6 +664,8 @@ fn real_server(
         let checkers = checker::build(context, statement, probed, service, &inherited);
         server.checkers.extend(checkers);
     }
+    // There may be tens of thousands of servers: no room for checkers that do not come.
+    server.checkers.shrink_to_fit();
     Some(server)
 }
 

@@ -23,13 +23,13 @@ pub mod words;
 use super::keywords::ROOT;
 use super::model::Config;
 use super::model::route::NameTable;
-use super::tree::{Statement, Tree};
+use super::tree::Statement;
 use crate::core::diagnostics::{Diagnostic, Severity, Span};
 use context::Context;
 use route::Owner;
 
 /// What a tree means.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Built {
     /// The model.
     pub config: Config,
@@ -42,7 +42,7 @@ pub struct Built {
 }
 
 /// Where objects of the model were written, for remarks that need the machine to be looked at.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
     /// Interfaces that must exist, with what needs them.
     pub interfaces: Vec<(String, Span, Need)>,
@@ -84,35 +84,102 @@ impl Unsupported {
     }
 }
 
-/// Makes the model. `host_name` is the default of `router_id`.
-pub fn build(tree: &Tree, host_name: &str) -> Built {
-    let mut context = Context::default();
-    let mut config = Config::default();
-    host_name.clone_into(&mut config.global.router_id);
-    // Defaults first, whatever the order in the file; then what others name.
-    global::build(&mut context, &tree.statements, &mut config.global);
-    for statement in &tree.statements {
-        named_object(&mut context, statement, &mut config);
+/// An object that others name has come too late: the guess was wrong, everything starts over.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Late;
+
+/// Makes the model of root statements, in the order of the file.
+///
+/// Defaults and objects that others name are worked in first, wherever they stand in the file. Until
+/// they are all there statements are held; then each is built and dropped as it comes, so that a
+/// large file is never in memory as a whole.
+#[derive(Debug)]
+pub struct Assembly {
+    context: Context,
+    config: Config,
+    held: Vec<Statement>,
+    groups: Vec<Statement>,
+    settled: bool,
+}
+
+impl Assembly {
+    /// `host_name` is the default of `router_id`.
+    pub fn new(host_name: &str) -> Self {
+        let mut config = Config::default();
+        host_name.clone_into(&mut config.global.router_id);
+        let (held, groups) = (Vec::new(), Vec::new());
+        Self { context: Context::default(), config, held, groups, settled: false }
     }
-    for statement in &tree.statements {
-        other_object(&mut context, statement, &mut config);
+
+    /// The next statement.
+    pub fn add(&mut self, statement: Statement) -> Result<(), Late> {
+        if !self.settled {
+            self.held.push(statement);
+        } else if is_named_by_others(statement.keyword()) {
+            return Err(Late);
+        } else {
+            self.other(statement);
+        }
+        Ok(())
     }
-    for statement in &tree.statements {
-        if statement.keyword() == "vrrp_sync_group" {
-            sync_group::build(&mut context, statement, &mut config);
+
+    /// No object that others name is to come.
+    pub fn settle(&mut self) {
+        self.settled = true;
+        let held = std::mem::take(&mut self.held);
+        global::build(&mut self.context, &held, &mut self.config.global);
+        for statement in &held {
+            named_object(&mut self.context, statement, &mut self.config);
+        }
+        for statement in held {
+            self.other(statement);
         }
     }
-    vrrp::finish(&mut context, &mut config);
-    tracked::settle_groups(&mut context, &mut config.vrrp);
-    services::finish(&mut context, &mut config);
-    context.tell_not_acted_on(ROOT, &tree.statements);
-    context.unsupported.sort_by_key(|found| found.span);
-    Built {
-        config,
-        diagnostics: context.diagnostics,
-        places: context.places,
-        unsupported: context.unsupported,
+
+    fn other(&mut self, statement: Statement) {
+        other_object(&mut self.context, &statement, &mut self.config);
+        self.context.tell_not_acted_on(ROOT, std::slice::from_ref(&statement));
+        if statement.keyword() == "vrrp_sync_group" {
+            self.groups.push(statement);
+        }
     }
+
+    /// There are no more statements.
+    pub fn finish(mut self) -> Built {
+        if !self.settled {
+            self.settle();
+        }
+        let Self { mut context, mut config, groups, .. } = self;
+        for statement in &groups {
+            sync_group::build(&mut context, statement, &mut config);
+        }
+        vrrp::finish(&mut context, &mut config);
+        tracked::settle_groups(&mut context, &mut config.vrrp);
+        services::finish(&mut context, &mut config);
+        context.unsupported.sort_by_key(|found| found.span);
+        Built {
+            config,
+            diagnostics: context.diagnostics,
+            places: context.places,
+            unsupported: context.unsupported,
+        }
+    }
+}
+
+/// Whether a root block holds what other objects name, or defaults of others.
+pub fn is_named_by_others(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "global_defs"
+            | "vrrp_script"
+            | "vrrp_track_process"
+            | "track_file"
+            | "vrrp_track_file"
+            | "track_group"
+            | "bfd_instance"
+            | "virtual_server_group"
+            | "SSL"
+    )
 }
 
 /// Objects that other objects name.
@@ -131,16 +198,8 @@ fn named_object(context: &mut Context, statement: &Statement, config: &mut Confi
 
 fn other_object(context: &mut Context, statement: &Statement, config: &mut Config) {
     match statement.keyword() {
-        "global_defs"
-        | "vrrp_script"
-        | "vrrp_track_process"
-        | "track_file"
-        | "vrrp_track_file"
-        | "track_group"
-        | "bfd_instance"
-        | "virtual_server_group"
-        | "SSL"
-        | "vrrp_sync_group" => {}
+        keyword if is_named_by_others(keyword) => {}
+        "vrrp_sync_group" => {}
         "vrrp_instance" => vrrp::instance(context, statement, config),
         "virtual_server" => check::service(context, statement, config),
         "static_ipaddress" => address::statics(context, statement, config),

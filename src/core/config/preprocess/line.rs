@@ -3,7 +3,7 @@
 use crate::core::diagnostics::{FileId, Span};
 
 /// A line with everything resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogicalLine {
     /// The text, without comment and surrounding blanks.
     pub text: String,
@@ -12,7 +12,31 @@ pub struct LogicalLine {
     /// Blanks before the text in its file: a hint at what the user meant, nothing more.
     pub indent: usize,
     /// Together as long as `text`.
-    runs: Vec<Run>,
+    runs: Runs,
+}
+
+/// Nearly every line is of one piece, which then needs no list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Runs {
+    first: Option<Run>,
+    more: Vec<Run>,
+}
+
+impl Runs {
+    fn push(&mut self, run: Run) {
+        match self.first {
+            None => self.first = Some(run),
+            Some(_) => self.more.push(run),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Run> {
+        self.first.iter().chain(&self.more)
+    }
+
+    fn last(&self) -> Option<&Run> {
+        self.more.last().or(self.first.as_ref())
+    }
 }
 
 /// Bytes of the text that come from one place.
@@ -59,6 +83,30 @@ impl LogicalLine {
         line
     }
 
+    /// The whole line when it says just what it shows: no comment, quote, escape, definition,
+    /// condition or sequence begins in it.
+    pub(super) fn read_plain(file: FileId, start: u32, raw: &[u8]) -> Option<Self> {
+        let shown = |byte: &u8| matches!(byte, b'\t' | b'\r' | b' '..=b'~');
+        let special = |byte: &u8| matches!(byte, b'#' | b'!' | b'"' | b'$' | b'@' | b'\\' | b'~');
+        if !raw.iter().all(|byte| shown(byte) && !special(byte)) {
+            return None;
+        }
+        let text = str::from_utf8(raw).ok()?;
+        let trimmed = text.trim_start_matches(is_blank);
+        let indent = text.len() - trimmed.len();
+        let mut line = Self { indent, ..Self::empty(file) };
+        line.push_verbatim(
+            trimmed.trim_end_matches(is_blank),
+            start.saturating_add(narrow(indent)),
+        );
+        Some(line)
+    }
+
+    /// Whether it is as it was written, with nothing put in.
+    pub(super) fn is_verbatim(&self) -> bool {
+        self.runs.iter().all(|run| run.kind == Kind::Verbatim)
+    }
+
     /// Text that stands for `place`.
     pub(super) fn stand_in(text: &str, place: Span) -> Self {
         let mut line = Self::empty(place.file);
@@ -67,7 +115,7 @@ impl LogicalLine {
     }
 
     fn empty(file: FileId) -> Self {
-        Self { text: String::new(), file, indent: 0, runs: Vec::new() }
+        Self { text: String::new(), file, indent: 0, runs: Runs::default() }
     }
 
     /// An empty line that stands where this one does.
@@ -90,7 +138,7 @@ impl LogicalLine {
     /// Where in the file a byte of the text comes from; past the end: the last byte.
     fn place(&self, index: usize) -> (u32, u32) {
         let mut rest = index;
-        for run in &self.runs {
+        for run in self.runs.iter() {
             if rest < run.length {
                 return match run.kind {
                     Kind::Verbatim => {
@@ -177,7 +225,7 @@ impl LogicalLine {
         };
         self.text.push_str(text);
         let mut at = 0;
-        for run in &other.runs {
+        for run in other.runs.iter() {
             let from = start.clamp(at, at + run.length);
             let to = end.clamp(at, at + run.length);
             if from < to {

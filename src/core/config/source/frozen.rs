@@ -3,7 +3,7 @@
 //! Little endian; a count is 32 bits; a text is its length and its bytes.
 //!
 //! ```text
-//! magic (8 bytes)  config id  host name  seed (64 bits)
+//! magic (8 bytes)  config id  host name  seed (64 bits)  lines with named objects (64 bits)
 //! count of files:        name, bytes
 //! count of main files:   index
 //! count of includes:     index of the file, checks, pattern,
@@ -16,7 +16,7 @@ use crate::core::config::preprocess::{IncludeChecks, IncludeError};
 use crate::core::diagnostics::FileId;
 
 /// The number goes up whenever the form of the bytes changes.
-const MAGIC: &[u8; 8] = b"STEADF02";
+const MAGIC: &[u8; 8] = b"STEADF03";
 
 impl SourceSet {
     /// For another process.
@@ -25,6 +25,7 @@ impl SourceSet {
         out.text(&self.config_id);
         out.text(&self.host_name);
         out.0.extend(self.seed.to_le_bytes());
+        out.0.extend(self.named_until.to_le_bytes());
         out.count(self.files.len());
         for (name, bytes) in &self.files {
             out.text(name);
@@ -146,6 +147,7 @@ fn parse(bytes: &mut Bytes<'_>) -> Option<SourceSet> {
         config_id: bytes.text()?,
         host_name: bytes.text()?,
         seed: bytes.number()?,
+        named_until: bytes.number()?,
         ..SourceSet::default()
     };
     for _ in 0..bytes.count()? {
