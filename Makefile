@@ -55,6 +55,7 @@ lab: deps nextest build
 
 # Beside the real keepalived; see benches/README.md.
 bench: deps release
+	benches/config --daemon keepalived --daemon target/release/steadfast
 	benches/failover --daemon keepalived --daemon target/release/steadfast
 	benches/idle --daemon keepalived --daemon target/release/steadfast
 

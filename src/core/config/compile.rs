@@ -114,6 +114,7 @@ impl Compiled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::config::source::LoadOptions;
     use crate::core::config::tree::FARTHEST_LOOK;
 
     /// So many harmless lines that those before them can be built.
@@ -155,7 +156,9 @@ mod tests {
             assert_eq!(same_from_any_line(&text, 1), order[0] != FILE);
             compile(&SourceSet::from_text("a.conf", &text)).config
         });
-        configs.iter_mut().for_each(|config| config.global.router_id.clear());
+        for config in &mut configs {
+            config.global.router_id.clear();
+        }
         assert_eq!(configs[0], configs[1]);
         assert_eq!(configs[0], configs[2]);
         assert!(!configs[0].check.virtual_servers[0].real_servers[0].file_checks.is_empty());
@@ -178,7 +181,7 @@ mod tests {
         let path = folder.path().join("a.conf");
         let text = [SERVICE, FILE, INSTANCE, SERVICE].concat();
         std::fs::write(&path, followed_by_much(&text)).unwrap();
-        let sources = SourceSet::load(&path, &Default::default()).unwrap();
+        let sources = SourceSet::load(&path, &LoadOptions::default()).unwrap();
         let until = SERVICE.lines().count() as u64 + 1;
         assert_eq!(sources.named_until(), until, "nested words of the same name do not count");
         assert!(assemble(&sources, until).is_ok());

@@ -101,7 +101,7 @@ pub fn child_block(block: &str, name: &str) -> String {
     match (block, name) {
         (ROOT, "vrrp_track_file") => "track_file".to_owned(),
         (ROOT, name) => name.to_owned(),
-        (block, name) => format!("{block}/{name}"),
+        (block, name) => [block, "/", name].concat(),
     }
 }
 

@@ -56,6 +56,25 @@ enum Kind {
     Replaced { end: u32 },
 }
 
+/// Bytes that stand for themselves wherever they are.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        plain[byte] = byte >= 32 && byte < 127;
+        byte += 1;
+    }
+    plain[b'\t' as usize] = true;
+    plain[b'\r' as usize] = true;
+    let special = b"#!\"$@\\~";
+    let mut at = 0;
+    while at < special.len() {
+        plain[special[at] as usize] = false;
+        at += 1;
+    }
+    plain
+};
+
 /// Blanks of the dialect, in any locale.
 pub(crate) fn is_blank(character: char) -> bool {
     character.is_ascii_whitespace() || character == '\x0b'
@@ -86,9 +105,7 @@ impl LogicalLine {
     /// The whole line when it says just what it shows: no comment, quote, escape, definition,
     /// condition or sequence begins in it.
     pub(super) fn read_plain(file: FileId, start: u32, raw: &[u8]) -> Option<Self> {
-        let shown = |byte: &u8| matches!(byte, b'\t' | b'\r' | b' '..=b'~');
-        let special = |byte: &u8| matches!(byte, b'#' | b'!' | b'"' | b'$' | b'@' | b'\\' | b'~');
-        if !raw.iter().all(|byte| shown(byte) && !special(byte)) {
+        if !raw.iter().all(|byte| PLAIN.get(usize::from(*byte)) == Some(&true)) {
             return None;
         }
         let text = str::from_utf8(raw).ok()?;
