@@ -32,24 +32,28 @@ const LAB: &[(&[u16], &str)] = &[
     (&[3, 8, 13, 49, 113, 121, 175], "vrrp-interop-ipv6: three nodes, judged by tshark"),
     (&[171], "vrrp-failover: clients follow broadcast requests"),
     (&[9, 140, 210, 211, 212, 213, 215], "vrrp-vmac: MACs, settings, adoption, removal"),
+    (
+        &[146, 147],
+        "vrrp-accept: refused but for neighbour discovery, with no_accept and in strict mode",
+    ),
     (&[197, 198], "config tests and vrrp-interop: twelve instances on one interface"),
     (&[223, 227], "vrrp-notify, named-keepalived: states, dumps, statistics"),
 ];
 
 /// For the issue that completes VRRP.
 const LEFT: &[(&[u16], &str)] = &[
-    (&[147], "accept mode: no rule of ours drops neighbour discovery"),
     (&[141, 142], "the kernel's part: answers solicitations, joins the solicited-node group"),
     (&[70], "the first address of an IPv6 advert is not checked on receipt, as in keepalived"),
     (
         &[123, 144, 177, 178, 192],
         "virtual MAC, the kernel's part: forwarding; own ARP requests carry the physical MAC, as in keepalived",
     ),
-    (&[214, 216], "virtual MAC: membership reports leave from it; garp_extra_if"),
+    (&[214], "virtual MAC: the rule for membership reports is there, their way is not looked at"),
+    (&[216], "virtual MAC: garp_extra_if"),
     (&[36], "HMAC authentication"),
     (&[6, 133], "the kernel's part: link-local groups are not forwarded, neighbour caches learn"),
     (&[122, 143, 193], "router advertisements are left to radvd, as keepalived does"),
-    (&[146, 191, 194], "accept mode: virtual addresses accept traffic, as keepalived's default"),
+    (&[191, 194], "accept mode: virtual addresses accept traffic, as keepalived's default"),
     (&[190, 195], "the kernel's and the operator's part: redirects, management addresses"),
     (&[48, 50], "one family for each instance, in the order of the file: by construction"),
     (&[78], "IP options: the socket's tests; fragments are the kernel's"),

@@ -48,6 +48,12 @@ fn virtual_macs_come_and_go_with_the_daemon_and_move_with_the_address() {
     scenario("vrrp-vmac");
 }
 
+/// V-146: a router that does not accept for its addresses.
+#[test]
+fn addresses_that_are_not_accepted_for_are_refused_by_the_firewall() {
+    scenario("vrrp-accept");
+}
+
 /// V-080: a rejected packet touches no timer.
 #[test]
 fn hostile_version_2_adverts_disturb_no_master() {

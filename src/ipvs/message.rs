@@ -410,6 +410,7 @@ fn port(value: &[u8]) -> Option<u16> {
 
 /// What the fuzzer runs: every parser over every message, without a panic.
 pub fn fuzz(data: &[u8]) {
+    let _ = crate::core::netlink::nftables::parse_changer(data);
     let of = ServiceKey::Fwmark { mark: 1, family: Family::Inet };
     for message in crate::core::netlink::message::Messages(data) {
         let _ = parse_family(&message);

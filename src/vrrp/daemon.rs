@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::desired::DesiredAddress;
 use super::engine::{Input, Output, SocketName, VrrpEngine};
 use super::event::{Event, Importance};
+use super::firewall::Firewall;
 use super::json;
 use super::routing::Routing;
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
@@ -97,6 +98,7 @@ struct Daemon<'a> {
     telling: Telling,
     ladder: Ladder,
     routing: Routing,
+    firewall: Firewall,
     /// Static entries are no longer wanted either.
     stopping: bool,
     refusals: BTreeMap<DesiredAddress, Refusal>,
@@ -169,6 +171,7 @@ impl<'a> Daemon<'a> {
             telling: Telling::new(&config),
             ladder: Ladder::new(&config.global, &config.global.vrrp_process),
             routing: Routing::default(),
+            firewall: Firewall::default(),
             stopping: false,
             refusals: BTreeMap::new(),
             legacy: None,
@@ -209,6 +212,7 @@ impl<'a> Daemon<'a> {
                     self.drain_packets();
                 }
                 event = self.monitor.next() => self.handle_kernel_event(event),
+                changer = self.firewall.disturbed() => self.firewall.restore(&changer),
                 command = commands.recv() => match command {
                     Some(DaemonCommand::Reload(config)) => {
                         self.reload(*config);

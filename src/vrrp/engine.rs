@@ -369,6 +369,12 @@ impl VrrpEngine {
         self.routers.values().flat_map(Router::desired).collect()
     }
 
+    /// Those of them that traffic is not accepted for.
+    pub fn refused(&self) -> BTreeSet<DesiredAddress> {
+        let refusing = self.routers.values().filter(|router| !router.instance.accept);
+        refusing.flat_map(Router::desired).collect()
+    }
+
     /// The routes and rules that the kernel should have, in the order of the file.
     pub fn desired_routing(&self) -> impl Iterator<Item = RoutingEntry> + '_ {
         let masters = self.routers.values().filter(|router| router.state == State::Master);

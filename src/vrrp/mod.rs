@@ -1,13 +1,15 @@
 //! VRRP: electing a master, holding its addresses.
 //!
 //! Start with [`engine`], the pure election; [`router`] is one virtual router with the checks of an
-//! advert, [`packet`] the bytes, [`event`] the words. [`daemon`], [`socket`] and [`virtual_link`] are the rim.
+//! advert, [`packet`] the bytes, [`event`] the words. [`daemon`], [`socket`],
+//! [`virtual_link`] and [`firewall`] are the rim.
 
 pub mod announce;
 pub mod daemon;
 pub mod desired;
 pub mod engine;
 pub mod event;
+pub mod firewall;
 pub mod json;
 pub mod packet;
 pub mod priority;

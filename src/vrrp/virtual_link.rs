@@ -69,6 +69,17 @@ impl VirtualLinks {
         self.wanted.is_empty() && self.ours.is_empty()
     }
 
+    /// Indices of the virtual MACs of a family that are there, with those of the interfaces beneath.
+    pub fn pairs(&self, family: Family, links: &BTreeMap<u32, Link>) -> BTreeMap<u32, u32> {
+        let of_family = |link: &&Link| {
+            self.wanted.get(&link.name).is_some_and(|wanted| {
+                wanted.family == family && matches!(wanted.link, VirtualLink::Vmac(_))
+            })
+        };
+        let there = links.values().filter(of_family);
+        there.filter_map(|link| Some((link.index, link.base?))).collect()
+    }
+
     /// The interfaces beneath.
     pub fn bases(&self) -> BTreeSet<&str> {
         self.wanted.values().map(|wanted| wanted.base.as_str()).collect()

@@ -1,12 +1,14 @@
 //! The request loop: sequence numbers, acknowledgements, dumps, timeouts, batches.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd};
 
+use neli::consts::nl::NlmF;
 use neli::consts::socket::{Msg, NlFamily};
 use neli::socket::NlSocket;
 use neli::utils::Groups;
-use nix::sys::socket::sockopt::ReceiveTimeout;
+use nix::sys::socket::sockopt::{ReceiveTimeout, SndBufForce};
 use nix::sys::socket::{NetlinkAddr, recvfrom, setsockopt};
 use nix::sys::time::TimeVal;
 
@@ -18,6 +20,10 @@ const NLMSG_DONE: u16 = 3;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_CAPPED: u16 = 0x100;
 const NLM_F_ACK_TLVS: u16 = 0x200;
+const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
+const NFNL_MSG_BATCH_END: u16 = 0x11;
+/// What fits without asking.
+const USUAL_SEND_BUFFER: usize = 64 << 10;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 /// Longest wait for the kernel, which answers at once when it answers at all.
 const PATIENCE: TimeVal = TimeVal::new(5, 0);
@@ -144,6 +150,41 @@ impl NetlinkSocket {
             results.extend(self.exchange(&bytes, first, count));
         }
         results
+    }
+
+    /// Has a subsystem of netfilter carry out all requests at once, or none of them.
+    pub fn transaction(
+        &mut self,
+        subsystem: u8,
+        requests: Vec<Builder>,
+    ) -> Result<(), NetlinkError> {
+        let mut bytes = Vec::new();
+        let edge = |kind| Builder::new(kind, NlmF::REQUEST.bits(), &[0, 0, 0, subsystem]);
+        let begin = self.next_sequence();
+        bytes.extend(edge(NFNL_MSG_BATCH_BEGIN).finish(begin));
+        let mut open = BTreeSet::new();
+        for request in requests {
+            let sequence = self.next_sequence();
+            open.insert(sequence);
+            bytes.extend(request.finish(sequence));
+        }
+        bytes.extend(edge(NFNL_MSG_BATCH_END).finish(self.next_sequence()));
+        if bytes.len() > USUAL_SEND_BUFFER {
+            // Refused, sending says so.
+            let _ = setsockopt(&borrow(&self.socket), SndBufForce, &(2 * bytes.len()));
+        }
+        self.send(&bytes)?;
+        while !open.is_empty() {
+            let length = self.receive()?;
+            for message in Messages(self.buffer.get(..length).unwrap_or_default()) {
+                let ours = message.sequence == begin || open.remove(&message.sequence);
+                if ours && message.kind == NLMSG_ERROR {
+                    // What comes after it is passed over as old.
+                    acknowledgement(&message)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn exchange(

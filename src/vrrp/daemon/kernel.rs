@@ -7,16 +7,19 @@ use std::net::IpAddr;
 use super::{
     Daemon, Place, RETRY, RETRY_LIMIT, Refusal, configured, place_of, table, watched_interfaces,
 };
+use crate::core::config::model::Family;
 use crate::core::netlink::NetlinkError;
 use crate::core::netlink::address::AddressOperation;
 use crate::core::netlink::address::KernelAddress;
 use crate::core::netlink::monitor::KernelEvent;
+use crate::core::netlink::nftables::Ruleset;
 use crate::core::runtime;
 use crate::core::time::Timestamp;
 use crate::vrrp::desired::{self, DesiredAddress};
 use crate::vrrp::engine::Input;
 use crate::vrrp::engine::LinkState;
 use crate::vrrp::engine::OwnAddresses;
+use crate::vrrp::firewall;
 
 impl Daemon<'_> {
     /// Virtual MACs and their like, as far as the interfaces beneath are there.
@@ -191,7 +194,11 @@ impl Daemon<'_> {
                 operations.push(AddressOperation::Add { index: place.0, address });
             }
         }
+        // An address is refused before it comes, and until it is gone.
+        let refused = self.refused();
+        self.firewall.want_also(&refused);
         let results = self.route.apply(&operations);
+        self.firewall.want(&refused);
         for (operation, result) in operations.iter().zip(results) {
             present.extend(self.applied(now, operation, result));
         }
@@ -199,6 +206,19 @@ impl Daemon<'_> {
             self.engine.handle(now, Input::AddressesPresent(present));
         }
         !operations.is_empty()
+    }
+
+    /// What the firewall is to do.
+    fn refused(&self) -> Ruleset {
+        let mut ruleset = firewall::ruleset(&self.config.global.firewall);
+        for (index, address, _) in self.places(self.engine.refused()).into_keys() {
+            firewall::refuse(&mut ruleset, address, index);
+        }
+        if !self.stopping {
+            ruleset.links = self.virtual_links.pairs(Family::Inet, &self.links);
+            ruleset.links6 = self.virtual_links.pairs(Family::Inet6, &self.links);
+        }
+        ruleset
     }
 
     fn want_routing(&mut self, now: Timestamp) {

@@ -159,11 +159,13 @@ fn firewall(context: &mut Context, statement: &Statement, firewall: &mut Firewal
         "vrrp_iptables" => {
             if let Some(chains) = iptables(context, statement) {
                 firewall.iptables = Some(chains);
+                instead(context, statement);
             }
         }
         "vrrp_ipsets" => {
             if let Some(sets) = ipsets(context, statement) {
                 firewall.ipsets = sets;
+                instead(context, statement);
             }
         }
         "nftables" if firewall.nftables.is_some() => {
@@ -189,6 +191,12 @@ fn firewall(context: &mut Context, statement: &Statement, firewall: &mut Firewal
         _ => return false,
     }
     true
+}
+
+/// As a keepalived that is built without iptables.
+fn instead(context: &mut Context, statement: &Statement) {
+    let message = "nftables is used instead, in a table of its own";
+    context.warning("nftables-instead", statement.span, message);
 }
 
 fn table(statement: &Statement, usual: &str) -> String {

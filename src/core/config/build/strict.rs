@@ -56,12 +56,6 @@ pub fn settle(context: &mut Context, span: Span, written: Written, instance: &mu
     if instance.family == Family::Inet6 && !first.is_some_and(is_link_local) {
         tell("the first IPv6 address must be link-local");
     }
-    if !owner {
-        let message = format!(
-            "({name}) vrrp_strict: keepalived would block traffic to the virtual addresses; this version does not"
-        );
-        context.warning("strict-accept", span, message);
-    }
 }
 
 fn is_link_local(address: IpAddr) -> bool {
