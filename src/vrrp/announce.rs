@@ -2,6 +2,7 @@
 //! again and again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::desired::DesiredAddress;
 use crate::core::config::model::vrrp::GarpSchedule;
@@ -119,7 +120,7 @@ fn rounds(addresses: &[DesiredAddress], repeat: u32) -> Vec<DesiredAddress> {
 /// Spaces announcements on each interface by `garp_interval`.
 #[derive(Debug, Clone, Default)]
 pub struct Pacer {
-    waiting: BTreeMap<String, Line>,
+    waiting: BTreeMap<Arc<str>, Line>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -174,7 +175,7 @@ mod tests {
             interface: Some("eth0".into()),
             ..VirtualAddress::new([10, 0, 0, last].into(), 32)
         };
-        DesiredAddress { interface: "eth0".into(), address }
+        DesiredAddress { interface: "eth0".into(), address: address.into() }
     }
 
     fn at(seconds: u64) -> Timestamp {

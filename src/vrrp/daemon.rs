@@ -383,14 +383,19 @@ impl<'a> Daemon<'a> {
 
     fn pump_outputs(&mut self) -> bool {
         let mut spoke = false;
+        let mut announcements = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             spoke = true;
             match output {
-                Output::Transmit(advert) => self.transmit(&advert),
-                Output::Announce(announcement) => self.announce(&announcement),
+                Output::Transmit(advert) => {
+                    self.announce(&mut announcements);
+                    self.transmit(&advert);
+                }
+                Output::Announce(announcement) => announcements.push(announcement),
                 Output::Notify(_) | Output::Log(_) => self.untold.push(output),
             }
         }
+        self.announce(&mut announcements);
         spoke
     }
 

@@ -2,24 +2,29 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::core::config::model::route::{Route, Rule};
 use crate::core::config::model::vrrp::{Instance, VirtualAddress, VrrpConfig};
 
-/// An address on an interface.
+/// An address on an interface. A copy costs next to nothing: there may be thousands, in many places.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DesiredAddress {
     /// Where.
-    pub interface: String,
+    pub interface: Arc<str>,
     /// What; its own `interface` field is the same.
-    pub address: VirtualAddress,
+    pub address: Arc<VirtualAddress>,
 }
 
 /// Every address of an instance, advertised ones first, in the order of the file.
 pub fn addresses(instance: &Instance) -> impl Iterator<Item = DesiredAddress> + '_ {
-    instance.addresses.iter().chain(&instance.excluded_addresses).filter_map(|address| {
-        let interface = address.interface.as_deref().or(instance.address_interface())?.to_owned();
-        Some(DesiredAddress { interface, address: address.clone() })
+    let usual: Option<Arc<str>> = instance.address_interface().map(Arc::from);
+    instance.addresses.iter().chain(&instance.excluded_addresses).filter_map(move |address| {
+        let interface = match address.interface.as_deref() {
+            Some(own) if usual.as_deref() != Some(own) => own.into(),
+            Some(_) | None => usual.clone()?,
+        };
+        Some(DesiredAddress { interface, address: Arc::new(address.clone()) })
     })
 }
 
@@ -79,6 +84,7 @@ fn entries<'a>(routes: &'a [Route], rules: &'a [Rule]) -> impl Iterator<Item = R
 /// Addresses that do not depend on an election.
 pub fn static_addresses(config: &VrrpConfig) -> impl Iterator<Item = DesiredAddress> + '_ {
     config.static_addresses.iter().filter_map(|address| {
-        Some(DesiredAddress { interface: address.interface.clone()?, address: address.clone() })
+        let interface = address.interface.as_deref()?.into();
+        Some(DesiredAddress { interface, address: Arc::new(address.clone()) })
     })
 }

@@ -398,7 +398,7 @@ impl VrrpEngine {
 
     /// Every virtual address of the configuration, held or not.
     pub fn configured(&self) -> BTreeSet<DesiredAddress> {
-        self.routers.values().flat_map(|router| desired::addresses(&router.instance)).collect()
+        self.routers.values().flat_map(|router| router.addresses.iter().cloned()).collect()
     }
 
     /// For dumps, in the order of the file.
@@ -463,7 +463,7 @@ impl VrrpEngine {
         for instance in config.instances.into_iter().filter(|found| is_runnable(found)) {
             match old.remove(&identity(&instance)) {
                 Some((id, mut router)) => {
-                    router.instance = instance;
+                    router.set_instance(instance);
                     self.routers.insert(id, router);
                 }
                 None => {
@@ -524,7 +524,7 @@ impl VrrpEngine {
         let Some(router) = self.routers.get_mut(&id) else {
             return;
         };
-        let wanted: BTreeSet<_> = desired::addresses(&router.instance).collect();
+        let wanted: BTreeSet<_> = router.addresses.iter().cloned().collect();
         router.schedule.retain(&wanted);
         match router.state {
             State::Master => {

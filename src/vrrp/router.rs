@@ -74,6 +74,8 @@ pub type Identity = (Option<String>, Family, u8, bool);
 pub struct Router {
     /// Its configuration.
     pub instance: Arc<Instance>,
+    /// Its addresses, advertised ones first.
+    pub addresses: Vec<DesiredAddress>,
     /// Where it is.
     pub state: State,
     /// Why it cannot serve.
@@ -114,6 +116,7 @@ impl Router {
     pub fn new(instance: Arc<Instance>) -> Self {
         Self {
             priority: instance.priority,
+            addresses: desired::addresses(&instance).collect(),
             instance,
             state: State::Init,
             faults: BTreeSet::new(),
@@ -131,6 +134,12 @@ impl Router {
             listening: false,
             notified: None,
         }
+    }
+
+    /// Goes on with another configuration.
+    pub fn set_instance(&mut self, instance: Arc<Instance>) {
+        self.addresses = desired::addresses(&instance).collect();
+        self.instance = instance;
     }
 
     /// What stays the same over a reload for this to be the same router.
@@ -169,7 +178,7 @@ impl Router {
     /// The addresses that the kernel should have now.
     pub fn desired(&self) -> BTreeSet<DesiredAddress> {
         match self.state {
-            State::Master => desired::addresses(&self.instance).collect(),
+            State::Master => self.addresses.iter().cloned().collect(),
             State::Init | State::Backup | State::Fault => BTreeSet::new(),
         }
     }

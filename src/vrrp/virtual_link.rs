@@ -182,7 +182,7 @@ impl VirtualLinks {
             (VirtualLink::Vmac(_), Family::Inet) => None,
         };
         let Some((address, prefix)) = address else { return };
-        let address = VirtualAddress::new(address, prefix);
+        let address = VirtualAddress::new(address, prefix).into();
         for added in route.apply(&[AddressOperation::Add { index, address }]) {
             self.tell(wanted.link.name(), "give an address to", added);
         }

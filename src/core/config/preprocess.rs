@@ -7,7 +7,7 @@
 mod line;
 mod sequence;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::core::diagnostics::{Diagnostic, FileId, Severity, Span};
@@ -23,9 +23,9 @@ const MOST_REFERENCES: usize = 1000;
 /// Bytes of one line after expansion.
 const LONGEST_EXPANSION: usize = 64 << 10;
 /// Bytes that expanding may copy altogether: a bomb gets a message instead of the processor.
-const MOST_WORK: usize = 32 << 20;
+const MOST_WORK: usize = 16 << 20;
 /// Bytes of all lines that are not as they were written: a bomb gets a message instead of the memory.
-const LARGEST_OUTPUT: usize = 32 << 20;
+const LARGEST_OUTPUT: usize = 16 << 20;
 /// What a line costs beside its text.
 const LINE_OVERHEAD: usize = 64;
 /// Problems that are told; more would not be read.
@@ -34,8 +34,8 @@ const MOST_PROBLEMS: usize = 1000;
 const DEEPEST_INCLUDE: usize = 32;
 /// Files that are read altogether, each as often as it is included.
 const MOST_READS: usize = 4096;
-/// Bytes that are read altogether, each as often as its file is included.
-const MOST_READ_BYTES: usize = 64 << 20;
+/// Bytes of files that are included once more.
+const MOST_REPEATED: usize = 4 << 20;
 
 /// What a text asks of its surroundings.
 pub trait Files {
@@ -164,7 +164,8 @@ pub fn preprocess_into(
         work: 0,
         produced: 0,
         reads: 0,
-        read_bytes: 0,
+        known: main.iter().copied().collect(),
+        repeated: 0,
     };
     for file in main {
         state.read(*file, 0);
@@ -184,7 +185,9 @@ struct State<'a> {
     work: usize,
     produced: usize,
     reads: usize,
-    read_bytes: usize,
+    /// Files that have been read.
+    known: BTreeSet<FileId>,
+    repeated: usize,
 }
 
 impl State<'_> {
@@ -552,8 +555,10 @@ impl State<'_> {
                 for file in included {
                     self.reads += 1;
                     let length = self.files.text(file).len();
-                    self.read_bytes = self.read_bytes.saturating_add(length);
-                    if self.reads > MOST_READS || self.read_bytes > MOST_READ_BYTES {
+                    if !self.known.insert(file) {
+                        self.repeated = self.repeated.saturating_add(length);
+                    }
+                    if self.reads > MOST_READS || self.repeated > MOST_REPEATED {
                         let message = "Includes bring too much text; this one is passed over";
                         return self.problem("too-many-includes", span, message);
                     }

@@ -1,12 +1,17 @@
 //! The configuration against the machine: do interfaces, names, scripts and users exist, and could
 //! someone other than root replace what root will run?
 
+use std::collections::BTreeMap;
+
 use super::build::Need;
 use super::compile::Compiled;
 use crate::core::diagnostics::{Diagnostic, Severity, Span};
 use crate::core::iproute::Names;
 use crate::core::notify::script::ScriptPolicy;
 use crate::core::notify::security::examine_script;
+
+/// Problems of one severity that are told; more would not be read.
+const MOST_PROBLEMS: usize = 1000;
 
 /// Looks at everything that the configuration names.
 pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
@@ -49,6 +54,12 @@ pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
             }
         }
     }
+    let mut seen: BTreeMap<Severity, usize> = BTreeMap::new();
+    found.retain(|one| {
+        let count = seen.entry(one.severity).or_default();
+        *count += 1;
+        *count <= MOST_PROBLEMS
+    });
     found
 }
 

@@ -1,6 +1,7 @@
 //! Addresses of interfaces: reading, adding, removing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use neli::consts::nl::NlmF;
 use neli::consts::socket::NlFamily;
@@ -72,7 +73,7 @@ pub enum AddressOperation {
         /// Of the interface.
         index: u32,
         /// What.
-        address: VirtualAddress,
+        address: Arc<VirtualAddress>,
     },
     /// Remove it; one that is not there is fine.
     Remove {

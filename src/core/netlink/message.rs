@@ -89,6 +89,14 @@ impl Builder {
         self
     }
 
+    /// Asks to hear of a failure only.
+    #[must_use]
+    pub fn unacknowledged(mut self) -> Self {
+        let flags = u16_at(&self.bytes, 6).unwrap_or_default() & !NlmF::ACK.bits();
+        put(&mut self.bytes, 6, &flags.to_ne_bytes());
+        self
+    }
+
     /// The message, numbered.
     pub fn finish(mut self, sequence: u32) -> Vec<u8> {
         let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);

@@ -33,6 +33,8 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// Requests in one `sendmsg`; their acknowledgements fit the receive buffer.
 const BATCH: usize = 128;
 const BATCH_BYTES: usize = 48 << 10;
+/// More than most requests have.
+const LARGE_REQUEST: usize = 1 << 10;
 /// A dump that the kernel says was disturbed is taken again.
 const DUMP_ATTEMPTS: usize = 5;
 
@@ -141,11 +143,16 @@ impl NetlinkSocket {
         while requests.peek().is_some() {
             let first = self.sequence.wrapping_add(1).max(1);
             let (mut bytes, mut count) = (Vec::new(), 0usize);
-            while count < BATCH && bytes.len() < BATCH_BYTES {
-                let Some(request) = requests.next() else { break };
+            while let Some(request) = requests.next() {
+                count += 1;
+                let full = count == BATCH || bytes.len() + LARGE_REQUEST >= BATCH_BYTES;
+                let last = full || requests.peek().is_none();
+                let request = if last { request } else { request.unacknowledged() };
                 let sequence = self.next_sequence();
                 bytes.extend(request.finish(sequence));
-                count += 1;
+                if last {
+                    break;
+                }
             }
             results.extend(self.exchange(&bytes, first, count));
         }
@@ -194,9 +201,9 @@ impl NetlinkSocket {
         count: usize,
     ) -> Vec<Result<(), NetlinkError>> {
         let mut results: Vec<Option<Result<(), NetlinkError>>> = (0..count).map(|_| None).collect();
-        let mut open = count;
         let mut failure = self.send(bytes).err();
-        while open > 0 && failure.is_none() {
+        let mut answered = false;
+        while !answered && failure.is_none() {
             let length = match self.receive() {
                 Ok(length) => length,
                 Err(error) => {
@@ -209,9 +216,13 @@ impl NetlinkSocket {
                 let slot = place.and_then(|place| results.get_mut(place));
                 if let (NLMSG_ERROR, Some(slot @ None)) = (message.kind, slot) {
                     *slot = Some(acknowledgement(&message));
-                    open -= 1;
+                    answered |= place == count.checked_sub(1);
                 }
             }
+        }
+        if answered {
+            // The kernel takes them in order and speaks of the others only where they failed.
+            return results.into_iter().map(|result| result.unwrap_or(Ok(()))).collect();
         }
         results
             .into_iter()

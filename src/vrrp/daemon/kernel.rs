@@ -50,8 +50,16 @@ impl Daemon<'_> {
 
     pub(super) fn handle_kernel_event(&mut self, event: Result<KernelEvent, NetlinkError>) {
         self.routing.suspect(runtime::now());
-        if matches!(event, Ok(KernelEvent::RouteRemoved(_) | KernelEvent::RuleRemoved(_))) {
-            return;
+        match &event {
+            Ok(KernelEvent::RouteRemoved(_) | KernelEvent::RuleRemoved(_)) => return,
+            Ok(KernelEvent::AddressAdded(address)) if self.is_old_news(address) => return,
+            // A removal of ours.
+            Ok(KernelEvent::AddressRemoved(address))
+                if !self.actual.contains_key(&place_of(address)) =>
+            {
+                return;
+            }
+            Ok(_) | Err(_) => {}
         }
         self.kernel_changed = true;
         match event {
@@ -91,6 +99,14 @@ impl Daemon<'_> {
                 self.read_kernel();
             }
         }
+    }
+
+    /// The kernel confirms an addition of ours; a thousand at once must not cost a thousand looks at
+    /// everything.
+    fn is_old_news(&self, address: &KernelAddress) -> bool {
+        let place = place_of(address);
+        let known = self.actual.get(&place);
+        address.usable && self.managed.contains(&place) && known.is_some_and(|known| known.usable)
     }
 
     pub(super) fn address_removed(&mut self, address: &KernelAddress) {
@@ -152,7 +168,7 @@ impl Daemon<'_> {
         addresses
             .into_iter()
             .filter_map(|wanted| {
-                let index = *indices.get(wanted.interface.as_str())?;
+                let index = *indices.get(&*wanted.interface)?;
                 Some(((index, wanted.address.address, wanted.address.prefix), wanted))
             })
             .collect()
@@ -263,7 +279,7 @@ impl Daemon<'_> {
                 None
             }
             AddressOperation::Add { index, address } => {
-                let interface = self.links.get(index)?.name.clone();
+                let interface = self.links.get(index)?.name.as_str().into();
                 let wanted = DesiredAddress { interface, address: address.clone() };
                 if let Err(error) = result {
                     tracing::error!("cannot add {}/{}: {error}", address.address, address.prefix);

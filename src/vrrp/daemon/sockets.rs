@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::vrrp::packet::arp;
 use crate::vrrp::packet::ndp;
 use crate::vrrp::socket::AdvertSocket;
 use crate::vrrp::socket::Datagram;
+use crate::vrrp::socket::Frame;
 use crate::vrrp::socket::InterfaceId;
 
 impl Daemon<'_> {
@@ -153,21 +155,43 @@ impl Daemon<'_> {
         }
     }
 
-    pub(super) fn announce(&self, announcement: &DesiredAddress) {
-        let link = self.links.values().find(|link| link.name == announcement.interface);
-        let Some(link) = link.filter(|link| link.has_arp()) else { return };
-        let (Some(index), Some(mac)) = (NonZeroU32::new(link.index), link.mac) else { return };
-        let address = announcement.address.address;
-        let (frame, what) = match address {
+    /// The frame that announces an address, and what it is called. `routers` remembers which links
+    /// forward IPv6.
+    fn announcement(
+        &self,
+        address: &DesiredAddress,
+        routers: &mut BTreeMap<u32, bool>,
+    ) -> Option<(Frame, &'static str)> {
+        let link = self.links.values().find(|link| link.name == *address.interface)?;
+        let (interface, mac) = (NonZeroU32::new(link.index)?, link.mac.filter(|_| link.has_arp())?);
+        let (bytes, what) = match address.address.address {
             IpAddr::V4(address) => (arp::gratuitous(mac, address), "gratuitous ARP"),
             IpAddr::V6(address) => {
-                let router = runtime::forwards_ipv6(&link.name);
+                let forwards = || runtime::forwards_ipv6(&link.name);
+                let router = *routers.entry(link.index).or_insert_with(forwards);
                 (ndp::unsolicited(mac, address, router), "unsolicited Neighbour Advert")
             }
         };
-        match self.frames.send(index, &frame) {
-            Ok(()) => tracing::debug!("Sending {what} on {} for {address}", link.name),
-            Err(error) => tracing::warn!("cannot send {what} on {}: {error}", link.name),
+        Some((Frame { interface, bytes }, what))
+    }
+
+    /// Announces addresses, in order.
+    pub(super) fn announce(&self, addresses: &mut Vec<DesiredAddress>) {
+        let mut routers = BTreeMap::new();
+        let (frames, what): (Vec<_>, Vec<_>) = addresses
+            .drain(..)
+            .filter_map(|address| {
+                let (frame, what) = self.announcement(&address, &mut routers)?;
+                Some((frame, (what, address)))
+            })
+            .unzip();
+        let mut refused: BTreeMap<usize, io::Error> =
+            self.frames.send(&frames).into_iter().collect();
+        for (place, (what, DesiredAddress { interface, address })) in what.iter().enumerate() {
+            match refused.remove(&place) {
+                None => tracing::debug!("Sending {what} on {interface} for {}", address.address),
+                Some(error) => tracing::warn!("cannot send {what} on {interface}: {error}"),
+            }
         }
     }
 }

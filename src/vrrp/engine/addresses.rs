@@ -18,9 +18,8 @@ impl VrrpEngine {
             if router.state != State::Master {
                 continue;
             }
-            let ours: Vec<DesiredAddress> = desired::addresses(&router.instance)
-                .filter(|address| present.contains(address))
-                .collect();
+            let there = router.addresses.iter().filter(|address| present.contains(address));
+            let ours: Vec<DesiredAddress> = there.cloned().collect();
             let fresh: Vec<DesiredAddress> = ours
                 .iter()
                 .filter(|address| !router.schedule.is_confirmed(address))
@@ -31,7 +30,7 @@ impl VrrpEngine {
             let announcements = router.schedule.appeared(now, &ours, &garp);
             for address in &fresh {
                 let kind = EventKind::Announcing {
-                    interface: address.interface.clone(),
+                    interface: address.interface.to_string(),
                     address: address.address.address,
                 };
                 self.log(&name, kind, None);

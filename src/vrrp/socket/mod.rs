@@ -11,7 +11,7 @@ mod inet6;
 use std::io;
 use std::net::IpAddr;
 
-pub use frame::FrameSocket;
+pub use frame::{Frame, FrameSocket};
 
 use super::engine::SocketName;
 use super::packet::ah;
