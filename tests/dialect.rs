@@ -80,6 +80,24 @@ fn routes_are_read_as_iproute2_reads_them() {
 }
 
 #[test]
+fn lists_take_each_line_or_each_word() {
+    let members = |group: &str| {
+        let second = instance("").replace(" V ", " W ").replace("51", "52");
+        let text = format!("{}{second}vrrp_sync_group G {{\n{group}\n}}\n", instance(""));
+        read(&text).config.vrrp.sync_groups[0].members.clone()
+    };
+    assert_eq!(members("group {\nV W\n}"), ["V", "W"]);
+    assert_eq!(members("group {\nV\nW\n}"), ["V", "W"]);
+    let addresses = |list: &str| {
+        let text = instance(&format!("virtual_ipaddress {{\n{list}\n}}"));
+        let found = first(&text).addresses;
+        found.into_iter().skip(1).map(|address| address.address.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(addresses("10.1.0.1\n10.1.0.2"), ["10.1.0.1", "10.1.0.2"]);
+    assert_eq!(addresses("10.1.0.1 10.1.0.2"), ["10.1.0.1"], "one address for each line");
+}
+
+#[test]
 fn a_faulty_route_is_left_out_and_its_neighbours_stay() {
     for line in [
         "dev eth0",

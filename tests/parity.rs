@@ -10,6 +10,7 @@
 //!   an object that is left out). Code `*`: any argument does as well; `text`: any text is a value.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use steadfast::core::config::compile::{Compiled, compile};
 use steadfast::core::config::keywords;
@@ -17,25 +18,98 @@ use steadfast::core::config::model::Config;
 use steadfast::core::config::source::SourceSet;
 use steadfast::core::diagnostics::Severity;
 
-/// Words of a block that have no row yet. A number here only gets smaller.
-const UNCOVERED: &[(&str, usize)] = &[
-    // Shown by the tests of the preprocessor, the lexer and the tree.
-    ("syntax", 47),
-    // The checkers.
-    ("virtual_server/real_server", 6),
-    ("virtual_server/real_server/BFD_CHECK", 2),
-    ("virtual_server/real_server/DNS_CHECK", 15),
-    ("virtual_server/real_server/FILE_CHECK", 2),
-    ("virtual_server/real_server/HTTP_GET", 20),
-    ("virtual_server/real_server/HTTP_GET/url", 10),
-    ("virtual_server/real_server/MISC_CHECK", 10),
-    ("virtual_server/real_server/PING_CHECK", 13),
-    ("virtual_server/real_server/SMTP_CHECK", 15),
-    ("virtual_server/real_server/SMTP_CHECK/host", 13),
-    ("virtual_server/real_server/SSL_GET", 21),
-    ("virtual_server/real_server/SSL_GET/url", 11),
-    ("virtual_server/real_server/TCP_CHECK", 13),
-    ("virtual_server/real_server/UDP_CHECK", 17),
+/// Rules of the syntax, and the functions that show them with good and bad text.
+const SYNTAX: &[(&str, &[&str])] = &[
+    ("comment_hash", &["comments_end_a_line_unless_quoted_or_escaped"]),
+    ("comment_bang", &["comments_end_a_line_unless_quoted_or_escaped"]),
+    ("line_length", &["lines_that_cannot_be_read_are_dropped_and_told"]),
+    ("tokens", &["lines_are_split_at_blanks_quotes_and_braces"]),
+    (
+        "double_quote",
+        &[
+            "quotes_make_one_word_and_keep_braces",
+            "an_unmatched_quote_breaks_the_line_off",
+            "quotes_must_match_also_in_lines_that_are_not_used",
+        ],
+    ),
+    ("script_quoting", &["commands_are_split_like_a_shell_would"]),
+    ("script_escapes", &["commands_are_split_like_a_shell_would"]),
+    ("braces", &["braces_may_stand_anywhere", "stray_braces_are_told_and_passed_over"]),
+    (
+        "value_block",
+        &[
+            "braces_may_stand_anywhere",
+            "a_list_that_was_not_closed_does_not_swallow_the_keywords_after_it",
+            "lists_take_each_line_or_each_word",
+        ],
+    ),
+    ("boolean", &["every_word_has_a_field_a_default_and_an_answer_to_a_bad_value"]),
+    ("integer", &["numbers_are_whole_words_within_their_range"]),
+    ("decimal", &["seconds_keep_six_decimals"]),
+    (
+        "include",
+        &[
+            "includes_are_read_relative_to_their_file_and_frozen",
+            "a_missing_include_is_fatal_only_where_asked",
+            "patterns_match_as_in_a_shell",
+        ],
+    ),
+    ("includer", &["each_form_of_include_is_as_strict_as_it_says"]),
+    ("includem", &["each_form_of_include_is_as_strict_as_it_says"]),
+    ("includew", &["each_form_of_include_is_as_strict_as_it_says"]),
+    ("includeb", &["each_form_of_include_is_as_strict_as_it_says"]),
+    ("includea", &["each_form_of_include_is_as_strict_as_it_says"]),
+    ("@ID", &["conditions_select_lines_by_config_id"]),
+    ("@^ID", &["conditions_select_lines_by_config_id"]),
+    ("conditional_blocks", &["conditions_select_lines_by_config_id"]),
+    ("@via_definition", &["conditions_select_lines_by_config_id"]),
+    ("$NAME=VALUE", &["definitions_are_expanded_where_they_are_used"]),
+    (
+        "$NAME=multiline",
+        &[
+            "a_definition_of_several_lines_stands_at_the_end_of_a_line",
+            "a_comment_does_not_end_a_definition_and_a_blank_line_does",
+        ],
+    ),
+    (
+        "$NAME",
+        &[
+            "definitions_are_expanded_where_they_are_used",
+            "names_without_definition_are_left_as_they_are",
+        ],
+    ),
+    ("${_PWD}", &["predefined_names_are_known_and_may_be_redefined"]),
+    ("${_INSTANCE}", &["predefined_names_are_known_and_may_be_redefined"]),
+    ("${_RANDOM}", &["predefined_names_are_known_and_may_be_redefined"]),
+    ("${_ENV}", &["predefined_names_are_known_and_may_be_redefined"]),
+    ("${_HASH}", &["predefined_names_are_known_and_may_be_redefined"]),
+    ("${_BANG}", &["predefined_names_are_known_and_may_be_redefined"]),
+    ("predefined_override", &["predefined_names_are_known_and_may_be_redefined"]),
+    (
+        "~SEQ",
+        &[
+            "sequences_and_lists_repeat_the_rest_of_the_line",
+            "malformed_sequences_are_refused",
+            "endless_sequences_are_cut",
+        ],
+    ),
+    ("~SEQx", &["counting_goes_up_and_down_in_any_base"]),
+    ("~LST", &["sequences_and_lists_repeat_the_rest_of_the_line"]),
+    ("~LST_tuple", &["lists_may_be_of_tuples"]),
+    ("backslash_line_end", &["a_definition_of_several_lines_stands_at_the_end_of_a_line"]),
+    ("escape_comment", &["comments_end_a_line_unless_quoted_or_escaped"]),
+    ("append_flags", &["include_check_makes_later_includes_strict"]),
+    ("username_group", &["scripts_are_split_into_words_and_keep_their_account"]),
+    ("ip_address", &["networks_default_to_host_addresses"]),
+    ("fifo_path", &["every_word_has_a_field_a_default_and_an_answer_to_a_bad_value"]),
+    (
+        "missing_parameter",
+        &["what_a_daemon_cannot_run_with_is_fatal_and_a_missing_word_ends_at_once"],
+    ),
+    ("error_severity", &["verdicts_on_real_configurations_are_keepaliveds_or_explained"]),
+    ("definition_order", &["the_order_of_objects_does_not_matter_and_building_on_the_way_neither"]),
+    ("config_copy", &["includes_are_read_relative_to_their_file_and_frozen"]),
+    ("root_block_scope", &["includes_are_read_relative_to_their_file_and_frozen"]),
 ];
 
 /// Objects that lines name.
@@ -62,6 +136,29 @@ fn service(name: &str, body: &str, server: &str) -> String {
         "virtual_server {name} {{\nlb_algo rr\nlb_kind NAT\n{body}\n\
          real_server 10.0.1.1 80 {{\n{server}\n}}\n}}\n"
     )
+}
+
+/// A check around a line, with what it needs; without that when the frame ends in `-empty`.
+fn check(frame: &str, line: &str) -> String {
+    let (frame, empty) = match frame.strip_suffix("-empty") {
+        Some(frame) => (frame, true),
+        None => (frame, false),
+    };
+    let mut blocks: Vec<&str> = frame.split('/').skip(2).collect();
+    let needs = match blocks.last() {
+        _ if empty => "",
+        Some(&("HTTP_GET" | "SSL_GET")) => "url {\npath /\n}",
+        Some(&"url") => "path /",
+        Some(&"MISC_CHECK") => "misc_path /bin/x",
+        Some(&"FILE_CHECK") => "track_file F",
+        Some(&"BFD_CHECK") => "name B",
+        _ => "",
+    };
+    let mut text = format!("{needs}\n{line}");
+    while let Some(block) = blocks.pop() {
+        text = format!("{block} {{\n{text}\n}}");
+    }
+    text
 }
 
 /// The file around a line.
@@ -140,6 +237,10 @@ fn framed(frame: &str, line: &str) -> String {
         }
         "virtual_server/real_server" => service(address, "protocol TCP", &format!("{tcp}\n{line}")),
         "http-server" => service(address, "protocol TCP", &format!("{http}\n{line}")),
+        "server-objects" => format!("{OBJECTS}{}", service(address, "protocol TCP", line)),
+        _ if frame.starts_with("virtual_server/real_server/") => {
+            format!("{OBJECTS}{}", service(address, "protocol TCP", &check(frame, line)))
+        }
         _ => match frame.strip_prefix("vrrp_instance/") {
             Some(block) => instance(&format!("{block} {{\n{line}\n}}")),
             None => panic!("no frame {frame}"),
@@ -335,21 +436,42 @@ fn every_word_has_a_field_a_default_and_an_answer_to_a_bad_value() {
 }
 
 #[test]
-fn every_word_of_the_table_has_a_row_but_those_that_are_counted() {
-    let mut covered = BTreeSet::new();
+fn every_word_of_the_table_has_a_row() {
+    let mut covered: BTreeSet<(String, String)> = BTreeSet::new();
+    for (word, _) in SYNTAX {
+        assert!(covered.insert(("syntax".to_owned(), (*word).to_owned())));
+    }
     for row in rows() {
-        assert!(keywords::lookup(&row.block, &row.word).is_some(), "{} {}", row.block, row.word);
         assert!(covered.insert((row.block, row.word)));
     }
-    let mut missing: BTreeMap<&str, usize> = BTreeMap::new();
-    for keyword in keywords::all() {
-        if !covered.contains(&(keyword.block.to_owned(), keyword.name.to_owned())) {
-            *missing.entry(keyword.block).or_default() += 1;
-            println!("no row: {} {}", keyword.block, keyword.name);
+    let table: BTreeSet<(String, String)> = keywords::all()
+        .iter()
+        .map(|keyword| (keyword.block.to_owned(), keyword.name.to_owned()))
+        .collect();
+    let lone: Vec<_> = table.symmetric_difference(&covered).collect();
+    assert!(lone.is_empty(), "a word without a row, or a row without a word: {lone:?}");
+}
+
+#[test]
+fn every_rule_of_the_syntax_is_shown_by_functions_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("src"), root.join("tests")];
+    let mut sources = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(path).unwrap());
+            }
         }
     }
-    let counted: BTreeMap<&str, usize> = UNCOVERED.iter().copied().collect();
-    assert_eq!(missing, counted);
+    for (word, functions) in SYNTAX {
+        for function in *functions {
+            assert!(sources.contains(&format!("fn {function}()")), "{word}: no {function}");
+        }
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn server(last: u8) -> RealServer {
         snmp_name: None,
         checkers: vec![checker],
         file_checks: Vec::new(),
+        bfd_checks: Vec::new(),
     }
 }
 

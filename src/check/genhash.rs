@@ -132,8 +132,15 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
         fwmark,
         timeout,
     };
-    let url = Url { path, virtualhost, digest: None, status: Vec::new(), regex: None };
-    let tls = tls.then_some(TlsProbe { sni, compliant: false });
+    let url = Url {
+        path,
+        virtualhost,
+        digest: None,
+        status: Vec::new(),
+        regex: None,
+        orderly_close: false,
+    };
+    let tls = tls.then_some(TlsProbe { sni, name: None });
     let probe = HttpProbe { connect, tls, version, urls: vec![url.clone()], fast_recovery: false };
     Ok(Request { probe, url, verbose })
 }

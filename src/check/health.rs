@@ -136,6 +136,7 @@ mod tests {
             digest: None,
             status: vec![(200, 299)],
             regex: None,
+            orderly_close: false,
         };
         let probe = Probe::Http(HttpProbe {
             connect,

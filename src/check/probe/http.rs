@@ -74,7 +74,7 @@ pub async fn fetch(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Resul
         let talk = converse(stream, &request);
         return tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout));
     };
-    let name = url.virtualhost.as_deref().filter(|_| options.sni);
+    let name = options.name.as_deref().or(url.virtualhost.as_deref()).filter(|_| options.sni);
     let handshake = tls::connect(stream, identity, name);
     let mut stream = match tokio::time::timeout(limit, handshake).await {
         Ok(shaken) => shaken.map_err(Trouble::Tls)?,
@@ -82,8 +82,8 @@ pub async fn fetch(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Resul
     };
     let talk = converse(&mut stream, &request);
     let answer = tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout))?;
-    if options.compliant {
-        // An orderly goodbye; the server's part in it is not waited for.
+    if url.orderly_close {
+        // The server's part in it is not waited for.
         let _ = tokio::time::timeout(limit, stream.shutdown()).await;
     }
     Ok(answer)
@@ -207,6 +207,7 @@ pub(crate) mod tests {
             digest: None,
             status: vec![(200, 299)],
             regex: None,
+            orderly_close: false,
         }
     }
 
@@ -279,7 +280,7 @@ pub(crate) mod tests {
         let regex = |pattern: &str, negate| {
             let options = vec!["caseless".to_owned()];
             let pattern = pattern.to_owned();
-            Some(Regex { pattern, negate, options, min_offset: 0, max_offset: 0 })
+            Some(Regex { pattern, negate, options, min_offset: 0, max_offset: 0, stack: None })
         };
         assert!(succeeds(Url { regex: regex("H.LLO", false), ..url() }, body));
         assert!(!succeeds(Url { regex: regex("goodbye", false), ..url() }, body));
@@ -364,7 +365,7 @@ pub(crate) mod tests {
         for (pieces, close, expected) in cases {
             let outcome = block_on(async {
                 let (address, server) = serve(pieces, close).await;
-                let tls = Some(TlsProbe { sni: true, compliant: true });
+                let tls = Some(TlsProbe { sni: true, name: None });
                 let secure = HttpProbe { tls, ..http(address, url()) };
                 let outcome = probe(&secure, 0, "S", &TlsIdentity::default()).await;
                 server.await.unwrap();
@@ -413,10 +414,8 @@ pub(crate) mod tests {
                     let _ = stream.read(&mut [0; 1]).await;
                     name
                 });
-                let probe_config = HttpProbe {
-                    tls: Some(TlsProbe { sni, compliant: true }),
-                    ..http(address, url())
-                };
+                let probe_config =
+                    HttpProbe { tls: Some(TlsProbe { sni, name: None }), ..http(address, url()) };
                 let outcome = probe(&probe_config, 0, "S", &TlsIdentity::default()).await;
                 assert!(matches!(outcome, Outcome::Success { .. }), "{outcome:?}");
                 assert_eq!(server.await.unwrap(), sni.then(|| "example.org".to_owned()));

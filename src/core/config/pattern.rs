@@ -62,6 +62,9 @@ pub fn compile(regex: &Regex) -> Result<Matcher, String> {
             other => return Err(format!("option {other} is not supported")),
         }
     }
+    if let Some(most) = regex.stack {
+        builder.jit_if_available(true).max_jit_stack_size(Some(most));
+    }
     let flags = if flags.is_empty() { flags } else { format!("(?{flags})") };
     let pattern = format!("{verbs}{own_verbs}{flags}{rest}");
     builder.build(&pattern).map_err(|error| error.to_string())
@@ -104,6 +107,7 @@ mod tests {
             options: options.iter().map(|&option| option.to_owned()).collect(),
             min_offset: 0,
             max_offset: 0,
+            stack: None,
         }
     }
 

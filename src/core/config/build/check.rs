@@ -128,6 +128,8 @@ pub struct Inherited {
     pub log_all_failures: bool,
     /// `track_file`s with their own effects.
     pub files: Arc<[(String, FileEffect)]>,
+    /// Names of `bfd_instance`s.
+    pub sessions: Arc<[String]>,
 }
 
 impl Inherited {
@@ -299,6 +301,7 @@ impl Draft {
                     .iter()
                     .map(|file| (file.name.clone(), file.effect))
                     .collect(),
+                sessions: config.bfd.iter().map(|session| session.name.clone()).collect(),
                 ..Inherited::default()
             },
         })
@@ -616,6 +619,7 @@ fn real_server(
         snmp_name: None,
         checkers: Vec::new(),
         file_checks: Vec::new(),
+        bfd_checks: Vec::new(),
     };
     let mut checks = Vec::new();
     for statement in block.children() {
@@ -659,6 +663,10 @@ fn real_server(
     for statement in checks {
         if statement.keyword() == "FILE_CHECK" {
             server.file_checks.extend(checker::file::build(context, statement, &inherited));
+            continue;
+        }
+        if statement.keyword() == "BFD_CHECK" {
+            server.bfd_checks.extend(checker::bfd::build(context, statement, &inherited));
             continue;
         }
         let checkers = checker::build(context, statement, probed, service, &inherited);

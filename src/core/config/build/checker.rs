@@ -1,6 +1,7 @@
 //! The checkers of a real server: what they share, `TCP_CHECK`, `PING_CHECK`, `HTTP_GET`, `SSL_GET`
 //! and `MISC_CHECK`; the others have a file each.
 
+pub mod bfd;
 mod dns;
 pub mod file;
 mod smtp;
@@ -235,7 +236,8 @@ fn http(
 ) -> Option<Probe> {
     let tls = block.keyword() == "SSL_GET";
     let mut version = HttpVersion::V1_0;
-    let (mut virtualhost, mut sni, mut compliant, mut fast) = (None, false, false, false);
+    let (mut virtualhost, mut sni, mut sni_name) = (None, false, None);
+    let (mut orderly_close, mut fast) = (false, false);
     let mut urls = Vec::new();
     draft.read(context, block, path, |context, statement| {
         match statement.keyword() {
@@ -249,8 +251,13 @@ fn http(
                 });
                 set(&mut version, found);
             }
-            "enable_sni" if tls => set(&mut sni, context.boolean(statement)),
-            "tls_compliant" if tls => set(&mut compliant, context.boolean(statement)),
+            // Words of TLS mean nothing to HTTP_GET.
+            "enable_sni" => set(&mut sni, context.boolean(statement)),
+            "sni_name" => {
+                let name = statement.arguments().first();
+                sni_name = name.filter(|_| tls).map(|token| token.text.clone());
+            }
+            "tls_compliant" if tls => set(&mut orderly_close, context.boolean(statement)),
             "fast_recovery" => set(&mut fast, context.boolean(statement)),
             "url" => urls.extend(url(context, statement, path)),
             _ => return false,
@@ -265,11 +272,12 @@ fn http(
     let host = virtualhost.or_else(|| inherited.virtualhost.clone());
     for url in &mut urls {
         url.virtualhost = url.virtualhost.take().or_else(|| host.clone());
+        url.orderly_close |= orderly_close;
     }
     draft.settle(inherited, RETRY, HTTP_RETRY_DELAY);
     Some(Probe::Http(HttpProbe {
         connect: draft.connect(context, block, inherited)?,
-        tls: tls.then_some(TlsProbe { sni, compliant }),
+        tls: tls.then_some(TlsProbe { sni, name: sni_name }),
         version,
         urls,
         fast_recovery: fast,
@@ -285,6 +293,7 @@ fn url(context: &mut Context, block: &Statement, parent: &str) -> Option<Url> {
         digest: None,
         status: Vec::new(),
         regex: None,
+        orderly_close: false,
     };
     let mut regex = Regex {
         pattern: String::new(),
@@ -292,6 +301,7 @@ fn url(context: &mut Context, block: &Statement, parent: &str) -> Option<Url> {
         options: Vec::new(),
         min_offset: 0,
         max_offset: 0,
+        stack: None,
     };
     for statement in block.children() {
         match statement.keyword() {
@@ -313,6 +323,10 @@ fn url(context: &mut Context, block: &Statement, parent: &str) -> Option<Url> {
                 }
             }
             "regex_min_offset" => set(&mut regex.min_offset, offset(context, statement)),
+            "regex_stack" => regex.stack = stack(context, statement),
+            "tls_compliant" if parent.ends_with("SSL_GET") => {
+                set(&mut url.orderly_close, context.boolean(statement));
+            }
             "regex_max_offset" => set(&mut regex.max_offset, offset(context, statement)),
             _ => context.unknown(&path, statement),
         }
@@ -369,6 +383,30 @@ fn regex_option(
 fn offset(context: &mut Context, statement: &Statement) -> Option<usize> {
     let value = context.number(statement, 0..=u32::MAX)?;
     usize::try_from(value).ok()
+}
+
+/// The sizes at the beginning and at the most; the matcher takes only the second.
+fn stack(context: &mut Context, statement: &Statement) -> Option<usize> {
+    context.required(statement)?;
+    let mut sizes = Vec::new();
+    for token in statement.arguments().iter().take(2) {
+        let grammar = |word: &str| values::number(word, 1..=u32::MAX);
+        sizes.push(context.parse_token("regex_stack", token, grammar)?);
+    }
+    let [first, most] = sizes.as_slice() else {
+        let message = "regex_stack needs two sizes, it is ignored";
+        context.error("missing-value", statement.span, message);
+        return None;
+    };
+    if first > most {
+        context.error(
+            "bad-value",
+            statement.span,
+            "regex_stack begins above its limit, it is ignored",
+        );
+        return None;
+    }
+    usize::try_from(*most).ok()
 }
 
 fn misc(

@@ -258,6 +258,17 @@ pub struct RealServer {
     pub checkers: Vec<Checker>,
     /// `FILE_CHECK`: what the numbers in files do to it.
     pub file_checks: Vec<FileCheck>,
+    /// `BFD_CHECK`: sessions that must be up.
+    pub bfd_checks: Vec<BfdCheck>,
+}
+
+/// `BFD_CHECK`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BfdCheck {
+    /// Name of the `bfd_instance`.
+    pub name: String,
+    /// Down until the session is up.
+    pub alpha: bool,
 }
 
 /// `FILE_CHECK`.
@@ -436,8 +447,8 @@ pub struct HttpProbe {
 pub struct TlsProbe {
     /// `enable_sni`: name the virtual host in the handshake.
     pub sni: bool,
-    /// `tls_compliant`: a connection that ends without a closing alert is a failure.
-    pub compliant: bool,
+    /// `sni_name`: the name to say instead.
+    pub name: Option<String>,
 }
 
 /// `http_protocol`.
@@ -467,6 +478,8 @@ pub struct Url {
     pub status: Vec<(u16, u16)>,
     /// `regex` with its options.
     pub regex: Option<Regex>,
+    /// `tls_compliant` of the url or its check: say goodbye in order.
+    pub orderly_close: bool,
 }
 
 /// `regex` and its options.
@@ -482,6 +495,8 @@ pub struct Regex {
     pub min_offset: usize,
     /// `regex_max_offset`: where in the body a match must have ended; 0 for no limit.
     pub max_offset: usize,
+    /// `regex_stack`: bytes that the matcher may use, when it says so.
+    pub stack: Option<usize>,
 }
 
 /// `MISC_CHECK`.

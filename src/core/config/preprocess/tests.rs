@@ -50,6 +50,7 @@ fn conditions_select_lines_by_config_id() {
         ["a", "d", "@^y e"]
     );
     assert_eq!(lines("@^x $A=1\nx$A y\n@x $A=2\nx$A"), ["x1 y", "x1"]);
+    assert_eq!(lines("$X=@node2\n$X a"), ["@node2 a"], "a condition out of a definition is a word");
 }
 
 #[test]
