@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use steadfast::core::config::compile::compile;
+use steadfast::core::config::model::Script;
 use steadfast::core::config::source::{LoadOptions, SourceSet};
-use steadfast::core::diagnostics::render;
+use steadfast::core::config::surroundings;
+use steadfast::core::diagnostics::{Diagnostic, Severity, render};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -68,7 +70,15 @@ fn verdict(folder: &Path, file: &str) -> (i32, String) {
     let options = LoadOptions { config_id: Some("kav".into()), all_config: false };
     let started = Instant::now();
     let sources = SourceSet::load(&stage.path().join(file), &options).unwrap();
-    let compiled = compile(&sources);
+    let mut compiled = compile(&sources);
+    // The verdicts were made where each script was there but for those beside the file.
+    let is_there = |script: &Script| !script.path().starts_with(stage.path().to_str().unwrap());
+    compiled.diagnostics.extend(surroundings::unsecured(&compiled, is_there));
+    let missing =
+        compiled.places.scripts.iter().find(|placed| placed.tracked && !is_there(&placed.script));
+    compiled.diagnostics.extend(
+        missing.map(|placed| Diagnostic::new(Severity::Error, "script", placed.span, "not there")),
+    );
     let first = compiled
         .diagnostics
         .first()

@@ -14,8 +14,10 @@ use super::probe::{self, Surroundings};
 use super::status;
 use super::telling::Telling;
 use crate::core::config::model::Config;
+use crate::core::config::model::check::Probe;
 use crate::core::netlink::error::NetlinkError;
 use crate::core::notify::script::ScriptPolicy;
+use crate::core::notify::security::unusable;
 use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump, Ladder};
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
@@ -75,8 +77,26 @@ struct Daemon<'a> {
     file_inbox: mpsc::Receiver<FileChange>,
 }
 
+/// Takes out checks whose program cannot be run: keepalived does so, and their servers are up as far
+/// as the other checks go.
+fn leave_out_unusable(config: &mut Config) {
+    let policy = ScriptPolicy::of(&config.global);
+    let servers = config.check.virtual_servers.iter_mut().flat_map(|found| &mut found.real_servers);
+    for server in servers {
+        server.checkers.retain(|checker| {
+            let Probe::Misc(misc) = &checker.probe else { return true };
+            let why = unusable(&misc.script, &policy);
+            if let Some(why) = &why {
+                tracing::warn!("Disabling misc script '{}' since {why}", misc.script.path());
+            }
+            why.is_none()
+        });
+    }
+}
+
 impl<'a> Daemon<'a> {
-    fn open(config: Config, options: &'a Options) -> Self {
+    fn open(mut config: Config, options: &'a Options) -> Self {
+        leave_out_unusable(&mut config);
         let table = open_table(&config);
         let nothing = Table::new();
         let known = table.as_ref().and_then(KernelTable::known).unwrap_or(&nothing);
@@ -220,7 +240,8 @@ impl<'a> Daemon<'a> {
         self.engine.handle(runtime::now(), input);
     }
 
-    fn reload(&mut self, config: Config) {
+    fn reload(&mut self, mut config: Config) {
+        leave_out_unusable(&mut config);
         if config == self.config {
             tracing::info!("Nothing differs");
             return;

@@ -2,6 +2,7 @@
 //! announcements and notifications out. What to do is the engine's to say.
 
 mod kernel;
+mod scripts;
 mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,7 +138,8 @@ struct Refusal {
 }
 
 impl<'a> Daemon<'a> {
-    fn open(config: Config, options: &'a Options) -> Result<Self, Box<dyn std::error::Error>> {
+    fn open(mut config: Config, options: &'a Options) -> Result<Self, Box<dyn std::error::Error>> {
+        scripts::leave_out_unusable(&mut config);
         // Subscribe first, then read: nothing falls between.
         let monitor = Monitor::open()?;
         let mut route = RouteSocket::open()?;
@@ -336,7 +338,8 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    fn reload(&mut self, config: Config) {
+    fn reload(&mut self, mut config: Config) {
+        scripts::leave_out_unusable(&mut config);
         if config == self.config {
             tracing::info!("Nothing differs");
             self.telling.states(&self.engine);

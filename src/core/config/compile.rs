@@ -28,7 +28,6 @@ pub fn compile(sources: &SourceSet) -> Compiled {
         .or_else(|Late| assemble(sources, u64::MAX))
         .unwrap_or_default();
     diagnostics.extend(built.diagnostics);
-    diagnostics.extend(unsecured(&built.config, &built.places));
     // More would not be read.
     diagnostics.extend(built.unsupported.iter().take(1000).map(Unsupported::diagnostic));
     Compiled {
@@ -71,20 +70,6 @@ fn assemble(sources: &SourceSet, named_until: u64) -> Result<(Built, Vec<Diagnos
     }
     found.extend(faults);
     Ok((assembly.finish(), found))
-}
-
-/// Scripts run by root without `enable_script_security`.
-fn unsecured(config: &Config, places: &Places) -> Option<Diagnostic> {
-    let (_, span) = places.scripts.first()?;
-    if config.global.script_security {
-        return None;
-    }
-    let message =
-        "SECURITY VIOLATION - scripts are being executed but script_security not enabled.";
-    Some(
-        Diagnostic::new(Severity::ScriptSecurity, "script-security", *span, message)
-            .with_help("add `enable_script_security` to global_defs"),
-    )
 }
 
 impl Compiled {

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::build::Need;
+use super::build::{Need, PlacedScript};
 use super::compile::Compiled;
+use super::model::Script;
 use crate::core::diagnostics::{Diagnostic, Severity, Span};
 use crate::core::iproute::Names;
 use crate::core::notify::script::ScriptPolicy;
-use crate::core::notify::security::examine_script;
+use crate::core::notify::security::{examine_script, is_there};
 
 /// Problems of one severity that are told; more would not be read.
 const MOST_PROBLEMS: usize = 1000;
@@ -33,7 +34,8 @@ pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
         }
     }
     let policy = ScriptPolicy::of(global);
-    for (script, span) in &compiled.places.scripts {
+    found.extend(unsecured(compiled, is_there));
+    for PlacedScript { script, span, tracked } in &compiled.places.scripts {
         match examine_script(script, &policy) {
             Ok(None) => {}
             Ok(Some(why)) => {
@@ -50,7 +52,14 @@ pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
                 );
             }
             Err(why) => {
-                found.push(Diagnostic::new(Severity::Error, "script", *span, why));
+                let severity =
+                    if *tracked || is_there(script) { Severity::Error } else { Severity::Warning };
+                let help = if *tracked {
+                    "it is not tracked: nobody becomes FAULT for it"
+                } else {
+                    "it is not run"
+                };
+                found.push(Diagnostic::new(severity, "script", *span, why).with_help(help));
             }
         }
     }
@@ -61,6 +70,20 @@ pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
         *count <= MOST_PROBLEMS
     });
     found
+}
+
+/// Scripts that root will run without `enable_script_security`, if one of them is there.
+pub fn unsecured(compiled: &Compiled, is_there: impl Fn(&Script) -> bool) -> Option<Diagnostic> {
+    if compiled.config.global.script_security {
+        return None;
+    }
+    let first = compiled.places.scripts.iter().find(|placed| is_there(&placed.script))?;
+    let message =
+        "SECURITY VIOLATION - scripts are being executed but script_security not enabled.";
+    Some(
+        Diagnostic::new(Severity::ScriptSecurity, "script-security", first.span, message)
+            .with_help("add `enable_script_security` to global_defs"),
+    )
 }
 
 fn interface(name: &str, span: Span, need: Need) -> Option<Diagnostic> {

@@ -336,7 +336,9 @@ impl TreeBuilder {
     /// A block further out that is begun where it means nothing: the blocks between were left open.
     fn close_forgotten(&mut self, statement: &Statement) {
         let keyword = statement.keyword();
-        let known = self.path().is_some_and(|path| keywords::opens_block(path, keyword));
+        let known = self.path().is_some_and(|path| {
+            keywords::opens_block(path, keyword) && !means_root_block(path, statement)
+        });
         if self.open.is_empty() || known || !plausible(&statement.words) {
             return;
         }
@@ -491,6 +493,15 @@ fn plausible(words: &[Token]) -> bool {
     let named = keywords::lookup(keywords::ROOT, keyword)
         .is_some_and(|row| row.arguments.starts_with("NAME") || row.arguments.starts_with("IP"));
     !named || words.len() > 1
+}
+
+/// A block that has a name at the root, and none here: the name tells which one it is.
+fn means_root_block(path: &str, statement: &Statement) -> bool {
+    let arguments = |path| keywords::lookup(path, statement.keyword()).map(|row| row.arguments);
+    !statement.arguments().is_empty()
+        && path != keywords::ROOT
+        && arguments(keywords::ROOT).is_some_and(|usual| usual.starts_with("NAME"))
+        && arguments(path).is_some_and(|usual| usual.starts_with('{'))
 }
 
 fn is_root_block(keyword: &str) -> bool {

@@ -18,6 +18,22 @@ pub fn examine_script(script: &Script, policy: &ScriptPolicy) -> Result<Option<S
     Ok(weak_component(&path))
 }
 
+/// Whether there is such a program.
+pub fn is_there(script: &Script) -> bool {
+    find(script.path()).is_some()
+}
+
+/// Why a script that decides over a router or a server cannot be asked: keepalived goes on without
+/// it then, as if it were not configured.
+pub fn unusable(script: &Script, policy: &ScriptPolicy) -> Option<String> {
+    match examine_script(script, policy) {
+        Err(_) if !is_there(script) => Some("not found/accessible".to_owned()),
+        Err(why) => Some(why),
+        Ok(Some(_)) if policy.security => Some("insecure".to_owned()),
+        Ok(_) => None,
+    }
+}
+
 /// The program itself, by `PATH` when it has no slash.
 fn find(name: &str) -> Option<PathBuf> {
     let executable = |path: &Path| {

@@ -110,6 +110,9 @@ virtual_server $VIP 84 {
             track_file closed
             weight 0
         }
+        MISC_CHECK {
+            misc_path /nonexistent/check
+        }
     }
 }
 virtual_server $VIP 83 {
@@ -173,7 +176,7 @@ echo 0 >"$LAB_DIR/load"
 timed "MISC_CHECK: exit 0 is up again" 6 lists "$VIP:82 -r 10.77.2.23:80 -m -w 1"
 echo 3 >"$LAB_DIR/spare"
 timed "FILE_CHECK: 3 is added to a weight of 2" 6 lists "$VIP:84 -r 10.77.2.21:80 -m -w 5"
-check "the other server is as configured" lists "$VIP:84 -r 10.77.2.22:80 -m -w 2"
+check "the other server is as configured, also with a check whose program is not there" lists "$VIP:84 -r 10.77.2.22:80 -m -w 2"
 echo 1 >"$LAB_DIR/closed"
 timed "FILE_CHECK of weight 0: 1 takes the server out" 6 eval '! lists "$VIP:84 -r 10.77.2.22:80"'
 echo 0 >"$LAB_DIR/closed"

@@ -18,6 +18,10 @@ vrrp_track_process proc {
     process lab-tracked$1
     quorum 1
 }
+vrrp_script gone {
+    script /nonexistent/check
+    user root
+}
 vrrp_instance A {
     interface eth0
     virtual_router_id 51
@@ -28,6 +32,10 @@ vrrp_instance A {
     }
     track_file {
         number
+    }
+    # A program that is not there is not tracked: the instance works all the same.
+    track_script {
+        gone
     }
 }
 vrrp_instance B {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use super::rule::FIRST_PREFERENCE;
-use super::{Need, Places, Unsupported};
+use super::{Need, PlacedScript, Places, Unsupported};
 use crate::core::config::keywords;
 use crate::core::config::lexer::split_command;
 use crate::core::config::model::check::Target;
@@ -283,7 +283,8 @@ impl Context {
             group: account.next().map(|group| group.trim_start_matches(':').to_owned()),
         });
         let script = Script { words, user };
-        self.places.scripts.push((script.clone(), statement.span));
+        let (span, tracked) = (statement.span, statement.keyword() == "script");
+        self.places.scripts.push(PlacedScript { script: script.clone(), span, tracked });
         Some(script)
     }
 

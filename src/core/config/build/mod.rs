@@ -47,13 +47,24 @@ pub struct Places {
     /// Interfaces that must exist, with what needs them.
     pub interfaces: Vec<(String, Span, Need)>,
     /// Scripts.
-    pub scripts: Vec<(super::model::Script, Span)>,
+    pub scripts: Vec<PlacedScript>,
     /// Names of iproute2 that this host must define.
     pub names: Vec<(NameTable, String, Span)>,
     /// Paths of notify FIFOs.
     pub fifos: Vec<(String, Span)>,
     /// The `lvs_sync_daemon` line.
     pub sync_daemon: Option<Span>,
+}
+
+/// A script that the configuration names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedScript {
+    /// What is run.
+    pub script: super::model::Script,
+    /// Where.
+    pub span: Span,
+    /// That of a `vrrp_script`: keepalived complains of it when it is not there, of others not.
+    pub tracked: bool,
 }
 
 /// How badly an interface is needed.
