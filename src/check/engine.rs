@@ -2,11 +2,13 @@
 //! run and the desired table out. Pure: it owns no clock, socket or file.
 
 mod files;
+mod reload;
 mod suspension;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+use self::reload::Known;
 use super::event::{
     Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of, up_or_down,
 };
@@ -256,7 +258,7 @@ impl ServiceState {
 }
 
 /// All services.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CheckEngine {
     services: Vec<ServiceState>,
     places: BTreeMap<CheckerId, (usize, usize, usize)>,
@@ -287,7 +289,7 @@ impl CheckEngine {
             files: BTreeMap::new(),
         };
         for service in &config.virtual_servers {
-            let state = engine.new_service(now, service, config, Some(adopted));
+            let state = engine.new_service(now, service, config, adopted, &Known::new());
             engine.services.push(state);
         }
         engine.index();
@@ -372,10 +374,11 @@ impl CheckEngine {
         now: Timestamp,
         config: &VirtualServer,
         all: &CheckConfig,
-        adopted: Option<&Table>,
+        adopted: &Table,
+        known: &Known,
     ) -> ServiceState {
         let keys = virtual_server::service_keys(config, all);
-        let there = adopted.and_then(|table| keys.iter().find_map(|key| table.get(key)));
+        let there = keys.iter().find_map(|key| adopted.get(key));
         let servers: Vec<ServerState> = config
             .real_servers
             .iter()
@@ -387,7 +390,7 @@ impl CheckEngine {
                         .iter()
                         .any(|(key, found)| same(key) && (found.weight > 0 || server.weight == 0))
                 });
-                self.new_server(now, server, serves)
+                self.new_server(now, server, serves, known)
             })
             .collect();
         let mut service = ServiceState {
@@ -403,7 +406,13 @@ impl CheckEngine {
         service
     }
 
-    fn new_server(&mut self, now: Timestamp, config: &RealServer, serves: bool) -> ServerState {
+    fn new_server(
+        &mut self,
+        now: Timestamp,
+        config: &RealServer,
+        serves: bool,
+        known: &Known,
+    ) -> ServerState {
         let checkers = config
             .checkers
             .iter()
@@ -412,7 +421,11 @@ impl CheckEngine {
                     Health::Unproved { up } => Health::Unproved { up: up && serves },
                     health @ (Health::Up { .. } | Health::Down) => health,
                 };
-                self.new_checker(now, checker, health)
+                let Some((memory, weight)) = known.get(&(config.address, checker.clone())) else {
+                    return self.new_checker(now, checker, health);
+                };
+                let new = self.new_checker(now, checker, memory.health);
+                CheckerState { memory: *memory, weight: *weight, ..new }
             })
             .collect();
         let mut server = ServerState {
@@ -486,110 +499,6 @@ impl CheckEngine {
         }
         for text in lines {
             self.log(Importance::Normal, text);
-        }
-    }
-
-    /// State is kept by meaning: a service by its target, a server by its address, a checker by its
-    /// whole configuration; the order in the file does not matter.
-    fn reconfigure(&mut self, now: Timestamp, config: &CheckConfig) {
-        let first_new = self.next_id;
-        self.table_changed = true;
-        let mut new = Vec::new();
-        let mut old: Vec<ServiceState> = std::mem::take(&mut self.services);
-        for service in &config.virtual_servers {
-            let known = old.iter().position(|found| found.config.target == service.target);
-            let state = match known {
-                None => {
-                    new.push(self.services.len());
-                    self.new_service(now, service, config, None)
-                }
-                Some(place) => {
-                    let before = old.swap_remove(place);
-                    self.carry_service(now, before, service, config)
-                }
-            };
-            self.services.push(state);
-        }
-        for service in old {
-            self.retire(&service, "Removing");
-        }
-        self.index();
-        for place in 0..self.services.len() {
-            self.announce_checkers(place, |id| id >= first_new);
-            self.apply_files(place);
-            if new.contains(&place)
-                && let Some(service) = self.services.get(place)
-            {
-                self.outputs.extend(service.tell_start(false));
-            }
-            self.settle(place);
-        }
-        self.settle_suspension(now);
-    }
-
-    fn carry_service(
-        &mut self,
-        now: Timestamp,
-        before: ServiceState,
-        config: &VirtualServer,
-        all: &CheckConfig,
-    ) -> ServiceState {
-        let mut old = before.servers;
-        let mut servers = Vec::new();
-        for server in &config.real_servers {
-            let known = old.iter().position(|found| found.config.address == server.address);
-            let state = match known {
-                None => self.new_server(now, server, true),
-                Some(place) => {
-                    let before = old.swap_remove(place);
-                    self.carry_server(now, before, server)
-                }
-            };
-            servers.push(state);
-        }
-        let service = ServiceState {
-            keys: virtual_server::service_keys(config, all),
-            config: config.clone(),
-            servers,
-            quorum: before.quorum,
-            suspended: before.suspended,
-            told_as: before.told_as,
-        };
-        for server in &old {
-            self.forget(server);
-            self.outputs.extend(gone(&service, server, "Removing"));
-        }
-        service
-    }
-
-    fn carry_server(
-        &mut self,
-        now: Timestamp,
-        before: ServerState,
-        config: &RealServer,
-    ) -> ServerState {
-        let mut old = before.checkers;
-        let mut checkers = Vec::new();
-        for checker in &config.checkers {
-            match old.iter().position(|found| found.config == *checker) {
-                Some(place) => checkers.push(old.swap_remove(place)),
-                None => {
-                    // A changed checker has nothing to say yet: the server stays as it is, so that
-                    // neither a dead one gets traffic nor a living one loses it.
-                    let health = Health::Unproved { up: before.up };
-                    checkers.push(self.new_checker(now, checker, health));
-                }
-            }
-        }
-        for checker in &old {
-            self.drop_checker(checker);
-        }
-        ServerState {
-            config: config.clone(),
-            checkers,
-            up: before.up,
-            files_allow: before.files_allow,
-            moved_by_files: before.moved_by_files,
         }
     }
 
