@@ -37,6 +37,7 @@ const PURE: &[&str] = &[
     "src/check/probe/answer.rs",
     "src/check/probe/dns_message.rs",
     "src/check/probe/echo.rs",
+    "src/check/probe/expect.rs",
     "src/check/probe/smtp_reply.rs",
     "src/ipvs/model.rs",
     "src/ipvs/plan.rs",

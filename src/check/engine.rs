@@ -643,8 +643,8 @@ impl CheckEngine {
         let Some(server) = service.servers.get(server) else { return };
         let up = matches!(outcome, Outcome::Success { .. });
         let words = match (probe, up) {
-            (Probe::Tcp(_), true) => "TCP CHECK succeed on service",
-            (Probe::Tcp(_), false) => "TCP CHECK failed on service",
+            (Probe::Tcp(_) | Probe::Dialogue(_), true) => "TCP CHECK succeed on service",
+            (Probe::Tcp(_) | Probe::Dialogue(_), false) => "TCP CHECK failed on service",
             (Probe::Http(_) | Probe::Smtp(_), true) => "CHECK succeed on service",
             (Probe::Http(_), false) => "CHECK failed on service : HTTP request failed",
             (Probe::Smtp(_), false) => "CHECK failed on service",

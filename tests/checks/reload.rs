@@ -216,6 +216,9 @@ const ROWS: &[Row] = &[
         "require_reply\nmax_reply_length 9",
         &[],
     ),
+    (Check("TCP_CHECK"), "send", "send a", "send b", &[]),
+    (Check("TCP_CHECK"), "expect", "expect a", "expect b", &[]),
+    (Check("TCP_CHECK"), "tls", "", "tls", &[]),
     (Check("SMTP_CHECK"), "helo_name", "helo_name a", "helo_name b", &[]),
     (Check("SMTP_CHECK"), "host", "host {\nconnect_port 1\n}", "host {\nconnect_port 2\n}", &[]),
     (Check("HTTP_GET"), "virtualhost", "virtualhost a", "virtualhost b", &[]),
@@ -498,6 +501,7 @@ fn every_option_has_its_row() {
     let there: BTreeSet<String> = rows().iter().map(|row| place(row.0, row.1)).collect();
     let missing: Vec<String> = keywords::all()
         .iter()
+        .chain(keywords::additions())
         .filter(|row| BLOCKS.iter().any(|block| row.block.split('/').next() == Some(block)))
         .map(|row| format!("{}/{}", row.block, row.name))
         .filter(|word| !there.contains(word))

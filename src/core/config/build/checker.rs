@@ -5,6 +5,7 @@ pub mod bfd;
 mod dns;
 pub mod file;
 mod smtp;
+mod tcp;
 mod udp;
 
 use std::net::{IpAddr, SocketAddr};
@@ -68,7 +69,7 @@ pub fn build(
     let path = format!("virtual_server/real_server/{}", block.keyword());
     let mut draft = Draft::new(server, service, inherited);
     let probe = match block.keyword() {
-        "TCP_CHECK" => connection(context, block, &path, &mut draft, inherited).map(Probe::Tcp),
+        "TCP_CHECK" => tcp::build(context, block, &path, &mut draft, inherited),
         "PING_CHECK" => connection(context, block, &path, &mut draft, inherited).map(Probe::Ping),
         "HTTP_GET" | "SSL_GET" => http(context, block, &path, &mut draft, inherited),
         "DNS_CHECK" => dns::build(context, block, &path, &mut draft, inherited),

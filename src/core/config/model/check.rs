@@ -315,6 +315,8 @@ pub struct Checker {
 pub enum Probe {
     /// `TCP_CHECK`: the connection succeeds.
     Tcp(Connect),
+    /// `TCP_CHECK` with `send`, `expect` or `tls`, which keepalived does not have.
+    Dialogue(DialogueProbe),
     /// `HTTP_GET` and `SSL_GET`.
     Http(HttpProbe),
     /// `SMTP_CHECK`: greeting and HELO.
@@ -346,7 +348,7 @@ impl Probe {
     /// The dialect's word for it.
     pub const fn keyword(&self) -> &'static str {
         match self {
-            Self::Tcp(_) => "TCP_CHECK",
+            Self::Tcp(_) | Self::Dialogue(_) => "TCP_CHECK",
             Self::Http(HttpProbe { tls: Some(_), .. }) => "SSL_GET",
             Self::Http(_) => "HTTP_GET",
             Self::Smtp(_) => "SMTP_CHECK",
@@ -360,7 +362,7 @@ impl Probe {
     /// keepalived's way to tell that retries are used up.
     pub const fn given_up(&self) -> GivenUp {
         match self {
-            Self::Tcp(_) => GivenUp::Line("TCP_CHECK"),
+            Self::Tcp(_) | Self::Dialogue(_) => GivenUp::Line("TCP_CHECK"),
             Self::Http(_) => GivenUp::Line("HTTP_CHECK"),
             Self::Udp(_) => GivenUp::Line("UDP_CHECK"),
             Self::Ping(_) => GivenUp::LineOf("ICMP CHECK"),
@@ -374,6 +376,7 @@ impl Probe {
         match self {
             Self::Http(http) => Some(http),
             Self::Tcp(_)
+            | Self::Dialogue(_)
             | Self::Smtp(_)
             | Self::Dns(_)
             | Self::Udp(_)
@@ -387,6 +390,7 @@ impl Probe {
         match self {
             Self::Tcp(connect)
             | Self::Ping(connect)
+            | Self::Dialogue(DialogueProbe { connect, .. })
             | Self::Dns(DnsProbe { connect, .. })
             | Self::Udp(UdpProbe { connect, .. })
             | Self::Http(HttpProbe { connect, .. })
@@ -402,6 +406,8 @@ impl Probe {
             Self::Dns(DnsProbe { connect, .. }) | Self::Udp(UdpProbe { connect, .. }) => {
                 connect.timeout
             }
+            // Connection, handshake and answer.
+            Self::Dialogue(DialogueProbe { connect, .. }) => connect.timeout * 3,
             // Connection, handshake, answer and goodbye have a limit each; likewise connection,
             // greeting, answer to HELO and goodbye.
             Self::Http(HttpProbe { connect, .. }) | Self::Smtp(SmtpProbe { connect, .. }) => {
@@ -425,6 +431,19 @@ pub struct Connect {
     pub fwmark: u32,
     /// `connect_timeout`.
     pub timeout: Interval,
+}
+
+/// `TCP_CHECK` that says something, or listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DialogueProbe {
+    /// Where and how.
+    pub connect: Connect,
+    /// `tls`: shake hands first.
+    pub tls: bool,
+    /// `send`: said when the connection is there.
+    pub send: Vec<u8>,
+    /// `expect`: what the answer must match.
+    pub expect: Option<Regex>,
 }
 
 /// `HTTP_GET` and `SSL_GET`.
