@@ -593,7 +593,7 @@ impl CheckEngine {
             Outcome::Failure { text, cause } => (false, text.clone(), cause.clone()),
         };
         let config = checker.config.clone();
-        let wait = checker.memory.result(&config, success);
+        let wait = checker.memory.result(now, &config, success);
         let after = checker.memory.health;
         let probe = checker.config.probe.clone();
         self.timers.set((id, TimerKind::Probe), now + wait);

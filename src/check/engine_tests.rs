@@ -25,6 +25,8 @@ pub(crate) fn tcp_checker() -> Checker {
         warmup: Interval::from_secs(10),
         alpha: false,
         log_all_failures: false,
+        rise: 1,
+        reentry: Interval::ZERO,
     }
 }
 
@@ -568,4 +570,23 @@ fn a_number_in_a_file_moves_a_weight_and_takes_a_server_out_and_in() {
     service.real_servers[0].weight = 3;
     rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![service]))));
     assert_eq!(rig.weights(), [(1, 3)]);
+}
+
+#[test]
+fn a_server_that_flaps_stays_out_until_it_has_been_well_for_its_reentry_time() {
+    let mut service = service(2);
+    let checker = &mut service.real_servers[0].checkers[0];
+    (checker.rise, checker.reentry) = (2, Interval::from_secs(60));
+    let mut rig = Rig::new(&config(vec![service]));
+    rig.run(30);
+    for _ in 0..5 {
+        rig.dead.insert(1);
+        rig.run(25);
+        assert_eq!(rig.weights(), [(2, 1)]);
+        rig.dead.clear();
+        rig.run(35);
+        assert_eq!(rig.weights(), [(2, 1)], "well, but not for long enough");
+    }
+    rig.run(50);
+    assert_eq!(rig.weights(), [(1, 1), (2, 1)]);
 }

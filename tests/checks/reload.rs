@@ -265,6 +265,9 @@ const SHARED: &[(&str, &str, &str)] = &[
     ("warmup", "warmup 2", "warmup 3"),
     ("alpha", "alpha off", "alpha on"),
     ("log_all_failures", "log_all_failures off", "log_all_failures on"),
+    ("fall", "fall 3", "fall 4"),
+    ("rise", "rise 1", "rise 2"),
+    ("reentry", "reentry 0", "reentry 1"),
 ];
 const CHECKS: &[&str] = &[
     "TCP_CHECK",

@@ -26,6 +26,8 @@ use crate::core::time::Interval;
 const LONG: Interval = Interval::from_secs(4_294);
 const DELAY_LOOP: Interval = Interval::from_secs(60);
 const CONNECT_TIMEOUT: Interval = Interval::from_secs(5);
+/// Results in a row that `rise` and `fall` may ask for.
+const MOST_RESULTS: u32 = 1000;
 /// When neither check nor server nor service say otherwise.
 const RETRY: u32 = 1;
 const RETRY_DELAY: Interval = Interval::from_secs(1);
@@ -111,6 +113,8 @@ struct Draft {
     warmup: Option<Interval>,
     alpha: bool,
     log_all_failures: bool,
+    rise: u32,
+    reentry: Interval,
 }
 
 impl Draft {
@@ -134,6 +138,8 @@ impl Draft {
             warmup: inherited.warmup,
             alpha: inherited.alpha,
             log_all_failures: inherited.log_all_failures,
+            rise: 1,
+            reentry: Interval::ZERO,
         }
     }
 
@@ -181,6 +187,13 @@ impl Draft {
             "delay_loop" => set(&mut self.delay_loop, context.seconds(statement, positive)),
             "warmup" => self.warmup = context.seconds(statement, any),
             "alpha" => set(&mut self.alpha, context.boolean(statement)),
+            // Ours: the failure that decides is counted too.
+            "fall" => {
+                let fall = context.number(statement, 1..=MOST_RESULTS);
+                self.retry = fall.map(|fall| fall - 1).or(self.retry);
+            }
+            "rise" => set(&mut self.rise, context.number(statement, 1..=MOST_RESULTS)),
+            "reentry" => set(&mut self.reentry, context.seconds(statement, any)),
             "log_all_failures" => set(&mut self.log_all_failures, context.boolean(statement)),
             _ => return false,
         }
@@ -196,6 +209,8 @@ impl Draft {
             warmup: self.warmup.unwrap_or(self.delay_loop),
             alpha: self.alpha,
             log_all_failures: self.log_all_failures,
+            rise: self.rise,
+            reentry: self.reentry,
         }
     }
 

@@ -308,6 +308,10 @@ pub struct Checker {
     pub alpha: bool,
     /// `log_all_failures`.
     pub log_all_failures: bool,
+    /// `rise`: successes in a row that a server which is out must show; 1 unless written.
+    pub rise: u32,
+    /// `reentry`: for how long they must have gone on; no time unless written.
+    pub reentry: Interval,
 }
 
 /// What a probe does.
