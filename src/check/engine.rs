@@ -3,12 +3,14 @@
 
 mod files;
 mod reload;
+mod slow_start;
 mod suspension;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use self::reload::Known;
+use self::slow_start::Ramp;
 use super::event::{
     Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of, up_or_down,
 };
@@ -119,6 +121,8 @@ enum TimerKind {
     Probe,
     /// A probe has been silent for too long.
     Silence,
+    /// A server that is back gets more of its weight.
+    Ramp,
 }
 
 /// A checker with its memory.
@@ -148,6 +152,8 @@ pub struct ServerState {
     files_allow: bool,
     /// What `FILE_CHECK`s add to its weight.
     moved_by_files: i64,
+    /// It has come back, and has not its whole weight yet.
+    ramp: Option<Ramp>,
 }
 
 impl ServerState {
@@ -191,6 +197,12 @@ impl ServiceState {
             .iter()
             .map(|server| ServerView { up: server.up, weight: server.weight() })
             .collect()
+    }
+
+    /// As the table sees them.
+    fn views_now(&self) -> Vec<ServerView> {
+        let view = |server: &ServerState| ServerView { up: server.up, weight: server.weight_now() };
+        self.servers.iter().map(view).collect()
     }
 
     /// `VS`, for the FIFOs and by mail, with the words of the mail.
@@ -325,6 +337,7 @@ impl CheckEngine {
         while let Some((_, (id, kind))) = self.timers.pop_due(now) {
             match kind {
                 TimerKind::Probe => self.start_probe(id),
+                TimerKind::Ramp => self.step_ramp(id),
                 TimerKind::Silence => {
                     self.outputs.push_back(Output::CancelProbe(id));
                     let text = "a check gave no result in time".to_owned();
@@ -348,7 +361,7 @@ impl CheckEngine {
     pub fn desired(&self) -> Table {
         let mut table = Table::new();
         for service in &self.services {
-            let views = service.views();
+            let views = service.views_now();
             for key in &service.keys {
                 let entry = virtual_server::entry(&service.config, key, &views, service.quorum);
                 table.insert(*key, entry);
@@ -434,6 +447,7 @@ impl CheckEngine {
             up: true,
             files_allow: true,
             moved_by_files: 0,
+            ramp: None,
         };
         server.up = server.is_up();
         server
@@ -511,6 +525,7 @@ impl CheckEngine {
     fn drop_checker(&mut self, checker: &CheckerState) {
         self.timers.cancel(&(checker.id, TimerKind::Probe));
         self.timers.cancel(&(checker.id, TimerKind::Silence));
+        self.timers.cancel(&(checker.id, TimerKind::Ramp));
         if checker.probing {
             self.outputs.push_back(Output::CancelProbe(checker.id));
         }
@@ -548,6 +563,15 @@ impl CheckEngine {
     fn checker(&mut self, id: CheckerId) -> Option<&mut CheckerState> {
         let (service, server, checker) = *self.places.get(&id)?;
         self.services.get_mut(service)?.servers.get_mut(server)?.checkers.get_mut(checker)
+    }
+
+    /// Whether the server of this checker is up.
+    fn serves(&self, id: CheckerId) -> bool {
+        let found = self
+            .places
+            .get(&id)
+            .and_then(|(service, server, _)| self.services.get(*service)?.servers.get(*server));
+        found.is_some_and(|server| server.up)
     }
 
     fn names(&self, id: CheckerId) -> Option<Names> {
@@ -633,7 +657,11 @@ impl CheckEngine {
         if before.is_up() != after.is_up() {
             self.mail_check(id, &probe, outcome);
         }
+        let served = self.serves(id);
         self.settle(service);
+        if !served && self.serves(id) {
+            self.begin_ramp(now, id);
+        }
     }
 
     /// A checker has changed its mind.

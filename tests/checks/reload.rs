@@ -157,6 +157,9 @@ const ROWS: &[Row] = &[
     (Living, "connect_timeout", "connect_timeout 2", "connect_timeout 3", &[]),
     (Living, "delay_loop", "delay_loop 11", "delay_loop 12", &[]),
     (Dead, "delay_loop", "delay_loop 11", "delay_loop 12", &[]),
+    (Service, "slow_start", "slow_start 10", "slow_start 20", &[]),
+    (Living, "slow_start", "slow_start 10", "slow_start 20", &[]),
+    (Dead, "slow_start", "slow_start 10", "slow_start 20", &[]),
     (Living, "smtp_alert", "smtp_alert on", "smtp_alert off", &[]),
     (
         Living,

@@ -109,10 +109,10 @@ impl CheckEngine {
     fn carry_server(
         &mut self,
         now: Timestamp,
-        before: ServerState,
+        mut before: ServerState,
         config: &RealServer,
     ) -> ServerState {
-        let mut old = before.checkers;
+        let mut old = std::mem::take(&mut before.checkers);
         let mut checkers = Vec::new();
         for checker in &config.checkers {
             match old.iter().position(|found| found.config == *checker) {
@@ -128,13 +128,16 @@ impl CheckEngine {
         for checker in &old {
             self.drop_checker(checker);
         }
-        ServerState {
+        let mut server = ServerState {
             config: config.clone(),
             checkers,
             up: before.up,
             files_allow: before.files_allow,
             moved_by_files: before.moved_by_files,
-        }
+            ramp: None,
+        };
+        server.keep_ramp(&before);
+        server
     }
 }
 

@@ -256,6 +256,8 @@ pub struct RealServer {
     pub snmp_name: Option<String>,
     /// Probes; the server is up when all of them succeed.
     pub checkers: Vec<Checker>,
+    /// `slow_start`: in this time it gets its weight when it comes back; at once unless written.
+    pub slow_start: Interval,
     /// `FILE_CHECK`: what the numbers in files do to it.
     pub file_checks: Vec<FileCheck>,
     /// `BFD_CHECK`: sessions that must be up.
