@@ -231,6 +231,8 @@ const ROWS: &[Row] = &[
     (Check("HTTP_GET"), "nb_get_retry", "nb_get_retry 2", "nb_get_retry 3", &[]),
     (Check("SSL_GET"), "enable_sni", "", "enable_sni", &[]),
     (Check("SSL_GET"), "tls_compliant", "", "tls_compliant", &[]),
+    (Check("SSL_GET"), "sni_name", "enable_sni\nsni_name a", "enable_sni\nsni_name b", &[]),
+    (Url("SSL_GET"), "tls_compliant", "", "tls_compliant", &[]),
     (Url("HTTP_GET"), "path", "path /a", "path /b", &[]),
     (Url("HTTP_GET"), "digest", "", "digest 00112233445566778899aabbccddeeff", &[]),
     (Url("HTTP_GET"), "status_code", "status_code 200", "status_code 204", &[]),
@@ -239,6 +241,13 @@ const ROWS: &[Row] = &[
     (Url("HTTP_GET"), "regex_no_match", "regex a", "regex a\nregex_no_match", &[]),
     (Url("HTTP_GET"), "regex_options", "regex a", "regex a\nregex_options caseless", &[]),
     (Url("HTTP_GET"), "regex_min_offset", "regex a", "regex a\nregex_min_offset 1", &[]),
+    (
+        Url("HTTP_GET"),
+        "regex_stack",
+        "regex a\nregex_stack 1000 8000",
+        "regex a\nregex_stack 1000 9000",
+        &[],
+    ),
     (Url("HTTP_GET"), "regex_max_offset", "regex a", "regex a\nregex_max_offset 9", &[]),
     (Group, "ADDRESS_ENTRY", "", "10.0.0.2 80", &["+service", "+1", "+3"]),
     (Group, "ADDRESS_ENTRY", "10.0.0.2 80", "", &["-service"]),
@@ -288,9 +297,6 @@ const BLOCKS: &[&str] = &["virtual_server", "virtual_server_group", "SSL"];
 /// Words that have no row.
 const EXCUSED: &[(&str, &str)] = &[
     ("BFD_CHECK", "follows a session, not a probe"),
-    ("regex_stack", "a size of the library, without effect on results"),
-    ("sni_name", "not in the model"),
-    ("SSL_GET/url/tls_compliant", "not in the model"),
     ("SSL_GET/url", "the same as HTTP_GET's, by the same code"),
     ("SSL_GET", "the same as HTTP_GET's but for enable_sni and tls_compliant"),
     ("HTTP_GET/enable_sni", "no TLS there"),
