@@ -155,4 +155,43 @@ mod tests {
             server.await.unwrap();
         });
     }
+
+    #[test]
+    fn words_are_exchanged_over_tls() {
+        use openssl::ssl::{Ssl, SslAcceptor, SslFiletype, SslMethod};
+        let folder = tempfile::tempdir().unwrap();
+        let (key, certificate) = (folder.path().join("key"), folder.path().join("certificate"));
+        let made = std::process::Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=x"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+        let mut acceptor = SslAcceptor::mozilla_intermediate(SslMethod::tls()).unwrap();
+        acceptor.set_private_key_file(&key, SslFiletype::PEM).unwrap();
+        acceptor.set_certificate_file(&certificate, SslFiletype::PEM).unwrap();
+        let ssl = Ssl::new(acceptor.build().context()).unwrap();
+        block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let connect = connect_to(listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream = tokio_openssl::SslStream::new(ssl, stream).unwrap();
+                std::pin::Pin::new(&mut stream).accept().await.unwrap();
+                let mut heard = [0; 6];
+                stream.read_exact(&mut heard).await.unwrap();
+                stream.write_all(b"+PONG\r\n").await.unwrap();
+                let _ = stream.read(&mut [0; 1]).await;
+                heard
+            });
+            let expect = Some(regex("PONG"));
+            let dialogue = DialogueProbe { connect, tls: true, send: b"PING\r\n".to_vec(), expect };
+            let outcome = probe(&dialogue, "s", &TlsIdentity::default()).await;
+            assert_eq!(cause(&outcome), "");
+            assert_eq!(&server.await.unwrap(), b"PING\r\n");
+        });
+    }
 }
