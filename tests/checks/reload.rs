@@ -231,6 +231,7 @@ const ROWS: &[Row] = &[
     (Check("HTTP_GET"), "nb_get_retry", "nb_get_retry 2", "nb_get_retry 3", &[]),
     (Check("SSL_GET"), "enable_sni", "", "enable_sni", &[]),
     (Check("SSL_GET"), "tls_compliant", "", "tls_compliant", &[]),
+    (Check("SSL_GET"), "verify", "", "verify", &[]),
     (Check("SSL_GET"), "sni_name", "enable_sni\nsni_name a", "enable_sni\nsni_name b", &[]),
     (Url("SSL_GET"), "tls_compliant", "", "tls_compliant", &[]),
     (Url("HTTP_GET"), "path", "path /a", "path /b", &[]),

@@ -254,6 +254,7 @@ fn http(
     let mut version = HttpVersion::V1_0;
     let (mut virtualhost, mut sni, mut sni_name) = (None, false, None);
     let (mut orderly_close, mut fast) = (false, false);
+    let mut verify = false;
     let mut urls = Vec::new();
     draft.read(context, block, path, |context, statement| {
         match statement.keyword() {
@@ -274,6 +275,7 @@ fn http(
                 sni_name = name.filter(|_| tls).map(|token| token.text.clone());
             }
             "tls_compliant" if tls => set(&mut orderly_close, context.boolean(statement)),
+            "verify" if tls => set(&mut verify, context.boolean(statement)),
             "fast_recovery" => set(&mut fast, context.boolean(statement)),
             "url" => urls.extend(url(context, statement, path)),
             _ => return false,
@@ -293,7 +295,7 @@ fn http(
     draft.settle(inherited, RETRY, HTTP_RETRY_DELAY);
     Some(Probe::Http(HttpProbe {
         connect: draft.connect(context, block, inherited)?,
-        tls: tls.then_some(TlsProbe { sni, name: sni_name }),
+        tls: tls.then_some(TlsProbe { sni, name: sni_name, verify }),
         version,
         urls,
         fast_recovery: fast,

@@ -474,6 +474,8 @@ pub struct TlsProbe {
     pub sni: bool,
     /// `sni_name`: the name to say instead.
     pub name: Option<String>,
+    /// `verify`: the certificate must be vouched for, and of the host's name. Not in keepalived.
+    pub verify: bool,
 }
 
 /// `http_protocol`.
