@@ -105,6 +105,27 @@ fn values_of_a_service_are_defaults_of_its_servers_and_their_checks() {
 }
 
 #[test]
+fn a_tcp_check_that_speaks_has_its_words_and_one_that_does_not_is_keepaliveds() {
+    let checker = |body: &str| {
+        let compiled = read(&format!(
+            "virtual_server 10.0.0.1 80 {{\nlb_algo rr\nlb_kind NAT\nprotocol TCP\n\
+             real_server 10.1.0.1 80 {{\nTCP_CHECK {{\n{body}\n}}\n}}\n}}\n"
+        ));
+        let errors = errors(&compiled);
+        let service = compiled.config.check.virtual_servers.into_iter().next().unwrap();
+        (service.real_servers[0].checkers[0].probe.clone(), errors)
+    };
+    let (probe, errors) = checker("send \"PING\\r\\n\"\nexpect \"^\\+PONG\"\ntls");
+    let Probe::Dialogue(dialogue) = probe else { panic!("{probe:?}") };
+    assert_eq!((dialogue.send.as_slice(), dialogue.tls), (b"PING\r\n".as_slice(), true));
+    assert_eq!(dialogue.expect.unwrap().pattern, "^\\+PONG");
+    assert_eq!(errors, [] as [&str; 0]);
+    assert!(matches!(checker("connect_timeout 3").0, Probe::Tcp(_)));
+    assert_eq!(checker("expect \"(\"").1, ["bad-value"]);
+    assert_eq!(checker("send \"\\q\"").1, ["bad-value"]);
+}
+
+#[test]
 fn state_master_without_priority_is_the_address_owner() {
     assert_eq!(instance("state MASTER").config.vrrp.instances[0].priority.get(), 255);
     assert_eq!(instance("state BACKUP").config.vrrp.instances[0].priority.get(), 100);

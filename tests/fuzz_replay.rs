@@ -45,4 +45,5 @@ fn answers_of_the_other_checks_that_the_fuzzer_found_are_harmless() {
     replay("smtp_reply", steadfast::check::probe::smtp_reply::fuzz);
     replay("dns_answer", steadfast::check::probe::dns_message::fuzz);
     replay("icmp_echo", steadfast::check::probe::echo::fuzz);
+    replay("expect", steadfast::check::probe::expect::fuzz);
 }

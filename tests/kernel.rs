@@ -35,6 +35,11 @@ fn the_master_killed_under_load_is_replaced() {
 }
 
 #[test]
+fn the_connection_sync_daemon_follows_the_instance() {
+    scenario("lvs-sync");
+}
+
+#[test]
 fn the_systemd_unit_starts_reloads_restarts_and_stops() {
     scenario("systemd-unit");
 }

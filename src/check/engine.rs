@@ -2,11 +2,15 @@
 //! run and the desired table out. Pure: it owns no clock, socket or file.
 
 mod files;
+mod reload;
+mod slow_start;
 mod suspension;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+use self::reload::Known;
+use self::slow_start::Ramp;
 use super::event::{
     Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of, up_or_down,
 };
@@ -117,6 +121,8 @@ enum TimerKind {
     Probe,
     /// A probe has been silent for too long.
     Silence,
+    /// A server that is back gets more of its weight.
+    Ramp,
 }
 
 /// A checker with its memory.
@@ -146,6 +152,8 @@ pub struct ServerState {
     files_allow: bool,
     /// What `FILE_CHECK`s add to its weight.
     moved_by_files: i64,
+    /// It has come back, and has not its whole weight yet.
+    ramp: Option<Ramp>,
 }
 
 impl ServerState {
@@ -189,6 +197,12 @@ impl ServiceState {
             .iter()
             .map(|server| ServerView { up: server.up, weight: server.weight() })
             .collect()
+    }
+
+    /// As the table sees them.
+    fn views_now(&self) -> Vec<ServerView> {
+        let view = |server: &ServerState| ServerView { up: server.up, weight: server.weight_now() };
+        self.servers.iter().map(view).collect()
     }
 
     /// `VS`, for the FIFOs and by mail, with the words of the mail.
@@ -256,7 +270,7 @@ impl ServiceState {
 }
 
 /// All services.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CheckEngine {
     services: Vec<ServiceState>,
     places: BTreeMap<CheckerId, (usize, usize, usize)>,
@@ -287,7 +301,7 @@ impl CheckEngine {
             files: BTreeMap::new(),
         };
         for service in &config.virtual_servers {
-            let state = engine.new_service(now, service, config, Some(adopted));
+            let state = engine.new_service(now, service, config, adopted, &Known::new());
             engine.services.push(state);
         }
         engine.index();
@@ -323,6 +337,7 @@ impl CheckEngine {
         while let Some((_, (id, kind))) = self.timers.pop_due(now) {
             match kind {
                 TimerKind::Probe => self.start_probe(id),
+                TimerKind::Ramp => self.step_ramp(id),
                 TimerKind::Silence => {
                     self.outputs.push_back(Output::CancelProbe(id));
                     let text = "a check gave no result in time".to_owned();
@@ -346,7 +361,7 @@ impl CheckEngine {
     pub fn desired(&self) -> Table {
         let mut table = Table::new();
         for service in &self.services {
-            let views = service.views();
+            let views = service.views_now();
             for key in &service.keys {
                 let entry = virtual_server::entry(&service.config, key, &views, service.quorum);
                 table.insert(*key, entry);
@@ -372,10 +387,11 @@ impl CheckEngine {
         now: Timestamp,
         config: &VirtualServer,
         all: &CheckConfig,
-        adopted: Option<&Table>,
+        adopted: &Table,
+        known: &Known,
     ) -> ServiceState {
         let keys = virtual_server::service_keys(config, all);
-        let there = adopted.and_then(|table| keys.iter().find_map(|key| table.get(key)));
+        let there = keys.iter().find_map(|key| adopted.get(key));
         let servers: Vec<ServerState> = config
             .real_servers
             .iter()
@@ -387,7 +403,7 @@ impl CheckEngine {
                         .iter()
                         .any(|(key, found)| same(key) && (found.weight > 0 || server.weight == 0))
                 });
-                self.new_server(now, server, serves)
+                self.new_server(now, server, serves, known)
             })
             .collect();
         let mut service = ServiceState {
@@ -403,7 +419,13 @@ impl CheckEngine {
         service
     }
 
-    fn new_server(&mut self, now: Timestamp, config: &RealServer, serves: bool) -> ServerState {
+    fn new_server(
+        &mut self,
+        now: Timestamp,
+        config: &RealServer,
+        serves: bool,
+        known: &Known,
+    ) -> ServerState {
         let checkers = config
             .checkers
             .iter()
@@ -412,7 +434,11 @@ impl CheckEngine {
                     Health::Unproved { up } => Health::Unproved { up: up && serves },
                     health @ (Health::Up { .. } | Health::Down) => health,
                 };
-                self.new_checker(now, checker, health)
+                let Some((memory, weight)) = known.get(&(config.address, checker.clone())) else {
+                    return self.new_checker(now, checker, health);
+                };
+                let new = self.new_checker(now, checker, memory.health);
+                CheckerState { memory: *memory, weight: *weight, ..new }
             })
             .collect();
         let mut server = ServerState {
@@ -421,6 +447,7 @@ impl CheckEngine {
             up: true,
             files_allow: true,
             moved_by_files: 0,
+            ramp: None,
         };
         server.up = server.is_up();
         server
@@ -489,110 +516,6 @@ impl CheckEngine {
         }
     }
 
-    /// State is kept by meaning: a service by its target, a server by its address, a checker by its
-    /// whole configuration; the order in the file does not matter.
-    fn reconfigure(&mut self, now: Timestamp, config: &CheckConfig) {
-        let first_new = self.next_id;
-        self.table_changed = true;
-        let mut new = Vec::new();
-        let mut old: Vec<ServiceState> = std::mem::take(&mut self.services);
-        for service in &config.virtual_servers {
-            let known = old.iter().position(|found| found.config.target == service.target);
-            let state = match known {
-                None => {
-                    new.push(self.services.len());
-                    self.new_service(now, service, config, None)
-                }
-                Some(place) => {
-                    let before = old.swap_remove(place);
-                    self.carry_service(now, before, service, config)
-                }
-            };
-            self.services.push(state);
-        }
-        for service in old {
-            self.retire(&service, "Removing");
-        }
-        self.index();
-        for place in 0..self.services.len() {
-            self.announce_checkers(place, |id| id >= first_new);
-            self.apply_files(place);
-            if new.contains(&place)
-                && let Some(service) = self.services.get(place)
-            {
-                self.outputs.extend(service.tell_start(false));
-            }
-            self.settle(place);
-        }
-        self.settle_suspension(now);
-    }
-
-    fn carry_service(
-        &mut self,
-        now: Timestamp,
-        before: ServiceState,
-        config: &VirtualServer,
-        all: &CheckConfig,
-    ) -> ServiceState {
-        let mut old = before.servers;
-        let mut servers = Vec::new();
-        for server in &config.real_servers {
-            let known = old.iter().position(|found| found.config.address == server.address);
-            let state = match known {
-                None => self.new_server(now, server, true),
-                Some(place) => {
-                    let before = old.swap_remove(place);
-                    self.carry_server(now, before, server)
-                }
-            };
-            servers.push(state);
-        }
-        let service = ServiceState {
-            keys: virtual_server::service_keys(config, all),
-            config: config.clone(),
-            servers,
-            quorum: before.quorum,
-            suspended: before.suspended,
-            told_as: before.told_as,
-        };
-        for server in &old {
-            self.forget(server);
-            self.outputs.extend(gone(&service, server, "Removing"));
-        }
-        service
-    }
-
-    fn carry_server(
-        &mut self,
-        now: Timestamp,
-        before: ServerState,
-        config: &RealServer,
-    ) -> ServerState {
-        let mut old = before.checkers;
-        let mut checkers = Vec::new();
-        for checker in &config.checkers {
-            match old.iter().position(|found| found.config == *checker) {
-                Some(place) => checkers.push(old.swap_remove(place)),
-                None => {
-                    // A changed checker has nothing to say yet: the server stays as it is, so that
-                    // neither a dead one gets traffic nor a living one loses it.
-                    let health = Health::Unproved { up: before.up };
-                    checkers.push(self.new_checker(now, checker, health));
-                }
-            }
-        }
-        for checker in &old {
-            self.drop_checker(checker);
-        }
-        ServerState {
-            config: config.clone(),
-            checkers,
-            up: before.up,
-            files_allow: before.files_allow,
-            moved_by_files: before.moved_by_files,
-        }
-    }
-
     fn forget(&mut self, server: &ServerState) {
         for checker in &server.checkers {
             self.drop_checker(checker);
@@ -602,6 +525,7 @@ impl CheckEngine {
     fn drop_checker(&mut self, checker: &CheckerState) {
         self.timers.cancel(&(checker.id, TimerKind::Probe));
         self.timers.cancel(&(checker.id, TimerKind::Silence));
+        self.timers.cancel(&(checker.id, TimerKind::Ramp));
         if checker.probing {
             self.outputs.push_back(Output::CancelProbe(checker.id));
         }
@@ -639,6 +563,15 @@ impl CheckEngine {
     fn checker(&mut self, id: CheckerId) -> Option<&mut CheckerState> {
         let (service, server, checker) = *self.places.get(&id)?;
         self.services.get_mut(service)?.servers.get_mut(server)?.checkers.get_mut(checker)
+    }
+
+    /// Whether the server of this checker is up.
+    fn serves(&self, id: CheckerId) -> bool {
+        let found = self
+            .places
+            .get(&id)
+            .and_then(|(service, server, _)| self.services.get(*service)?.servers.get(*server));
+        found.is_some_and(|server| server.up)
     }
 
     fn names(&self, id: CheckerId) -> Option<Names> {
@@ -684,7 +617,7 @@ impl CheckEngine {
             Outcome::Failure { text, cause } => (false, text.clone(), cause.clone()),
         };
         let config = checker.config.clone();
-        let wait = checker.memory.result(&config, success);
+        let wait = checker.memory.result(now, &config, success);
         let after = checker.memory.health;
         let probe = checker.config.probe.clone();
         self.timers.set((id, TimerKind::Probe), now + wait);
@@ -724,7 +657,11 @@ impl CheckEngine {
         if before.is_up() != after.is_up() {
             self.mail_check(id, &probe, outcome);
         }
+        let served = self.serves(id);
         self.settle(service);
+        if !served && self.serves(id) {
+            self.begin_ramp(now, id);
+        }
     }
 
     /// A checker has changed its mind.
@@ -734,8 +671,8 @@ impl CheckEngine {
         let Some(server) = service.servers.get(server) else { return };
         let up = matches!(outcome, Outcome::Success { .. });
         let words = match (probe, up) {
-            (Probe::Tcp(_), true) => "TCP CHECK succeed on service",
-            (Probe::Tcp(_), false) => "TCP CHECK failed on service",
+            (Probe::Tcp(_) | Probe::Dialogue(_), true) => "TCP CHECK succeed on service",
+            (Probe::Tcp(_) | Probe::Dialogue(_), false) => "TCP CHECK failed on service",
             (Probe::Http(_) | Probe::Smtp(_), true) => "CHECK succeed on service",
             (Probe::Http(_), false) => "CHECK failed on service : HTTP request failed",
             (Probe::Smtp(_), false) => "CHECK failed on service",

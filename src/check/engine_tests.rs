@@ -25,6 +25,8 @@ pub(crate) fn tcp_checker() -> Checker {
         warmup: Interval::from_secs(10),
         alpha: false,
         log_all_failures: false,
+        rise: 1,
+        reentry: Interval::ZERO,
     }
 }
 
@@ -44,6 +46,7 @@ fn server(last: u8) -> RealServer {
         smtp_alert: true,
         snmp_name: None,
         checkers: vec![checker],
+        slow_start: Interval::ZERO,
         file_checks: Vec::new(),
         bfd_checks: Vec::new(),
     }
@@ -568,4 +571,84 @@ fn a_number_in_a_file_moves_a_weight_and_takes_a_server_out_and_in() {
     service.real_servers[0].weight = 3;
     rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![service]))));
     assert_eq!(rig.weights(), [(1, 3)]);
+}
+
+#[test]
+fn a_server_that_flaps_stays_out_until_it_has_been_well_for_its_reentry_time() {
+    let mut service = service(2);
+    let checker = &mut service.real_servers[0].checkers[0];
+    (checker.rise, checker.reentry) = (2, Interval::from_secs(60));
+    let mut rig = Rig::new(&config(vec![service]));
+    rig.run(30);
+    for _ in 0..5 {
+        rig.dead.insert(1);
+        rig.run(25);
+        assert_eq!(rig.weights(), [(2, 1)]);
+        rig.dead.clear();
+        rig.run(35);
+        assert_eq!(rig.weights(), [(2, 1)], "well, but not for long enough");
+    }
+    rig.run(50);
+    assert_eq!(rig.weights(), [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn a_server_that_is_back_gets_its_weight_in_steps_and_counts_whole_for_the_quorum() {
+    let mut service = service(2);
+    service.quorum = 30;
+    for server in &mut service.real_servers {
+        server.weight = 20;
+        server.slow_start = Interval::from_secs(100);
+    }
+    let before = config(vec![service]);
+    let mut rig = Rig::new(&before);
+    assert_eq!(rig.weights(), [(1, 20), (2, 20)], "nobody has come back at the start");
+    rig.run(30);
+    rig.dead.insert(1);
+    rig.run(30);
+    assert_eq!(rig.weights(), [(2, 20)]);
+    rig.dead.clear();
+    rig.lines.clear();
+    let mut seen = BTreeSet::new();
+    for _ in 0..120 {
+        rig.run(1);
+        seen.extend(rig.weights().iter().filter(|(last, _)| *last == 1).map(|(_, weight)| *weight));
+    }
+    assert_eq!(seen, (1..=10).map(|step| step * 2).collect());
+    let gained = rig.lines.iter().filter(|line| line.starts_with("Gained quorum")).count();
+    assert_eq!(gained, 1, "{:?}", rig.lines);
+}
+
+#[test]
+fn a_reload_neither_ends_nor_freezes_a_slow_start() {
+    let mut service = service(1);
+    service.real_servers[0].weight = 10;
+    service.real_servers[0].slow_start = Interval::from_secs(100);
+    let before = config(vec![service]);
+    for (length, at_once) in [(100, 1), (200, 10)] {
+        let mut rig = Rig::new(&before);
+        rig.dead.insert(1);
+        rig.run(30);
+        rig.dead.clear();
+        while rig.weights().is_empty() {
+            rig.run(1);
+        }
+        let mut after = before.clone();
+        after.virtual_servers[0].real_servers[0].slow_start = Interval::from_secs(length);
+        after.virtual_servers[0].quorum = 2;
+        rig.engine.handle(rig.now, Input::Reconfigure(Box::new(after)));
+        assert_eq!(rig.weights(), [(1, at_once)]);
+        // Down in the middle, and up again: from the beginning.
+        rig.run(35);
+        rig.dead.insert(1);
+        rig.run(15);
+        assert_eq!(rig.weights(), []);
+        rig.dead.clear();
+        while rig.weights().is_empty() {
+            rig.run(1);
+        }
+        assert_eq!(rig.weights(), [(1, 1)]);
+        rig.run(length + 1);
+        assert_eq!(rig.weights(), [(1, 10)]);
+    }
 }

@@ -140,7 +140,7 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
         regex: None,
         orderly_close: false,
     };
-    let tls = tls.then_some(TlsProbe { sni, name: None });
+    let tls = tls.then_some(TlsProbe { sni, name: None, verify: false });
     let probe = HttpProbe { connect, tls, version, urls: vec![url.clone()], fast_recovery: false };
     Ok(Request { probe, url, verbose })
 }

@@ -8,6 +8,8 @@ use neli::consts::socket::NlFamily;
 use super::message::{self, Connections};
 use super::model::{DestinationKey, Entry, ServiceKey, Table};
 use super::plan::Operation;
+use super::sync::{Running, SyncRole, SyncSettings};
+use super::sync_message;
 use crate::core::config::model::global::LvsTimeouts;
 use crate::core::netlink::NetlinkError;
 use crate::core::netlink::message::Builder;
@@ -114,6 +116,27 @@ impl Client {
             info = info.or(message::parse_info(&found));
         })?;
         info.ok_or_else(|| NetlinkError::Malformed("no IPVS version").into())
+    }
+
+    /// The sync daemons that run.
+    pub fn sync_daemons(&mut self) -> Result<Running, IpvsError> {
+        let request = sync_message::dump(self.family);
+        let found = self.socket.dump(&request, |found| sync_message::parse(&found))?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// Begins a sync daemon.
+    pub fn start_sync_daemon(
+        &mut self,
+        role: SyncRole,
+        how: &SyncSettings,
+    ) -> Result<(), IpvsError> {
+        Ok(self.socket.request(sync_message::start(self.family, role, how), |_| {})?)
+    }
+
+    /// Ends one.
+    pub fn stop_sync_daemon(&mut self, role: SyncRole) -> Result<(), IpvsError> {
+        Ok(self.socket.request(sync_message::stop(self.family, role), |_| {})?)
     }
 
     fn request(&self, operation: &Operation) -> Builder {

@@ -19,7 +19,7 @@ const CTRL_ATTR_FAMILY_ID: u16 = 1;
 const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 const VERSION: u8 = 1;
 /// struct genlmsghdr
-const GENL: usize = 4;
+pub(super) const GENL: usize = 4;
 
 const CMD_NEW_SERVICE: u8 = 1;
 const CMD_SET_SERVICE: u8 = 2;
@@ -100,7 +100,7 @@ pub fn parse_family(message: &Message<'_>) -> Option<u16> {
     attributes.find(CTRL_ATTR_FAMILY_ID).and_then(|value| u16_at(value, 0))
 }
 
-fn request(family: u16, command: u8, flags: u16) -> Builder {
+pub(super) fn request(family: u16, command: u8, flags: u16) -> Builder {
     Builder::new(family, flags, &[command, VERSION, 0, 0])
 }
 

@@ -7,3 +7,5 @@ pub mod fake;
 pub mod message;
 pub mod model;
 pub mod plan;
+pub mod sync;
+mod sync_message;

@@ -12,8 +12,7 @@ pub fn run(words: &[&str]) -> Answer {
     }
     let (mut text, mut status) = (String::new(), EXIT_OK);
     for word in words {
-        let found: Vec<&Keyword> =
-            keywords::all().iter().filter(|row| is_meant(row, word)).collect();
+        let found: Vec<&Keyword> = rows().filter(|row| is_meant(row, word)).collect();
         if found.is_empty() {
             status = EXIT_FOUND;
             let _ = match nearest(word) {
@@ -26,6 +25,11 @@ pub fn run(words: &[&str]) -> Answer {
         }
     }
     Ok((text, status))
+}
+
+/// keepalived's and our own.
+fn rows() -> impl Iterator<Item = &'static Keyword> {
+    keywords::all().iter().chain(keywords::additions())
 }
 
 fn is_meant(row: &Keyword, word: &str) -> bool {

@@ -35,7 +35,8 @@ pub fn configuration_page() -> String {
     for block in blocks {
         let title = if block == keywords::ROOT { "OUTSIDE OF BLOCKS" } else { block };
         let _ = writeln!(text, ".SH {}", roff(title));
-        for row in keywords::all().iter().filter(|row| row.block == block) {
+        let rows = keywords::all().iter().chain(keywords::additions());
+        for row in rows.filter(|row| row.block == block) {
             let _ = writeln!(text, ".TP\n.B {} \\fI{}\\fR", roff(row.name), roff(row.arguments));
             let _ = writeln!(text, "{}", roff(row.help));
             if !row.range.is_empty() {
@@ -107,7 +108,8 @@ pub fn completion() -> String {
         .filter(|word| word.len() > 2 && word.starts_with("--"))
         .collect();
     let options = options.into_iter().collect::<Vec<_>>().join(" ");
-    let keywords: BTreeSet<&str> = keywords::all().iter().map(|row| row.name).collect();
+    let keywords: BTreeSet<&str> =
+        keywords::all().iter().chain(keywords::additions()).map(|row| row.name).collect();
     let keywords = keywords
         .into_iter()
         .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)))

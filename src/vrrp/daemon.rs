@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::connection_sync;
 use super::desired::DesiredAddress;
 use super::engine::{Input, Output, SocketName, VrrpEngine};
 use super::event::{Event, Importance};
@@ -38,6 +39,7 @@ use crate::core::time::{Interval, Timestamp};
 use crate::core::track::file::{FileChange, FileTracker};
 use crate::core::track::process::{ProcessChange, ProcessTracker};
 use crate::core::track::script::{ScriptRun, ScriptTracker};
+use crate::ipvs::sync::{SyncKeeper, SyncSettings};
 
 /// Adverts that may wait; more than that is a flood, and the kernel's buffer holds the rest.
 const WAITING_PACKETS: usize = 4096;
@@ -100,6 +102,9 @@ struct Daemon<'a> {
     ladder: Ladder,
     routing: Routing,
     firewall: Firewall,
+    connection_sync: SyncKeeper,
+    /// How the connection sync daemon works, and the instance that it follows.
+    sync_follows: Option<(SyncSettings, String)>,
     /// Static entries are no longer wanted either.
     stopping: bool,
     refusals: BTreeMap<DesiredAddress, Refusal>,
@@ -174,6 +179,8 @@ impl<'a> Daemon<'a> {
             ladder: Ladder::new(&config.global, &config.global.vrrp_process),
             routing: Routing::default(),
             firewall: Firewall::default(),
+            connection_sync: SyncKeeper::default(),
+            sync_follows: connection_sync::followed(&config),
             stopping: false,
             refusals: BTreeMap::new(),
             legacy: None,
@@ -347,6 +354,7 @@ impl<'a> Daemon<'a> {
         }
         let now = runtime::now();
         let (global, vrrp) = (config.global.clone(), config.vrrp.clone());
+        self.sync_follows = connection_sync::followed(&config);
         self.config = config;
         self.configure();
         self.engine.handle(now, Input::Reconfigure(Box::new((global, vrrp))));
@@ -367,6 +375,9 @@ impl<'a> Daemon<'a> {
         }
         self.install_routing();
         self.tell();
+        let engine = &self.engine;
+        let wish = connection_sync::wish(self.sync_follows.as_ref(), |name| engine.is_master(name));
+        self.connection_sync.set(wish);
     }
 
     /// Words and scripts come last: neither an advert nor an announcement waits for them.
@@ -490,6 +501,9 @@ impl<'a> Daemon<'a> {
         self.remember();
         self.tell();
         self.telling.finish(STOP_GRACE).await;
+        if self.sync_follows.is_some() {
+            self.connection_sync.stop(STOP_GRACE.to_duration());
+        }
     }
 }
 

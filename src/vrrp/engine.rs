@@ -396,6 +396,12 @@ impl VrrpEngine {
         std::mem::take(&mut self.masters_changed).then(masters)
     }
 
+    /// Whether the router of this name is master.
+    pub fn is_master(&self, name: &str) -> bool {
+        let router = self.id_of(name).and_then(|id| self.routers.get(&id));
+        router.is_some_and(|router| router.state == State::Master)
+    }
+
     /// Every virtual address of the configuration, held or not.
     pub fn configured(&self) -> BTreeSet<DesiredAddress> {
         self.routers.values().flat_map(|router| router.addresses.iter().cloned()).collect()

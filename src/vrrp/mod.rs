@@ -5,6 +5,7 @@
 //! [`virtual_link`] and [`firewall`] are the rim.
 
 pub mod announce;
+pub mod connection_sync;
 pub mod daemon;
 pub mod desired;
 pub mod engine;

@@ -75,7 +75,13 @@ pub async fn fetch(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Resul
         return tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout));
     };
     let name = options.name.as_deref().or(url.virtualhost.as_deref()).filter(|_| options.sni);
-    let handshake = tls::connect(stream, identity, name);
+    let trust = if options.verify {
+        let name = options.name.as_deref().or(url.virtualhost.as_deref());
+        tls::Trust::Vouched(name.map(tls::host_of))
+    } else {
+        tls::Trust::Anyone
+    };
+    let handshake = tls::connect(stream, identity, name, trust);
     let mut stream = match tokio::time::timeout(limit, handshake).await {
         Ok(shaken) => shaken.map_err(Trouble::Tls)?,
         Err(_) => return Err(Trouble::Timeout),
@@ -365,7 +371,7 @@ pub(crate) mod tests {
         for (pieces, close, expected) in cases {
             let outcome = block_on(async {
                 let (address, server) = serve(pieces, close).await;
-                let tls = Some(TlsProbe { sni: true, name: None });
+                let tls = Some(TlsProbe { sni: true, name: None, verify: false });
                 let secure = HttpProbe { tls, ..http(address, url()) };
                 let outcome = probe(&secure, 0, "S", &TlsIdentity::default()).await;
                 server.await.unwrap();
@@ -414,8 +420,10 @@ pub(crate) mod tests {
                     let _ = stream.read(&mut [0; 1]).await;
                     name
                 });
-                let probe_config =
-                    HttpProbe { tls: Some(TlsProbe { sni, name: None }), ..http(address, url()) };
+                let probe_config = HttpProbe {
+                    tls: Some(TlsProbe { sni, name: None, verify: false }),
+                    ..http(address, url())
+                };
                 let outcome = probe(&probe_config, 0, "S", &TlsIdentity::default()).await;
                 assert!(matches!(outcome, Outcome::Success { .. }), "{outcome:?}");
                 assert_eq!(server.await.unwrap(), sni.then(|| "example.org".to_owned()));

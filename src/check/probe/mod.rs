@@ -1,16 +1,18 @@
-//! Asking a server how it is: [`tcp`], [`http`] (with TLS), [`smtp`], [`dns`], [`udp`], [`ping`],
+//! Asking a server how it is: [`tcp`] ([`dialogue`] where something is said), [`http`] (with TLS), [`smtp`], [`dns`], [`udp`], [`ping`],
 //! [`misc`] (a program).
 //!
 //! What comes from the network is read in files of their own, without sockets: [`answer`],
-//! [`smtp_reply`], [`dns_message`], [`echo`].
+//! [`smtp_reply`], [`dns_message`], [`echo`], [`expect`].
 //!
 //! A probe gives an outcome with a cause; whether that makes a server bad is not its business.
 
 pub mod answer;
 pub mod datagram;
+pub mod dialogue;
 pub mod dns;
 pub mod dns_message;
 pub mod echo;
+pub mod expect;
 pub mod http;
 pub mod misc;
 pub mod ping;
@@ -39,6 +41,7 @@ pub async fn run(probe: Probe, url: usize, names: Names, surroundings: Surroundi
     let server = &names.server;
     match probe {
         Probe::Tcp(connect) => tcp::probe(&connect, server).await,
+        Probe::Dialogue(talk) => dialogue::probe(&talk, server, &surroundings.tls).await,
         Probe::Http(http) => http::probe(&http, url, server, &surroundings.tls).await,
         Probe::Smtp(smtp) => smtp::probe(&smtp, server).await,
         Probe::Dns(dns) => dns::probe(&dns, server).await,

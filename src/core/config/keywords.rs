@@ -1,8 +1,9 @@
 //! THE table of the dialect: every keyword, where it may stand, what it takes.
 //!
 //! It tells an unknown word from one that is known but not acted on, makes the suggestions, and
-//! knows which words open blocks.
+//! knows which words open blocks. Words that keepalived does not have are a list of their own.
 
+mod additions;
 mod effects;
 mod table;
 
@@ -47,6 +48,11 @@ pub fn all() -> &'static [Keyword] {
     table::TABLE
 }
 
+/// Words that keepalived does not have, in the order of the manual. They are not of [`all`].
+pub fn additions() -> &'static [Keyword] {
+    additions::ADDITIONS
+}
+
 struct Index {
     by_block: BTreeMap<&'static str, BTreeMap<&'static str, &'static Keyword>>,
     opens_block: BTreeSet<(&'static str, &'static str)>,
@@ -57,7 +63,7 @@ fn index() -> &'static Index {
     INDEX.get_or_init(|| {
         let mut by_block: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         let mut opens_block = BTreeSet::new();
-        for keyword in all() {
+        for keyword in all().iter().chain(additions()) {
             by_block.entry(keyword.block).or_default().insert(keyword.name, keyword);
             if keyword.arguments.contains('{') || keyword.range.contains("block") {
                 opens_block.insert((keyword.block, keyword.name));
@@ -169,6 +175,16 @@ mod tests {
         let longest = |keyword: &Keyword| keyword.name.chars().count();
         let blocks = all().iter().filter(|keyword| keyword.block != "syntax");
         assert!(blocks.map(longest).max() <= Some(LONGEST_KEYWORD));
+    }
+
+    #[test]
+    fn our_own_words_are_none_of_keepaliveds_and_say_so() {
+        let mut seen: BTreeSet<_> = all().iter().map(|row| (row.block, row.name)).collect();
+        for keyword in additions() {
+            assert!(seen.insert((keyword.block, keyword.name)), "{keyword:?} twice");
+            assert!(keyword.help.ends_with("Not in keepalived."), "{keyword:?}");
+            assert!(lookup(keyword.block, keyword.name).is_some());
+        }
     }
 
     #[test]

@@ -120,6 +120,8 @@ pub struct Inherited {
     pub connect_timeout: Option<Interval>,
     /// `virtualhost`.
     pub virtualhost: Option<String>,
+    /// `slow_start`.
+    pub slow_start: Option<Interval>,
     /// `alpha`.
     pub alpha: bool,
     /// `inhibit_on_failure`.
@@ -148,6 +150,7 @@ impl Inherited {
                 keep(&mut self.connect_timeout, context.seconds(statement, positive));
             }
             "virtualhost" => keep(&mut self.virtualhost, context.text(statement)),
+            "slow_start" => keep(&mut self.slow_start, context.seconds(statement, any)),
             _ => return false,
         }
         true
@@ -618,6 +621,7 @@ fn real_server(
         smtp_alert: draft.server_alert,
         snmp_name: None,
         checkers: Vec::new(),
+        slow_start: Interval::ZERO,
         file_checks: Vec::new(),
         bfd_checks: Vec::new(),
     };
@@ -653,6 +657,7 @@ fn real_server(
         context.error("thresholds", block.span, "lthreshold is above uthreshold, it is ignored");
         server.thresholds.lower = 0;
     }
+    server.slow_start = inherited.slow_start.unwrap_or(Interval::ZERO);
     server.address.set_port(server_port(context, block, service, written, server.forwarding));
     let probed = SocketAddr::new(ip, written.unwrap_or(server.address.port()));
     let probed = match service.target {

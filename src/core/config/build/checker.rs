@@ -5,6 +5,7 @@ pub mod bfd;
 mod dns;
 pub mod file;
 mod smtp;
+mod tcp;
 mod udp;
 
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +26,8 @@ use crate::core::time::Interval;
 const LONG: Interval = Interval::from_secs(4_294);
 const DELAY_LOOP: Interval = Interval::from_secs(60);
 const CONNECT_TIMEOUT: Interval = Interval::from_secs(5);
+/// Results in a row that `rise` and `fall` may ask for.
+const MOST_RESULTS: u32 = 1000;
 /// When neither check nor server nor service say otherwise.
 const RETRY: u32 = 1;
 const RETRY_DELAY: Interval = Interval::from_secs(1);
@@ -68,7 +71,7 @@ pub fn build(
     let path = format!("virtual_server/real_server/{}", block.keyword());
     let mut draft = Draft::new(server, service, inherited);
     let probe = match block.keyword() {
-        "TCP_CHECK" => connection(context, block, &path, &mut draft, inherited).map(Probe::Tcp),
+        "TCP_CHECK" => tcp::build(context, block, &path, &mut draft, inherited),
         "PING_CHECK" => connection(context, block, &path, &mut draft, inherited).map(Probe::Ping),
         "HTTP_GET" | "SSL_GET" => http(context, block, &path, &mut draft, inherited),
         "DNS_CHECK" => dns::build(context, block, &path, &mut draft, inherited),
@@ -110,6 +113,8 @@ struct Draft {
     warmup: Option<Interval>,
     alpha: bool,
     log_all_failures: bool,
+    rise: u32,
+    reentry: Interval,
 }
 
 impl Draft {
@@ -133,6 +138,8 @@ impl Draft {
             warmup: inherited.warmup,
             alpha: inherited.alpha,
             log_all_failures: inherited.log_all_failures,
+            rise: 1,
+            reentry: Interval::ZERO,
         }
     }
 
@@ -180,6 +187,13 @@ impl Draft {
             "delay_loop" => set(&mut self.delay_loop, context.seconds(statement, positive)),
             "warmup" => self.warmup = context.seconds(statement, any),
             "alpha" => set(&mut self.alpha, context.boolean(statement)),
+            // Ours: the failure that decides is counted too.
+            "fall" => {
+                let fall = context.number(statement, 1..=MOST_RESULTS);
+                self.retry = fall.map(|fall| fall - 1).or(self.retry);
+            }
+            "rise" => set(&mut self.rise, context.number(statement, 1..=MOST_RESULTS)),
+            "reentry" => set(&mut self.reentry, context.seconds(statement, any)),
             "log_all_failures" => set(&mut self.log_all_failures, context.boolean(statement)),
             _ => return false,
         }
@@ -195,6 +209,8 @@ impl Draft {
             warmup: self.warmup.unwrap_or(self.delay_loop),
             alpha: self.alpha,
             log_all_failures: self.log_all_failures,
+            rise: self.rise,
+            reentry: self.reentry,
         }
     }
 
@@ -238,6 +254,7 @@ fn http(
     let mut version = HttpVersion::V1_0;
     let (mut virtualhost, mut sni, mut sni_name) = (None, false, None);
     let (mut orderly_close, mut fast) = (false, false);
+    let mut verify = false;
     let mut urls = Vec::new();
     draft.read(context, block, path, |context, statement| {
         match statement.keyword() {
@@ -258,6 +275,7 @@ fn http(
                 sni_name = name.filter(|_| tls).map(|token| token.text.clone());
             }
             "tls_compliant" if tls => set(&mut orderly_close, context.boolean(statement)),
+            "verify" if tls => set(&mut verify, context.boolean(statement)),
             "fast_recovery" => set(&mut fast, context.boolean(statement)),
             "url" => urls.extend(url(context, statement, path)),
             _ => return false,
@@ -277,7 +295,7 @@ fn http(
     draft.settle(inherited, RETRY, HTTP_RETRY_DELAY);
     Some(Probe::Http(HttpProbe {
         connect: draft.connect(context, block, inherited)?,
-        tls: tls.then_some(TlsProbe { sni, name: sni_name }),
+        tls: tls.then_some(TlsProbe { sni, name: sni_name, verify }),
         version,
         urls,
         fast_recovery: fast,

@@ -256,6 +256,8 @@ pub struct RealServer {
     pub snmp_name: Option<String>,
     /// Probes; the server is up when all of them succeed.
     pub checkers: Vec<Checker>,
+    /// `slow_start`: in this time it gets its weight when it comes back; at once unless written.
+    pub slow_start: Interval,
     /// `FILE_CHECK`: what the numbers in files do to it.
     pub file_checks: Vec<FileCheck>,
     /// `BFD_CHECK`: sessions that must be up.
@@ -308,6 +310,10 @@ pub struct Checker {
     pub alpha: bool,
     /// `log_all_failures`.
     pub log_all_failures: bool,
+    /// `rise`: successes in a row that a server which is out must show; 1 unless written.
+    pub rise: u32,
+    /// `reentry`: for how long they must have gone on; no time unless written.
+    pub reentry: Interval,
 }
 
 /// What a probe does.
@@ -315,6 +321,8 @@ pub struct Checker {
 pub enum Probe {
     /// `TCP_CHECK`: the connection succeeds.
     Tcp(Connect),
+    /// `TCP_CHECK` with `send`, `expect` or `tls`, which keepalived does not have.
+    Dialogue(DialogueProbe),
     /// `HTTP_GET` and `SSL_GET`.
     Http(HttpProbe),
     /// `SMTP_CHECK`: greeting and HELO.
@@ -346,7 +354,7 @@ impl Probe {
     /// The dialect's word for it.
     pub const fn keyword(&self) -> &'static str {
         match self {
-            Self::Tcp(_) => "TCP_CHECK",
+            Self::Tcp(_) | Self::Dialogue(_) => "TCP_CHECK",
             Self::Http(HttpProbe { tls: Some(_), .. }) => "SSL_GET",
             Self::Http(_) => "HTTP_GET",
             Self::Smtp(_) => "SMTP_CHECK",
@@ -360,7 +368,7 @@ impl Probe {
     /// keepalived's way to tell that retries are used up.
     pub const fn given_up(&self) -> GivenUp {
         match self {
-            Self::Tcp(_) => GivenUp::Line("TCP_CHECK"),
+            Self::Tcp(_) | Self::Dialogue(_) => GivenUp::Line("TCP_CHECK"),
             Self::Http(_) => GivenUp::Line("HTTP_CHECK"),
             Self::Udp(_) => GivenUp::Line("UDP_CHECK"),
             Self::Ping(_) => GivenUp::LineOf("ICMP CHECK"),
@@ -374,6 +382,7 @@ impl Probe {
         match self {
             Self::Http(http) => Some(http),
             Self::Tcp(_)
+            | Self::Dialogue(_)
             | Self::Smtp(_)
             | Self::Dns(_)
             | Self::Udp(_)
@@ -387,6 +396,7 @@ impl Probe {
         match self {
             Self::Tcp(connect)
             | Self::Ping(connect)
+            | Self::Dialogue(DialogueProbe { connect, .. })
             | Self::Dns(DnsProbe { connect, .. })
             | Self::Udp(UdpProbe { connect, .. })
             | Self::Http(HttpProbe { connect, .. })
@@ -402,6 +412,8 @@ impl Probe {
             Self::Dns(DnsProbe { connect, .. }) | Self::Udp(UdpProbe { connect, .. }) => {
                 connect.timeout
             }
+            // Connection, handshake and answer.
+            Self::Dialogue(DialogueProbe { connect, .. }) => connect.timeout * 3,
             // Connection, handshake, answer and goodbye have a limit each; likewise connection,
             // greeting, answer to HELO and goodbye.
             Self::Http(HttpProbe { connect, .. }) | Self::Smtp(SmtpProbe { connect, .. }) => {
@@ -427,6 +439,19 @@ pub struct Connect {
     pub timeout: Interval,
 }
 
+/// `TCP_CHECK` that says something, or listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DialogueProbe {
+    /// Where and how.
+    pub connect: Connect,
+    /// `tls`: shake hands first.
+    pub tls: bool,
+    /// `send`: said when the connection is there.
+    pub send: Vec<u8>,
+    /// `expect`: what the answer must match.
+    pub expect: Option<Regex>,
+}
+
 /// `HTTP_GET` and `SSL_GET`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HttpProbe {
@@ -449,6 +474,8 @@ pub struct TlsProbe {
     pub sni: bool,
     /// `sni_name`: the name to say instead.
     pub name: Option<String>,
+    /// `verify`: the certificate must be vouched for, and of the host's name. Not in keepalived.
+    pub verify: bool,
 }
 
 /// `http_protocol`.

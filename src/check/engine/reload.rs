@@ -1,0 +1,171 @@
+//! A reload: who stays what he was, who begins, who goes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+use super::{CheckEngine, ServerState, ServiceState, gone};
+use crate::check::health::{Health, Memory};
+use crate::check::virtual_server;
+use crate::core::config::model::check::{CheckConfig, Checker, RealServer, Target, VirtualServer};
+use crate::core::time::Timestamp;
+use crate::ipvs::model::Table;
+
+/// What is known of servers when a reload begins, whichever service they are of.
+pub(super) type Known = BTreeMap<(SocketAddr, Checker), (Memory, Option<u32>)>;
+
+/// What was there, taken out by its key; a search for each of tens of thousands would take minutes.
+struct Former<K, V>(BTreeMap<K, VecDeque<V>>);
+
+impl<K: Ord, V> Former<K, V> {
+    fn new(values: Vec<V>, key: impl Fn(&V) -> K) -> Self {
+        let mut map: BTreeMap<K, VecDeque<V>> = BTreeMap::new();
+        for value in values {
+            map.entry(key(&value)).or_default().push_back(value);
+        }
+        Self(map)
+    }
+
+    fn take(&mut self, key: &K) -> Option<V> {
+        self.0.get_mut(key)?.pop_front()
+    }
+
+    /// Those that nobody has taken.
+    fn rest(self) -> impl Iterator<Item = V> {
+        self.0.into_values().flatten()
+    }
+}
+
+impl CheckEngine {
+    /// State is kept by meaning: a service by its target, a server by its address, a checker by its
+    /// whole configuration; the order in the file does not matter. A server that is new where it
+    /// stands but is checked in the same way elsewhere, or was, begins with what is known there: a
+    /// group that gets another name must not give the dead traffic again.
+    pub(super) fn reconfigure(&mut self, now: Timestamp, config: &CheckConfig) {
+        let first_new = self.next_id;
+        self.table_changed = true;
+        let mut new = Vec::new();
+        let before = std::mem::take(&mut self.services);
+        let known_servers = known_servers(&before, config);
+        let mut old = Former::new(before, |service| service.config.target.clone());
+        for service in &config.virtual_servers {
+            let state = match old.take(&service.target) {
+                None => {
+                    new.push(self.services.len());
+                    self.new_service(now, service, config, &Table::new(), &known_servers)
+                }
+                Some(before) => self.carry_service(now, before, service, config, &known_servers),
+            };
+            self.services.push(state);
+        }
+        for service in old.rest() {
+            self.retire(&service, "Removing");
+        }
+        self.index();
+        for place in 0..self.services.len() {
+            self.announce_checkers(place, |id| id >= first_new);
+            self.apply_files(place);
+            if new.contains(&place)
+                && let Some(service) = self.services.get(place)
+            {
+                self.outputs.extend(service.tell_start(false));
+            }
+            self.settle(place);
+        }
+        self.settle_suspension(now);
+    }
+
+    fn carry_service(
+        &mut self,
+        now: Timestamp,
+        before: ServiceState,
+        config: &VirtualServer,
+        all: &CheckConfig,
+        known_servers: &Known,
+    ) -> ServiceState {
+        let mut old = Former::new(before.servers, |server| server.config.address);
+        let mut servers = Vec::new();
+        for server in &config.real_servers {
+            let state = match old.take(&server.address) {
+                None => self.new_server(now, server, true, known_servers),
+                Some(before) => self.carry_server(now, before, server),
+            };
+            servers.push(state);
+        }
+        let service = ServiceState {
+            keys: virtual_server::service_keys(config, all),
+            config: config.clone(),
+            servers,
+            quorum: before.quorum,
+            suspended: before.suspended,
+            told_as: before.told_as,
+        };
+        for server in old.rest() {
+            self.forget(&server);
+            self.outputs.extend(gone(&service, &server, "Removing"));
+        }
+        service
+    }
+
+    fn carry_server(
+        &mut self,
+        now: Timestamp,
+        mut before: ServerState,
+        config: &RealServer,
+    ) -> ServerState {
+        let mut old = std::mem::take(&mut before.checkers);
+        let mut checkers = Vec::new();
+        for checker in &config.checkers {
+            match old.iter().position(|found| found.config == *checker) {
+                Some(place) => checkers.push(old.swap_remove(place)),
+                None => {
+                    // A changed checker has nothing to say yet: the server stays as it is, so that
+                    // neither a dead one gets traffic nor a living one loses it.
+                    let health = Health::Unproved { up: before.up };
+                    checkers.push(self.new_checker(now, checker, health));
+                }
+            }
+        }
+        for checker in &old {
+            self.drop_checker(checker);
+        }
+        let mut server = ServerState {
+            config: config.clone(),
+            checkers,
+            up: before.up,
+            files_allow: before.files_allow,
+            moved_by_files: before.moved_by_files,
+            ramp: None,
+        };
+        server.keep_ramp(&before);
+        server
+    }
+}
+
+/// What is known of servers that `config` has where they were not; of tens of thousands that stay
+/// where they are, nothing is gathered.
+fn known_servers(services: &[ServiceState], config: &CheckConfig) -> Known {
+    let place = |target: &Target, server: &RealServer| (target.clone(), server.address);
+    let old: BTreeSet<_> = services
+        .iter()
+        .flat_map(|found| {
+            found.servers.iter().map(|server| place(&found.config.target, &server.config))
+        })
+        .collect();
+    let new: BTreeSet<SocketAddr> = config
+        .virtual_servers
+        .iter()
+        .flat_map(|found| found.real_servers.iter().map(|server| place(&found.target, server)))
+        .filter(|place| !old.contains(place))
+        .map(|(_, address)| address)
+        .collect();
+    services
+        .iter()
+        .flat_map(|service| &service.servers)
+        .filter(|server| new.contains(&server.config.address))
+        .flat_map(|server| server.checkers.iter().map(|checker| (server.config.address, checker)))
+        .filter(|(_, checker)| !matches!(checker.memory.health, Health::Unproved { .. }))
+        .map(|(address, checker)| {
+            ((address, checker.config.clone()), (checker.memory, checker.weight))
+        })
+        .collect()
+}

@@ -1,0 +1,197 @@
+//! `TCP_CHECK` with `send`, `expect` or `tls`: a connection, words, an answer. Connection, handshake
+//! and answer have the time of `connect_timeout` each.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::expect::{Answer, Verdict};
+use super::{failure, tcp, tls};
+use crate::check::engine::Outcome;
+use crate::core::config::model::check::{DialogueProbe, TlsIdentity};
+use crate::core::config::pattern;
+
+/// Asks.
+pub async fn probe(dialogue: &DialogueProbe, server: &str, identity: &TlsIdentity) -> Outcome {
+    match converse(dialogue, identity).await {
+        Ok(()) => {
+            Outcome::Success { text: format!("TCP connection to {server} success."), weight: None }
+        }
+        Err(error) => {
+            let how = if error.kind() == io::ErrorKind::TimedOut { "timeout" } else { "failed" };
+            failure(format!("TCP connection to {server} {how}."), Some(error.to_string()))
+        }
+    }
+}
+
+async fn converse(dialogue: &DialogueProbe, identity: &TlsIdentity) -> io::Result<()> {
+    let stream = tcp::open(&dialogue.connect).await?;
+    let patience = dialogue.connect.timeout.to_duration();
+    let late = |what: &'static str| move |_| io::Error::new(io::ErrorKind::TimedOut, what);
+    if !dialogue.tls {
+        let talk = talk(stream, dialogue);
+        return tokio::time::timeout(patience, talk).await.map_err(late("no answer in time"))?;
+    }
+    let handshake = tls::connect(stream, identity, None, tls::Trust::Anyone);
+    let stream =
+        tokio::time::timeout(patience, handshake).await.map_err(late("no TLS in time"))??;
+    let talk = talk(stream, dialogue);
+    tokio::time::timeout(patience, talk).await.map_err(late("no answer in time"))?
+}
+
+async fn talk(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    dialogue: &DialogueProbe,
+) -> io::Result<()> {
+    stream.write_all(&dialogue.send).await?;
+    stream.flush().await?;
+    let Some(expect) = &dialogue.expect else { return Ok(()) };
+    let mut answer = Answer::new(pattern::compile(expect).map_err(io::Error::other)?);
+    let mut buffer = vec![0; 4096];
+    loop {
+        let length = stream.read(&mut buffer).await?;
+        let said = buffer.get(..length).unwrap_or_default();
+        if said.is_empty() {
+            let words = "the server ended without what is expected";
+            return if answer.end() { Ok(()) } else { Err(io::Error::other(words)) };
+        }
+        match answer.take(said) {
+            Verdict::Match => return Ok(()),
+            Verdict::More => {}
+            Verdict::TooLong => {
+                return Err(io::Error::other("a long answer, not the expected one"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::check::probe::http::tests::{block_on, connect_to};
+    use crate::core::config::model::check::Regex;
+
+    fn regex(pattern: &str) -> Regex {
+        Regex {
+            pattern: pattern.into(),
+            negate: false,
+            options: Vec::new(),
+            min_offset: 0,
+            max_offset: 0,
+            stack: None,
+        }
+    }
+
+    /// A server that waits for `asked`, says the pieces, and closes or stays; what the probe thinks.
+    fn asked(
+        send: &str,
+        expect: Option<Regex>,
+        pieces: &'static [&'static [u8]],
+        close: bool,
+    ) -> Outcome {
+        let wanted = send.len();
+        block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let connect = connect_to(listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut heard = vec![0; wanted];
+                stream.read_exact(&mut heard).await.unwrap();
+                for piece in pieces {
+                    stream.write_all(piece).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                if !close {
+                    let _ = stream.read(&mut [0; 1]).await;
+                }
+                heard
+            });
+            let dialogue =
+                DialogueProbe { connect, tls: false, send: send.as_bytes().to_vec(), expect };
+            let outcome = probe(&dialogue, "[127.0.0.1]:tcp:1", &TlsIdentity::default()).await;
+            assert_eq!(server.await.unwrap(), send.as_bytes());
+            outcome
+        })
+    }
+
+    fn cause(outcome: &Outcome) -> &str {
+        match outcome {
+            Outcome::Success { .. } => "",
+            Outcome::Failure { cause, .. } => cause.as_deref().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_expected_answer_is_a_success_also_in_pieces_and_at_the_end() {
+        let outcome = asked("PING\r\n", Some(regex(r"^\+PONG")), &[b"+PO", b"NG\r\n"], false);
+        assert_eq!(cause(&outcome), "");
+        assert_eq!(cause(&asked("", Some(regex("ready$")), &[b"220 ", b"ready"], true)), "");
+        assert_eq!(cause(&asked("x", None, &[], true)), "");
+    }
+
+    #[test]
+    fn another_answer_none_and_a_reset_are_failures_within_the_time() {
+        let outcome = asked("PING\r\n", Some(regex(r"^\+PONG")), &[b"-ERR\r\n"], true);
+        assert_eq!(cause(&outcome), "the server ended without what is expected");
+        let outcome = asked("", Some(regex("never")), &[b"hello\r\n"], false);
+        assert_eq!(cause(&outcome), "no answer in time");
+    }
+
+    #[test]
+    fn a_server_without_tls_fails_where_tls_is_asked_for() {
+        block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let connect = connect_to(listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.write_all(b"220 not TLS\r\n").await;
+                let _ = stream.read(&mut [0; 1024]).await;
+            });
+            let dialogue = DialogueProbe { connect, tls: true, send: Vec::new(), expect: None };
+            let outcome = probe(&dialogue, "s", &TlsIdentity::default()).await;
+            assert!(matches!(outcome, Outcome::Failure { .. }), "{outcome:?}");
+            server.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn words_are_exchanged_over_tls() {
+        use openssl::ssl::{Ssl, SslAcceptor, SslFiletype, SslMethod};
+        let folder = tempfile::tempdir().unwrap();
+        let (key, certificate) = (folder.path().join("key"), folder.path().join("certificate"));
+        let made = std::process::Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=x"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+        let mut acceptor = SslAcceptor::mozilla_intermediate(SslMethod::tls()).unwrap();
+        acceptor.set_private_key_file(&key, SslFiletype::PEM).unwrap();
+        acceptor.set_certificate_file(&certificate, SslFiletype::PEM).unwrap();
+        let ssl = Ssl::new(acceptor.build().context()).unwrap();
+        block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let connect = connect_to(listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream = tokio_openssl::SslStream::new(ssl, stream).unwrap();
+                std::pin::Pin::new(&mut stream).accept().await.unwrap();
+                let mut heard = [0; 6];
+                stream.read_exact(&mut heard).await.unwrap();
+                stream.write_all(b"+PONG\r\n").await.unwrap();
+                let _ = stream.read(&mut [0; 1]).await;
+                heard
+            });
+            let expect = Some(regex("PONG"));
+            let dialogue = DialogueProbe { connect, tls: true, send: b"PING\r\n".to_vec(), expect };
+            let outcome = probe(&dialogue, "s", &TlsIdentity::default()).await;
+            assert_eq!(cause(&outcome), "");
+            assert_eq!(&server.await.unwrap(), b"PING\r\n");
+        });
+    }
+}
