@@ -18,8 +18,14 @@ fn main() -> ExitCode {
         return ExitCode::from(steadfast::check::genhash::run(&name, words.iter().cloned()));
     }
     // Under keepalived's name there is no such thing.
-    if personality == Personality::Steadfast && words.first().is_some_and(|word| word == "config") {
-        return ExitCode::from(steadfast::tool::run(words.get(1..).unwrap_or_default()));
+    if personality == Personality::Steadfast {
+        match words.first().and_then(|word| word.to_str()) {
+            Some("config") => {
+                return ExitCode::from(steadfast::tool::run(words.get(1..).unwrap_or_default()));
+            }
+            Some("simulate") => return ExitCode::from(steadfast::tool::run(&words)),
+            _ => {}
+        }
     }
     let status = match command_line::parse(words.iter().cloned()) {
         Ok(Command::Run(options)) => run(&options, personality, &words),

@@ -57,14 +57,14 @@ impl std::fmt::Display for Comparison {
 
 /// One virtual router as one node has it.
 #[derive(Clone, Copy)]
-struct Member<'a> {
-    file: &'a str,
-    instance: &'a Instance,
+pub(super) struct Member<'a> {
+    pub(super) file: &'a str,
+    pub(super) instance: &'a Instance,
 }
 
 /// What makes instances of several nodes one virtual router. Interfaces may be named differently;
 /// with the same number on several interfaces of a node, their names must agree.
-type Key = (Family, u8, Option<String>);
+pub(super) type Key = (Family, u8, Option<String>);
 
 /// Looks at all nodes.
 pub fn compare(nodes: &[Node]) -> Comparison {
@@ -83,7 +83,8 @@ fn family_name(family: Family) -> &'static str {
     }
 }
 
-fn routers(nodes: &[Node]) -> BTreeMap<Key, Vec<Member<'_>>> {
+/// The virtual routers of all nodes.
+pub(super) fn routers(nodes: &[Node]) -> BTreeMap<Key, Vec<Member<'_>>> {
     let mut ambiguous = BTreeSet::new();
     for node in nodes {
         let mut seen = BTreeSet::new();

@@ -122,7 +122,7 @@ pub fn completion() -> String {
          \x20   COMPREPLY=()\n\
          \x20   if [[ ${{COMP_WORDS[1]}} == config ]]; then\n\
          \x20       case $COMP_CWORD:${{COMP_WORDS[2]}} in\n\
-         \x20       2:*) words='check dump explain diff compare man5 man8 completion syntax' ;;\n\
+         \x20       2:*) words='check dump explain diff compare simulate man5 man8 completion syntax' ;;\n\
          \x20       *:explain) words='{keywords}' ;;\n\
          \x20       *) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n\
          \x20       esac\n\

@@ -2,7 +2,8 @@
 //!
 //! [`check`] is the config test with the [`lint`] on top, [`dump`] writes a configuration in one
 //! canonical form, [`explain`] shows rows of the keyword table, [`diff`] says what a reload would
-//! change, [`compare`] looks at the nodes of a cluster together. [`manual`] writes the manual pages,
+//! change, [`compare`] looks at the nodes of a cluster together, [`simulate`] lets them
+//! live and fail. [`manual`] writes the manual pages,
 //! the completion and the syntax file from the same table.
 
 pub mod check;
@@ -12,6 +13,7 @@ pub mod dump;
 pub mod explain;
 pub mod lint;
 pub mod manual;
+pub mod simulate;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -38,6 +40,7 @@ Usage: steadfast config COMMAND
   explain KEYWORD...                           what a keyword does
   diff OLD NEW                                 what a reload would change
   compare FILE FILE...                         the nodes of a cluster, looked at together
+  simulate FILE FILE...                        who takes over when a node, a link, a script fails
   man5 | man8 | completion | syntax            manual pages, shell completion, editor syntax
 
 Exit status: 0 nothing found, 1 something found, 2 wrong use, 6 a file cannot be read;
@@ -88,6 +91,7 @@ pub fn answer(words: &[&str]) -> Answer {
         "explain" => explain::run(rest),
         "diff" => diff::run(rest),
         "compare" => compare::run(rest),
+        "simulate" => simulate::run(rest),
         "man5" => Ok((manual::configuration_page(), EXIT_OK)),
         "man8" => Ok((manual::program_page(), EXIT_OK)),
         "completion" => Ok((manual::completion(), EXIT_OK)),
