@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use super::compare::{Node, routers};
 use super::{Answer, EXIT_FOUND, EXIT_OK, Trouble, compiled};
@@ -11,7 +12,8 @@ use crate::core::config::model::global::Global;
 use crate::core::config::model::vrrp::{Instance, Preemption, VrrpConfig};
 use crate::core::time::{Interval, Timestamp};
 use crate::vrrp::engine::{
-    Input, LinkState, Output, OwnAddresses, ReceivedPacket, Transmit, VrrpEngine, is_runnable,
+    Changes, Input, LinkState, Output, OwnAddresses, ReceivedPacket, Transmit, VrrpEngine,
+    is_runnable,
 };
 use crate::vrrp::event::State;
 
@@ -372,7 +374,7 @@ impl<'a> Cluster<'a> {
     /// Adverts onto the network; the kernel has at once what the engine wants.
     fn settle(&mut self, place: usize) {
         let Some(engine) = &mut self.hosts[place].engine else { return };
-        if engine.take_addresses_changed() {
+        if engine.take_changes() != Changes::Nothing {
             let present = engine.desired().into_iter().collect();
             engine.handle(self.now, Input::AddressesPresent(present));
         }
@@ -396,7 +398,7 @@ impl<'a> Cluster<'a> {
         let Some(router) = self
             .routers
             .iter()
-            .find(|router| router.members.contains(&(from, advert.instance.clone())))
+            .find(|router| router.members.contains(&(from, advert.instance.name.clone())))
         else {
             return;
         };
@@ -404,8 +406,7 @@ impl<'a> Cluster<'a> {
         let down = |place: usize, interface: Option<&str>| {
             interface.is_some_and(|name| self.hosts[place].down.contains(name))
         };
-        let sender = self.instance(from, &advert.instance);
-        if down(from, sender.and_then(Instance::advert_interface)) {
+        if down(from, advert.instance.advert_interface()) {
             return;
         }
         let mut arriving = Vec::new();
@@ -415,7 +416,7 @@ impl<'a> Cluster<'a> {
             let elsewhere = !advert.destination.is_multicast()
                 && instance.source.is_some_and(|own| own != advert.destination);
             if !elsewhere && !down(*to, interface) {
-                arriving.push((*to, interface.map(str::to_owned)));
+                arriving.push((*to, interface.map(Arc::from)));
             }
         }
         for (to, interface) in arriving {

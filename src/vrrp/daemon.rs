@@ -41,10 +41,16 @@ use crate::core::track::process::{ProcessChange, ProcessTracker};
 use crate::core::track::script::{ScriptRun, ScriptTracker};
 use crate::ipvs::sync::{SyncKeeper, SyncSettings};
 
-/// Adverts that may wait; more than that is a flood, and the kernel's buffer holds the rest.
-const WAITING_PACKETS: usize = 4096;
-/// Packets handled before other events get their turn.
-const PACKETS_AT_ONCE: usize = 256;
+/// Looks at sockets that may wait; more than that is a flood, and the kernel's buffer holds the rest.
+const WAITING_LOOKS: usize = 64;
+/// Adverts of one look.
+const LOOK: usize = 64;
+/// Packets, or events of the kernel's, handled before others get their turn.
+const EVENTS_AT_ONCE: usize = 256;
+/// Nothing that can wait is begun when a timer goes off within this time,
+const QUIET: Interval = Interval::from_millis(1);
+/// unless it has waited for this long.
+const LONGEST_WAIT: Interval = Interval::from_millis(100);
 /// At stop, what notify scripts get (keepalived: about a second).
 const STOP_GRACE: Interval = Interval::from_secs(1);
 /// After more lines than this at once, many routers have moved, and left much memory behind.
@@ -90,8 +96,8 @@ struct Daemon<'a> {
     sockets: BTreeMap<SocketName, OpenSocket>,
     /// Some socket could not be opened: when to try again.
     deaf_until: Option<Timestamp>,
-    packets: mpsc::Sender<(SocketName, Datagram)>,
-    packet_inbox: mpsc::Receiver<(SocketName, Datagram)>,
+    packets: mpsc::Sender<Arrived>,
+    packet_inbox: mpsc::Receiver<Arrived>,
     scripts: ScriptTracker,
     script_inbox: mpsc::Receiver<ScriptRun>,
     files: FileTracker,
@@ -110,11 +116,18 @@ struct Daemon<'a> {
     refusals: BTreeMap<DesiredAddress, Refusal>,
     /// For the process that comes after this one, should it die.
     legacy: Option<Legacy>,
+    /// Whether there is something to leave.
+    is_master: bool,
     /// Log lines and notifications, for when the network has got its due.
     untold: Vec<Output>,
+    /// Since when the process has had no moment for what can wait.
+    busy_since: Option<Timestamp>,
     /// The kernel's addresses or links have changed since they were last brought in line.
     kernel_changed: bool,
 }
+
+/// What a socket had when it was looked at.
+type Arrived = (SocketName, Vec<Datagram>);
 
 /// Index of the interface, address, prefix length: what is unique in the kernel.
 type Place = (u32, IpAddr, u8);
@@ -150,7 +163,7 @@ impl<'a> Daemon<'a> {
         let mut route = RouteSocket::open()?;
         let links = route.links()?.into_iter().map(|link| (link.index, link)).collect();
         let actual = table(route.addresses()?);
-        let (packets, packet_inbox) = mpsc::channel(WAITING_PACKETS);
+        let (packets, packet_inbox) = mpsc::channel(WAITING_LOOKS);
         let (results, script_inbox) = mpsc::channel(64);
         let (file_results, file_inbox) = mpsc::channel(64);
         let (process_results, process_inbox) = mpsc::channel(64);
@@ -184,7 +197,9 @@ impl<'a> Daemon<'a> {
             stopping: false,
             refusals: BTreeMap::new(),
             legacy: None,
+            is_master: false,
             untold: Vec::new(),
+            busy_since: None,
             kernel_changed: true,
             config,
         })
@@ -204,7 +219,7 @@ impl<'a> Daemon<'a> {
         self.resume();
         self.engine.handle(runtime::now(), Input::Start);
         self.settle();
-        self.remember();
+        self.catch_up();
         if self.options.dump_config {
             for line in self.data().lines() {
                 tracing::info!("{line}");
@@ -216,11 +231,17 @@ impl<'a> Daemon<'a> {
             tokio::select! {
                 // Packets before timers: after a stall the mailbox is the truth.
                 biased;
-                Some((socket, datagram)) = self.packet_inbox.recv() => {
-                    self.handle_packet(socket, datagram);
+                Some(arrived) = self.packet_inbox.recv() => {
+                    self.handle_packets(arrived);
                     self.drain_packets();
                 }
-                event = self.monitor.next() => self.handle_kernel_event(event),
+                event = self.monitor.next() => {
+                    self.handle_kernel_event(event);
+                    for _ in 0..EVENTS_AT_ONCE {
+                        let Some(event) = self.monitor.try_next() else { break };
+                        self.handle_kernel_event(Ok(event));
+                    }
+                }
                 changer = self.firewall.disturbed() => self.firewall.restore(&changer),
                 command = commands.recv() => match command {
                     Some(DaemonCommand::Reload(config)) => {
@@ -246,7 +267,9 @@ impl<'a> Daemon<'a> {
             // Whatever woke us: a flood of packets must not keep a timer waiting.
             self.fire_timers();
             self.settle();
-            self.remember();
+            if self.has_time() {
+                self.catch_up();
+            }
         }
         self.stop().await;
     }
@@ -279,13 +302,35 @@ impl<'a> Daemon<'a> {
         self.engine.handle(now, Input::Resume(names));
     }
 
+    /// Thousands of routers that move are a timer after the other: words and memories would make the
+    /// later ones late.
+    fn has_time(&mut self) -> bool {
+        let now = runtime::now();
+        let soon = now + QUIET;
+        if self.engine.poll_timeout().is_some_and(|next| next.at <= soon) {
+            let since = *self.busy_since.get_or_insert(now);
+            return now.since(since) >= LONGEST_WAIT;
+        }
+        true
+    }
+
+    /// What can wait: the process that may come after this one, people, scripts.
+    fn catch_up(&mut self) {
+        self.busy_since = None;
+        self.remember();
+        self.tell();
+    }
+
     /// Tells the process that may come after this one where things stand.
     fn remember(&mut self) {
         let Some(legacy) = &self.legacy else { return };
         let masters = self.engine.take_masters();
-        let written = legacy
-            .alive(runtime::now())
-            .and_then(|()| masters.map_or(Ok(()), |names| legacy.set_masters(&names)));
+        if let Some(names) = &masters {
+            self.is_master = !names.is_empty();
+        }
+        let alive = || if self.is_master { legacy.alive(runtime::now()) } else { Ok(()) };
+        let written =
+            masters.map_or(Ok(()), |names| legacy.set_masters(&names)).and_then(|()| alive());
         if let Err(error) = written {
             tracing::error!("nothing can be left to a process after this one: {error}");
             self.legacy = None;
@@ -360,6 +405,7 @@ impl<'a> Daemon<'a> {
         self.engine.handle(now, Input::Reconfigure(Box::new((global, vrrp))));
         self.engine.handle(now, Input::Start);
         self.settle();
+        self.catch_up();
         self.telling.states(&self.engine);
     }
 
@@ -374,7 +420,6 @@ impl<'a> Daemon<'a> {
             }
         }
         self.install_routing();
-        self.tell();
         let engine = &self.engine;
         let wish = connection_sync::wish(self.sync_follows.as_ref(), |name| engine.is_master(name));
         self.connection_sync.set(wish);

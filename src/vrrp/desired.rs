@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::core::config::model::route::{Route, Rule};
@@ -16,6 +17,13 @@ pub struct DesiredAddress {
     pub address: Arc<VirtualAddress>,
 }
 
+impl DesiredAddress {
+    /// What is unique in the kernel: interface, address, prefix length.
+    pub fn place(&self) -> (Arc<str>, IpAddr, u8) {
+        (self.interface.clone(), self.address.address, self.address.prefix)
+    }
+}
+
 /// Every address of an instance, advertised ones first, in the order of the file.
 pub fn addresses(instance: &Instance) -> impl Iterator<Item = DesiredAddress> + '_ {
     let usual: Option<Arc<str>> = instance.address_interface().map(Arc::from);
@@ -24,7 +32,7 @@ pub fn addresses(instance: &Instance) -> impl Iterator<Item = DesiredAddress> + 
             Some(own) if usual.as_deref() != Some(own) => own.into(),
             Some(_) | None => usual.clone()?,
         };
-        Some(DesiredAddress { interface, address: Arc::new(address.clone()) })
+        Some(DesiredAddress { interface, address: Arc::clone(address) })
     })
 }
 

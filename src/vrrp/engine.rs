@@ -63,7 +63,7 @@ impl OwnAddresses {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SocketName {
     /// None for unicast on any.
-    pub interface: Option<String>,
+    pub interface: Option<Arc<str>>,
     /// IPv4 or IPv6.
     pub family: Family,
     /// Behind an authentication header, which is a protocol of its own.
@@ -77,7 +77,7 @@ impl SocketName {
             Authentication::Header(_) => true,
             Authentication::None | Authentication::Password(_) => false,
         };
-        let interface = instance.advert_interface().map(str::to_owned);
+        let interface = instance.advert_interface().map(Arc::from);
         Self { interface, family: instance.family, authenticated }
     }
 }
@@ -145,8 +145,8 @@ pub enum Input {
 /// An advert to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit {
-    /// Name of the instance.
-    pub instance: String,
+    /// Whose.
+    pub instance: Arc<Instance>,
     /// Which socket.
     pub socket: SocketName,
     /// For the IP header.
@@ -202,6 +202,41 @@ const IDLE_QUEUE: usize = 64;
 
 type RouterId = u32;
 
+/// The virtual addresses that may have to come or go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changes {
+    /// All are as they were.
+    Nothing,
+    /// Only these, each of one router, and whether the kernel should have it.
+    Addresses(Vec<(DesiredAddress, bool)>),
+    /// Any of them.
+    Everything,
+}
+
+/// The routers that became master, or ceased to be.
+#[derive(Debug)]
+enum Moved {
+    Routers(BTreeSet<RouterId>),
+    Everything,
+}
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self::Routers(BTreeSet::new())
+    }
+}
+
+impl Moved {
+    fn insert(&mut self, id: RouterId) {
+        match self {
+            Self::Routers(ids) => {
+                ids.insert(id);
+            }
+            Self::Everything => {}
+        }
+    }
+}
+
 /// All virtual routers of this host.
 #[derive(Debug)]
 pub struct VrrpEngine {
@@ -225,7 +260,11 @@ pub struct VrrpEngine {
     unknown_vrid: u64,
     /// Whose unknown routers have been told.
     unknown_told: BTreeSet<(IpAddr, u8)>,
-    addresses_changed: bool,
+    moved: Moved,
+    /// Addresses that several routers have, by the name of their interface.
+    shared: BTreeSet<(Arc<str>, IpAddr, u8)>,
+    /// Masters that the kernel may not have given all their addresses yet.
+    awaiting: BTreeSet<RouterId>,
     masters_changed: bool,
     resuming: BTreeSet<String>,
     started: bool,
@@ -255,7 +294,9 @@ impl VrrpEngine {
             startup_until: (!delay.is_zero()).then(|| now + delay),
             unknown_vrid: 0,
             unknown_told: BTreeSet::new(),
-            addresses_changed: true,
+            moved: Moved::Everything,
+            shared: BTreeSet::new(),
+            awaiting: BTreeSet::new(),
             masters_changed: true,
             resuming: BTreeSet::new(),
             started: false,
@@ -381,10 +422,21 @@ impl VrrpEngine {
         masters.flat_map(|router| desired::routing(&router.instance))
     }
 
-    /// Whether [`Self::desired`] or [`Self::configured`] may give something else than when this was
-    /// last asked.
-    pub fn take_addresses_changed(&mut self) -> bool {
-        std::mem::take(&mut self.addresses_changed)
+    /// How [`Self::desired`] and [`Self::configured`] may differ from when this was last asked.
+    pub fn take_changes(&mut self) -> Changes {
+        let ids = match std::mem::take(&mut self.moved) {
+            Moved::Everything => return Changes::Everything,
+            Moved::Routers(ids) => ids,
+        };
+        let mut addresses = Vec::new();
+        for router in ids.iter().filter_map(|id| self.routers.get(id)) {
+            if router.addresses.iter().any(|address| self.shared.contains(&address.place())) {
+                return Changes::Everything;
+            }
+            let held = router.state == State::Master;
+            addresses.extend(router.addresses.iter().map(|address| (address.clone(), held)));
+        }
+        if ids.is_empty() { Changes::Nothing } else { Changes::Addresses(addresses) }
     }
 
     /// The names of the masters, when they may have changed since this was last asked.
@@ -454,7 +506,7 @@ impl VrrpEngine {
     // ---- configuration
 
     fn take_config(&mut self, config: VrrpConfig) {
-        self.addresses_changed = true;
+        self.moved = Moved::Everything;
         self.initially_bad = config
             .scripts
             .iter()
@@ -483,6 +535,11 @@ impl VrrpEngine {
         for (id, router) in old.into_values() {
             self.routers.insert(id, router);
         }
+        let mut seen = BTreeSet::new();
+        let all = self.routers.values().flat_map(|router| &router.addresses);
+        self.shared =
+            all.map(DesiredAddress::place).filter(|place| !seen.insert(place.clone())).collect();
+        self.awaiting = self.routers.keys().copied().collect();
         let routers = self.routers.iter();
         self.by_identity = routers.map(|(id, router)| (router.identity(), *id)).collect();
     }
@@ -558,7 +615,7 @@ impl VrrpEngine {
             self.resign(id);
         }
         self.disarm(id);
-        self.addresses_changed = true;
+        self.moved = Moved::Everything;
         self.masters_changed = true;
         let Some(mut router) = self.routers.remove(&id) else {
             return;
@@ -679,7 +736,7 @@ impl VrrpEngine {
             }
         }
         self.pacer.retain(|_| false);
-        self.addresses_changed = true;
+        self.moved = Moved::Everything;
         self.stopped = true;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::core::config::model::Script;
 use crate::core::config::model::vrrp::Priority;
@@ -358,9 +359,9 @@ pub struct Notice {
     /// Effective priority; 0 for groups.
     pub priority: Priority,
     /// The script of this state; it gets no arguments.
-    pub script: Option<Script>,
+    pub script: Option<Arc<Script>>,
     /// The script of every state; it gets subject, name, state and priority.
-    pub any: Option<Script>,
+    pub any: Option<Arc<Script>>,
     /// Whether to send mail (`smtp_alert`).
     pub mail: bool,
 }

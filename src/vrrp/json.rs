@@ -1,6 +1,7 @@
 //! What SIGRTMIN+2 writes: every virtual router as JSON, with keepalived's keys, on one line.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::engine::VrrpEngine;
 use super::event::State;
@@ -145,7 +146,7 @@ fn router_object(
         }
     }
     let set = router.state == State::Master;
-    let addresses = |list: &[VirtualAddress]| -> Vec<String> {
+    let addresses = |list: &[Arc<VirtualAddress>]| -> Vec<String> {
         list.iter().map(|address| address_text(address, set)).collect()
     };
     data.list("vips", &addresses(&instance.addresses));
@@ -264,11 +265,11 @@ mod tests {
             name: "VI_1".into(),
             interface: Some("eth0".into()),
             advert_interval: Interval::from_millis(500),
-            addresses: vec![address],
+            addresses: vec![address.into()],
             ..Instance::default()
         };
         let words = vec!["/bin/x".into(), "y z".into()];
-        instance.notify.any = Some(Script { words, user: None });
+        instance.notify.any = Some(Script { words, user: None }.into());
         let engine = engine(vec![Arc::new(instance)]);
         let times = (Timestamp::ZERO, Interval::from_micros(12_000_034));
         let text = dump(&engine, &[], JsonVersion::Array, times).unwrap();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::announce::Schedule;
 use super::desired::{self, DesiredAddress};
+use super::engine::SocketName;
 use super::event::{Fault, Rejection, State};
 use super::packet::advert::{self, AUTH_HEADER, AUTH_SIMPLE, Advert, ChecksumForm, Malformed};
 use super::packet::ah::{self, Carrier};
@@ -34,7 +35,7 @@ pub struct Master {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedPacket {
     /// The socket's interface; `None` for unicast without one.
-    pub interface: Option<String>,
+    pub interface: Option<Arc<str>>,
     /// From the IP header.
     pub source: IpAddr,
     /// From the IP header.
@@ -67,13 +68,15 @@ pub struct Accepted {
 }
 
 /// What identifies a virtual router over a reload.
-pub type Identity = (Option<String>, Family, u8, bool);
+pub type Identity = (Option<Arc<str>>, Family, u8, bool);
 
 /// A virtual router.
 #[derive(Debug, Clone)]
 pub struct Router {
     /// Its configuration.
     pub instance: Arc<Instance>,
+    /// Where its adverts travel.
+    pub socket: SocketName,
     /// Its addresses, advertised ones first.
     pub addresses: Vec<DesiredAddress>,
     /// Where it is.
@@ -117,6 +120,7 @@ impl Router {
         Self {
             priority: instance.priority,
             addresses: desired::addresses(&instance).collect(),
+            socket: SocketName::of(&instance),
             instance,
             state: State::Init,
             faults: BTreeSet::new(),
@@ -139,6 +143,7 @@ impl Router {
     /// Goes on with another configuration.
     pub fn set_instance(&mut self, instance: Arc<Instance>) {
         self.addresses = desired::addresses(&instance).collect();
+        self.socket = SocketName::of(&instance);
         self.instance = instance;
     }
 
@@ -372,6 +377,10 @@ impl Router {
 
     /// Whether the list of addresses is ours, in any order.
     pub fn same_addresses(&self, found: &Advert) -> bool {
+        let ours = self.instance.addresses.iter().map(|address| &address.address);
+        if ours.eq(&found.addresses) {
+            return true;
+        }
         let mut counts: BTreeMap<IpAddr, i32> = BTreeMap::new();
         for address in &self.instance.addresses {
             *counts.entry(address.address).or_default() += 1;
@@ -386,7 +395,7 @@ impl Router {
 /// What identifies an instance over a reload.
 pub fn identity(instance: &Instance) -> Identity {
     let unicast = matches!(instance.transport, Transport::Unicast { .. });
-    let interface = instance.advert_interface().map(str::to_owned);
+    let interface = instance.advert_interface().map(Arc::from);
     (interface, instance.family, instance.vrid.get(), unicast)
 }
 
@@ -437,7 +446,7 @@ mod tests {
         let mut packet = || {
             let message = sender.advert(Priority::DEFAULT, source, group);
             let (id, payload) = sender.seal(source, group, 255, message);
-            let interface = Some("eth0".to_owned());
+            let interface = Some("eth0".into());
             ReceivedPacket {
                 interface,
                 source,
@@ -478,7 +487,7 @@ mod tests {
         let mut router = router(VrrpVersion::V2, 100, Interval::from_secs(1));
         let second = {
             let mut second = router.instance.addresses[0].clone();
-            second.address = [10, 0, 0, 2].into();
+            Arc::make_mut(&mut second).address = [10, 0, 0, 2].into();
             second
         };
         Arc::make_mut(&mut router.instance).addresses.push(second);

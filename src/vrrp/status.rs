@@ -1,6 +1,7 @@
 //! What SIGUSR1 and SIGUSR2 write: data and statistics, in keepalived's layout.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::engine::VrrpEngine;
 use super::event::State;
@@ -147,7 +148,7 @@ fn router_data(text: &mut String, router: &Router, engine: &VrrpEngine, now: Tim
     }
 }
 
-fn list(text: &mut String, label: &str, addresses: &[VirtualAddress], router: &Router) {
+fn list(text: &mut String, label: &str, addresses: &[Arc<VirtualAddress>], router: &Router) {
     if addresses.is_empty() {
         return;
     }

@@ -1,6 +1,7 @@
 //! What happens to links and addresses, as it happens.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::OwnedFd;
 
 use neli::consts::socket::NlFamily;
@@ -47,6 +48,7 @@ pub enum KernelEvent {
 #[derive(Debug)]
 pub struct Monitor {
     socket: AsyncFd<OwnedFd>,
+    buffer: Vec<u8>,
     waiting: VecDeque<KernelEvent>,
 }
 
@@ -54,7 +56,7 @@ impl Monitor {
     /// Subscribes. Open it before reading tables, so that nothing falls between.
     pub fn open() -> Result<Self, NetlinkError> {
         let socket = runtime::watch(open_subscriber(NlFamily::Route, GROUPS)?)?;
-        Ok(Self { socket, waiting: VecDeque::new() })
+        Ok(Self { socket, buffer: vec![0; BUFFER], waiting: VecDeque::new() })
     }
 
     /// Subscribes to routes or rules as well; doing it again is fine.
@@ -73,14 +75,14 @@ impl Monitor {
             if let Some(event) = self.waiting.pop_front() {
                 return Ok(event);
             }
-            let mut buffer = vec![0; BUFFER];
+            let buffer = &mut self.buffer;
             let received = self
                 .socket
-                .async_io(Interest::READABLE, |socket| receive_from_kernel(socket, &mut buffer))
+                .async_io(Interest::READABLE, |socket| receive_from_kernel(socket, buffer))
                 .await;
             match received {
                 Ok(Some(length)) => {
-                    self.waiting.extend(parse(buffer.get(..length).unwrap_or_default()));
+                    self.waiting.extend(parse(self.buffer.get(..length).unwrap_or_default()));
                 }
                 Ok(None) => {}
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
@@ -89,6 +91,22 @@ impl Monitor {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// What has already happened, without waiting. An error that is told once only is an overrun
+    /// here: both mean that everything has to be read again.
+    pub fn try_next(&mut self) -> Option<KernelEvent> {
+        while self.waiting.is_empty() {
+            match receive_from_kernel(self.socket.get_ref(), &mut self.buffer) {
+                Ok(length) => {
+                    let bytes = length.and_then(|length| self.buffer.get(..length));
+                    self.waiting.extend(parse(bytes.unwrap_or_default()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(_) => return Some(KernelEvent::Overrun),
+            }
+        }
+        self.waiting.pop_front()
     }
 }
 

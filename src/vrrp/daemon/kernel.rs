@@ -16,6 +16,7 @@ use crate::core::netlink::nftables::Ruleset;
 use crate::core::runtime;
 use crate::core::time::Timestamp;
 use crate::vrrp::desired::{self, DesiredAddress};
+use crate::vrrp::engine::Changes;
 use crate::vrrp::engine::Input;
 use crate::vrrp::engine::LinkState;
 use crate::vrrp::engine::OwnAddresses;
@@ -178,9 +179,14 @@ impl Daemon<'_> {
     pub(super) fn reconcile_addresses(&mut self) -> bool {
         let now = runtime::now();
         let again = self.refusals.values().any(|refusal| refusal.again <= now);
-        let wanted = self.engine.take_addresses_changed();
-        if !(again || wanted || std::mem::take(&mut self.kernel_changed)) {
-            return false;
+        let changes = self.engine.take_changes();
+        let everything = std::mem::take(&mut self.kernel_changed) || again;
+        match changes {
+            Changes::Nothing if !everything => return false,
+            Changes::Addresses(addresses) if !everything && self.may_be_partial() => {
+                return self.reconcile_some(now, addresses);
+            }
+            Changes::Nothing | Changes::Addresses(_) | Changes::Everything => {}
         }
         self.want_routing(now);
         let desired = self.desired_places();
@@ -215,6 +221,49 @@ impl Daemon<'_> {
         self.firewall.want_also(&refused);
         let results = self.route.apply(&operations);
         self.firewall.want(&refused);
+        for (operation, result) in operations.iter().zip(results) {
+            present.extend(self.applied(now, operation, result));
+        }
+        if !present.is_empty() {
+            self.engine.handle(now, Input::AddressesPresent(present));
+        }
+        !operations.is_empty()
+    }
+
+    /// Addresses that nothing else depends on can be looked at alone: with thousands of routers, each
+    /// must not cost a look at all.
+    fn may_be_partial(&self) -> bool {
+        let vrrp = &self.config.vrrp;
+        self.refusals.is_empty()
+            && self.routing.is_idle()
+            && vrrp.static_addresses.is_empty()
+            && vrrp.instances.iter().all(|instance| instance.accept)
+    }
+
+    /// The same as [`Self::reconcile_addresses`] for these only, each with whether it is wanted.
+    fn reconcile_some(&mut self, now: Timestamp, addresses: Vec<(DesiredAddress, bool)>) -> bool {
+        let indices: BTreeMap<&str, u32> =
+            self.links.values().map(|link| (link.name.as_str(), link.index)).collect();
+        let (mut operations, mut present) = (Vec::new(), Vec::new());
+        for (wanted, held) in addresses {
+            let Some(&index) = indices.get(&*wanted.interface) else { continue };
+            let (address, prefix) = (wanted.address.address, wanted.address.prefix);
+            let place = (index, address, prefix);
+            match (held, self.actual.contains_key(&place)) {
+                (true, true) => {
+                    self.managed.insert(place);
+                    present.push(wanted);
+                }
+                (true, false) => {
+                    operations.push(AddressOperation::Add { index, address: wanted.address });
+                }
+                (false, true) => {
+                    operations.push(AddressOperation::Remove { index, address, prefix });
+                }
+                (false, false) => {}
+            }
+        }
+        let results = self.route.apply(&operations);
         for (operation, result) in operations.iter().zip(results) {
             present.extend(self.applied(now, operation, result));
         }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{Daemon, OpenSocket, PACKETS_AT_ONCE, RETRY_LIMIT, interface_id};
+use super::{Arrived, Daemon, EVENTS_AT_ONCE, LOOK, OpenSocket, RETRY_LIMIT, interface_id};
 use crate::core::config::model::vrrp::Transport;
 use crate::core::runtime;
 use crate::core::time::Interval;
@@ -91,8 +91,10 @@ impl Daemon<'_> {
         let reader = tokio::spawn(async move {
             loop {
                 match reader.receive().await {
-                    Ok(datagram) => {
-                        if packets.send((name.clone(), datagram)).await.is_err() {
+                    Ok(first) => {
+                        let more = std::iter::from_fn(|| reader.try_receive()).take(LOOK - 1);
+                        let arrived = std::iter::once(first).chain(more).collect();
+                        if packets.send((name.clone(), arrived)).await.is_err() {
                             return;
                         }
                     }
@@ -107,51 +109,57 @@ impl Daemon<'_> {
         Ok(OpenSocket { interface, socket, reader })
     }
 
-    pub(super) fn handle_packet(&mut self, name: SocketName, datagram: Datagram) {
-        let packet = ReceivedPacket {
-            interface: name.interface,
-            sealed: name.authenticated.then_some(datagram.id),
-            source: datagram.source,
-            destination: datagram.destination,
-            ttl: datagram.ttl,
-            payload: datagram.payload,
-        };
-        self.engine.handle(runtime::now(), Input::Packet(packet));
+    pub(super) fn handle_packets(&mut self, (name, arrived): Arrived) {
+        for datagram in arrived {
+            let packet = ReceivedPacket {
+                interface: name.interface.clone(),
+                sealed: name.authenticated.then_some(datagram.id),
+                source: datagram.source,
+                destination: datagram.destination,
+                ttl: datagram.ttl,
+                payload: datagram.payload,
+            };
+            self.engine.handle(runtime::now(), Input::Packet(packet));
+        }
     }
 
     /// What the readers have already taken in.
     pub(super) fn drain_packets(&mut self) {
-        for _ in 0..PACKETS_AT_ONCE {
-            let Ok((socket, datagram)) = self.packet_inbox.try_recv() else { return };
-            self.handle_packet(socket, datagram);
+        for _ in 0..EVENTS_AT_ONCE / LOOK {
+            let Ok(arrived) = self.packet_inbox.try_recv() else { return };
+            self.handle_packets(arrived);
         }
     }
 
     /// Takes in what has arrived, but no more than a bounded number from each socket.
     pub(super) fn sweep_sockets(&mut self) {
         self.drain_packets();
-        let mut arrived = Vec::new();
+        let mut all = Vec::new();
         for (name, open) in &self.sockets {
-            for _ in 0..PACKETS_AT_ONCE {
-                let Some(datagram) = open.socket.try_receive() else { break };
-                arrived.push((name.clone(), datagram));
+            let arrived = std::iter::from_fn(|| open.socket.try_receive());
+            let arrived: Vec<Datagram> = arrived.take(EVENTS_AT_ONCE).collect();
+            if !arrived.is_empty() {
+                all.push((name.clone(), arrived));
             }
         }
-        for (name, datagram) in arrived {
-            self.handle_packet(name, datagram);
+        for arrived in all {
+            self.handle_packets(arrived);
         }
     }
 
     pub(super) fn transmit(&self, advert: &Transmit) {
         let Some(open) = self.sockets.get(&advert.socket) else {
-            tracing::debug!("no socket for an advert of {}", advert.instance);
+            tracing::debug!("no socket for an advert of {}", advert.instance.name);
             return;
         };
         let (source, destination) = (advert.source, advert.destination);
         if let Err(error) =
             open.socket.send(source, destination, advert.ttl, advert.id, &advert.payload)
         {
-            tracing::warn!("({}) cannot send an advert to {destination}: {error}", advert.instance);
+            tracing::warn!(
+                "({}) cannot send an advert to {destination}: {error}",
+                advert.instance.name
+            );
         }
     }
 

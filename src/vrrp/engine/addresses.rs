@@ -10,8 +10,7 @@ use std::collections::BTreeSet;
 impl VrrpEngine {
     pub(super) fn handle_present(&mut self, now: Timestamp, present: &[DesiredAddress]) {
         let present: BTreeSet<&DesiredAddress> = present.iter().collect();
-        let ids: Vec<RouterId> = self.routers.keys().copied().collect();
-        for id in ids {
+        for id in std::mem::take(&mut self.awaiting) {
             let Some(router) = self.routers.get_mut(&id) else {
                 continue;
             };
@@ -28,6 +27,9 @@ impl VrrpEngine {
             let garp = router.instance.garp;
             let name = router.instance.name.clone();
             let announcements = router.schedule.appeared(now, &ours, &garp);
+            if ours.len() < router.addresses.len() {
+                self.awaiting.insert(id);
+            }
             for address in &fresh {
                 let kind = EventKind::Announcing {
                     interface: address.interface.to_string(),

@@ -1,9 +1,26 @@
 //! Adverts on their way out, and the timers.
 
-use super::{Output, RouterId, SocketName, TimerKind, Transmit, VrrpEngine};
+use super::{Output, RouterId, TimerKind, Transmit, VrrpEngine};
 use crate::core::config::model::vrrp::Priority;
-use crate::core::time::Timestamp;
+use crate::core::time::{Interval, Timestamp};
 use crate::vrrp::event::EventKind;
+
+/// Routers that send together: one waking of the process for all of them.
+const GROUP: u32 = 16;
+/// From one group to the next; a group needs about half of it.
+const STEP: Interval = Interval::from_micros(150);
+/// The part of an advert interval over which the groups are spread.
+const SPREAD: u64 = 16;
+
+/// How much before the others a router sends its second advert, and so all later ones.
+///
+/// Routers that become masters together would send together for ever. Thousands of adverts in one
+/// burst wait for one another, here and at whoever receives them, and so do the takeovers that
+/// follow when they end.
+fn head_start(id: RouterId, interval: Interval) -> Interval {
+    let groups = interval.as_nanos() / SPREAD / STEP.as_nanos();
+    STEP * (u64::from(id / GROUP) % groups.max(1))
+}
 
 impl VrrpEngine {
     /// Sends an advert of the router's priority, or of the one given.
@@ -20,8 +37,8 @@ impl VrrpEngine {
             let message = router.advert(priority, source, destination);
             let (id, payload) = router.seal(source, destination, ttl, message);
             self.outputs.push_back(Output::Transmit(Transmit {
-                instance: router.instance.name.clone(),
-                socket: SocketName::of(&router.instance),
+                instance: router.instance.clone(),
+                socket: router.socket.clone(),
                 source,
                 destination,
                 ttl,
@@ -33,7 +50,8 @@ impl VrrpEngine {
 
     pub(super) fn arm_advert(&mut self, now: Timestamp, id: RouterId) {
         if let Some(router) = self.routers.get(&id) {
-            let at = now + router.instance.advert_interval;
+            let interval = router.instance.advert_interval;
+            let at = now + (interval - head_start(id, interval));
             self.timers.set((id, TimerKind::Advert), at);
         }
     }
@@ -54,7 +72,8 @@ impl VrrpEngine {
         if !router.listening && !patience.is_zero() && late >= patience {
             router.listening = true;
             let name = router.instance.name.clone();
-            self.timers.set((id, TimerKind::Advert), now + interval);
+            let at = now + interval + head_start(id, interval);
+            self.timers.set((id, TimerKind::Advert), at);
             self.log(&name, EventKind::Listening { late }, None);
             return;
         }
@@ -73,14 +92,67 @@ impl VrrpEngine {
             return;
         };
         let interval = router.instance.advert_interval;
-        let next = due + interval;
-        let at = if now.since(due) < interval { next } else { now + interval };
-        self.timers.set((id, TimerKind::Advert), at);
+        if now.since(due) < interval {
+            self.timers.set((id, TimerKind::Advert), due + interval);
+        } else {
+            self.arm_advert(now, id);
+        }
     }
 
     pub(super) fn disarm(&mut self, id: RouterId) {
         for kind in [TimerKind::MasterDown, TimerKind::Advert, TimerKind::Announce] {
             self.timers.cancel(&(id, kind));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::core::config::model::global::Global;
+    use crate::core::config::model::vrrp::VrrpConfig;
+    use crate::vrrp::engine::{Input, LinkState, OwnAddresses, tests::instance};
+
+    #[test]
+    fn routers_that_became_masters_together_do_not_send_in_one_burst() {
+        let routers: Vec<_> = (0..400).map(|n| Arc::new(instance(&n.to_string(), 100))).collect();
+        let config = VrrpConfig { instances: routers, ..VrrpConfig::default() };
+        let mut engine = VrrpEngine::new(Timestamp::ZERO, Global::default(), config);
+        let own = OwnAddresses { inet: Some([10, 0, 0, 1].into()), inet6: None };
+        let up = Input::Link { interface: "eth0".into(), state: LinkState::Up, own };
+        engine.handle(Timestamp::ZERO, up);
+        engine.handle(Timestamp::ZERO, Input::Start);
+        let mut sent: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
+        let mut together: BTreeMap<Timestamp, u32> = BTreeMap::new();
+        while let Some(next) =
+            engine.poll_timeout().filter(|next| next.at.as_nanos() < 9_000_000_000)
+        {
+            engine.handle_timeout(next.at);
+            while let Some(output) = engine.poll_output() {
+                if let Output::Transmit(advert) = output {
+                    let times = sent.entry(advert.instance.name.clone()).or_default();
+                    // The first one says that it is master, and waits for nobody.
+                    if !times.is_empty() {
+                        *together.entry(next.at).or_default() += 1;
+                    }
+                    times.push(next.at);
+                }
+            }
+        }
+        assert_eq!(together.values().max(), Some(&GROUP));
+        assert_eq!(sent.len(), 400);
+        let second = Interval::from_secs(1);
+        for times in sent.values() {
+            let gaps: Vec<_> = times.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+            assert!(gaps[0] <= second && gaps[0] >= second.fraction(15, 16), "{}", gaps[0]);
+            assert!(gaps[1..].iter().all(|gap| *gap == second), "no drift");
+        }
+        // However short the interval, the spread is a small part of it.
+        let short = Interval::from_millis(10);
+        assert!((0..10_000).all(|id| head_start(id, short) < short.fraction(1, SPREAD)));
+        assert!((0..10_000).all(|id| head_start(id, Interval::from_micros(1)).is_zero()));
     }
 }

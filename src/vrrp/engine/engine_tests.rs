@@ -21,7 +21,7 @@ pub(crate) fn instance(name: &str, priority: u8) -> Instance {
         vrid: Vrid::new(51).unwrap(),
         priority: Priority::new(priority),
         transport: Transport::Multicast { group: defaults.multicast4.into() },
-        addresses: vec![address],
+        addresses: vec![address.into()],
         garp: defaults.garp,
         ..Instance::default()
     }
@@ -436,7 +436,7 @@ fn hostile(rig: &Rig) -> Vec<(&'static str, ReceivedPacket)> {
     list.push(("version", bytes(&|payload| payload[0] ^= 0x10)));
     list.push(("vrid", bytes(&|payload| payload[1] = 52)));
     list.push(("empty", bytes(&|payload| payload.clear())));
-    let interface = Some("eth1".to_owned());
+    let interface = Some("eth1".into());
     list.push(("interface", ReceivedPacket { interface, ..good.clone() }));
     list.push(("destination", ReceivedPacket { destination: OWN.into(), ..good }));
     let mut changed = rig.advert(254);
@@ -488,11 +488,8 @@ fn v_005_and_v_031_and_v_034_and_v_060_and_v_061_and_v_066_and_v_068_and_v_069_a
 #[test]
 fn a_router_that_can_neither_send_nor_hear_is_no_master() {
     let mut rig = Rig::master(instance("V", 100));
-    let socket = SocketName {
-        interface: Some("eth0".to_owned()),
-        family: Family::Inet,
-        authenticated: false,
-    };
+    let socket =
+        SocketName { interface: Some("eth0".into()), family: Family::Inet, authenticated: false };
     rig.input(Input::Deaf(BTreeSet::from([socket])));
     assert_eq!(rig.state(), State::Fault);
     rig.input(Input::Deaf(BTreeSet::new()));
@@ -761,7 +758,7 @@ fn group() -> VrrpConfig {
             name: "G".into(),
             members: vec!["V".into(), "W".into()],
             notify: NotifyScripts {
-                any: Some(Script { words: vec!["notify".into()], user: None }),
+                any: Some(Script { words: vec!["notify".into()], user: None }.into()),
                 ..NotifyScripts::default()
             },
             ..SyncGroup::default()
@@ -837,7 +834,7 @@ fn v_229_a_reload_changes_addresses_without_leaving_master() {
     let mut rig = Rig::master(instance("V", 100));
     let mut changed = instance("V", 100);
     let mut second = changed.addresses[0].clone();
-    second.address = [10, 0, 0, 101].into();
+    Arc::make_mut(&mut second).address = [10, 0, 0, 101].into();
     changed.addresses.push(second);
     let config = VrrpConfig { instances: vec![Arc::new(changed)], ..VrrpConfig::default() };
     rig.input(Input::Reconfigure(Box::new((Global::default(), config))));
@@ -853,7 +850,7 @@ fn v_229_a_reload_changes_addresses_without_leaving_master() {
 #[test]
 fn an_instance_that_a_reload_removes_resigns_and_is_told_of() {
     let mut with_script = instance("V", 100);
-    with_script.notify.any = Some(Script { words: vec!["n".into()], user: None });
+    with_script.notify.any = Some(Script { words: vec!["n".into()], user: None }.into());
     let mut rig = Rig::master(with_script);
     rig.input(Input::Reconfigure(Box::new((Global::default(), VrrpConfig::default()))));
     assert_eq!(rig.priorities_sent(), [0]);

@@ -25,7 +25,6 @@ impl VrrpEngine {
         let Some(router) = self.routers.get_mut(&id) else {
             return;
         };
-        let name = router.instance.name.clone();
         let (found, form) = match router.accept(packet) {
             Ok(Accepted { advert, form, sequence }) => {
                 router.sequence = router.sequence.max(sequence);
@@ -35,6 +34,7 @@ impl VrrpEngine {
             Err(rejection) => {
                 router.statistics.count(rejection);
                 if router.told.insert(kind_of(rejection)) {
+                    let name = router.instance.name.clone();
                     let kind = EventKind::Rejected { from: packet.source, rejection };
                     self.log(&name, kind, None);
                 }
@@ -58,6 +58,7 @@ impl VrrpEngine {
         if !skips && !router.same_addresses(&found) {
             router.statistics.addr_list_err += 1;
             if router.remarked.insert("address list") && !known {
+                let name = router.instance.name.clone();
                 self.log(&name, EventKind::AddressListDiffers { from: packet.source }, None);
             }
         }
@@ -76,8 +77,9 @@ impl VrrpEngine {
             && self.unknown_told.len() < MOST_UNKNOWN
             && self.unknown_told.insert((from, vrid))
         {
-            let interface = packet.interface.clone().unwrap_or_else(|| "any interface".to_owned());
-            self.log(&interface, EventKind::UnknownRouter { from, vrid }, None);
+            let interface = packet.interface.clone();
+            let interface = interface.as_deref().unwrap_or("any interface");
+            self.log(interface, EventKind::UnknownRouter { from, vrid }, None);
         }
     }
 
@@ -104,11 +106,12 @@ impl VrrpEngine {
         let Some(router) = self.routers.get_mut(&id) else {
             return;
         };
-        let name = router.instance.name.clone();
+        let instance = router.instance.clone();
+        let name = &instance.name;
         if found.priority == Priority::RESIGN {
             let at = now + router.skew();
             self.timers.set((id, TimerKind::MasterDown), at);
-            self.log(&name, EventKind::ReceivedPriorityZero, None);
+            self.log(name, EventKind::ReceivedPriorityZero, None);
             return;
         }
         let lower = found.priority < router.priority;
@@ -122,7 +125,7 @@ impl VrrpEngine {
         if !router.yields_to(found.priority, now) {
             let kind = EventKind::DiscardedLower { from, theirs: found.priority };
             if router.remarked.insert("lower priority") {
-                self.log(&name, kind, None);
+                self.log(name, kind, None);
             }
             return;
         }
@@ -133,7 +136,7 @@ impl VrrpEngine {
         let at = now + router.master_down_interval();
         self.timers.set((id, TimerKind::MasterDown), at);
         if learned {
-            self.log(&name, EventKind::IntervalLearned { from, interval: found.interval }, None);
+            self.log(name, EventKind::IntervalLearned { from, interval: found.interval }, None);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Faults and priorities, worked out from what is known of links and scripts.
 
-use super::{LinkState, Output, RouterId, SocketName, VrrpEngine};
+use super::{LinkState, Output, RouterId, VrrpEngine};
 use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::vrrp::TrackEffect;
 use crate::core::time::Timestamp;
@@ -86,7 +86,7 @@ impl VrrpEngine {
         {
             faults.insert(Fault::InterfaceMissing(link.name().to_owned()));
         }
-        if self.deaf.contains(&SocketName::of(instance)) {
+        if self.deaf.contains(&router.socket) {
             faults.insert(Fault::NoSocket);
         }
         let group = self.group_of(id);

@@ -48,7 +48,8 @@ impl VrrpEngine {
         };
         router.state = State::Master;
         router.listening = false;
-        self.addresses_changed = true;
+        self.moved.insert(id);
+        self.awaiting.insert(id);
         self.masters_changed = true;
         router.since = Some(now);
         router.master = None;
@@ -116,14 +117,16 @@ impl VrrpEngine {
         if was != State::Master {
             return;
         }
-        self.addresses_changed = true;
+        self.moved.insert(id);
         self.masters_changed = true;
         if let Some(router) = self.routers.get_mut(&id) {
             router.schedule.clear();
             router.statistics.release_master += 1;
         }
-        let held = self.desired();
-        self.pacer.retain(|address| held.contains(address));
+        if self.pacer.next().is_some() {
+            let held = self.desired();
+            self.pacer.retain(|address| held.contains(address));
+        }
         self.log(name, EventKind::RemovingAddresses, None);
     }
 

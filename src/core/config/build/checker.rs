@@ -13,11 +13,11 @@ use std::net::{IpAddr, SocketAddr};
 use super::check::Inherited;
 use super::context::Context;
 use super::global::set;
-use crate::core::config::model::ScriptUser;
 use crate::core::config::model::check::{
     Checker, Connect, HttpProbe, HttpVersion, MiscProbe, Probe, Regex, Target, TlsProbe, Url,
     VirtualServer,
 };
+use crate::core::config::model::{Script, ScriptUser};
 use crate::core::config::pattern;
 use crate::core::config::tree::Statement;
 use crate::core::config::values;
@@ -434,7 +434,8 @@ fn misc(
     draft: &mut Draft,
     inherited: &Inherited,
 ) -> Option<Probe> {
-    let (mut script, mut user, mut timeout, mut dynamic) = (None, None, None, false);
+    let (mut user, mut timeout, mut dynamic) = (None, None, false);
+    let mut script: Option<Script> = None;
     draft.read(context, block, path, |context, statement| {
         match statement.keyword() {
             "misc_path" => context.script_once(statement, &mut script),

@@ -289,13 +289,13 @@ impl Context {
     }
 
     /// A script that may be given once.
-    pub fn script_once(&mut self, statement: &Statement, slot: &mut Option<Script>) {
+    pub fn script_once<T: From<Script>>(&mut self, statement: &Statement, slot: &mut Option<T>) {
         if slot.is_some() {
             let message = format!("{} is given twice, the first counts", statement.keyword());
             self.error("duplicate", statement.span, message);
             return;
         }
-        *slot = self.script(statement);
+        *slot = self.script(statement).map(T::from);
     }
 
     /// An old spelling of another word, of which keepalived says nothing.

@@ -187,7 +187,7 @@ pub fn settle_names(context: &mut Context, instances: &mut [Arc<Instance>], pref
         // Addresses that name no interface are on this one.
         let addresses = instance.addresses.iter_mut().chain(&mut instance.excluded_addresses);
         for address in addresses.filter(|found| found.interface.as_deref() == Some("")) {
-            address.interface = Some(name.clone());
+            Arc::make_mut(address).interface = Some(name.clone());
         }
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::context::{Context, account};
 use super::global::{keep, set};
 use super::track::{effect, file_effect};
-use crate::core::config::model::Config;
 use crate::core::config::model::track::{
     FileEffect, InitialFile, ParameterMatch, TrackFile, TrackGroup, TrackProcess,
 };
 use crate::core::config::model::vrrp::{TrackEffect, TrackScript, TrackedInterface, VrrpConfig};
+use crate::core::config::model::{Config, Script};
 use crate::core::config::tree::Statement;
 use crate::core::config::values;
 use crate::core::time::Interval;
@@ -34,7 +34,8 @@ pub fn script(context: &mut Context, block: &Statement, config: &mut VrrpConfig)
         let message = format!("vrrp_script {name} is defined twice, the first counts");
         return context.error("duplicate", block.span, message);
     }
-    let (mut command, mut user) = (None, None);
+    let mut user = None;
+    let mut command: Option<Script> = None;
     let (mut interval, mut timeout) = (Interval::from_secs(1), None);
     let (mut rise, mut fall, mut weight, mut reverse, mut init_fail) = (1, 1, 0, false, false);
     let range = Interval::from_millis(1)..=LONG;

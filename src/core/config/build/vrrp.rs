@@ -550,7 +550,7 @@ fn complete(
     settle_rest(context, block.span, rest, &mut instance);
     if draft.addresses_on_vmac {
         let addresses = instance.addresses.iter_mut().chain(&mut instance.excluded_addresses);
-        addresses.for_each(|address| address.use_vmac = true);
+        addresses.for_each(|address| Arc::make_mut(address).use_vmac = true);
     }
     Some(instance)
 }
@@ -861,7 +861,7 @@ fn settle_addresses(
     let interface = instance.address_interface().map(str::to_owned);
     let located = |mut address: VirtualAddress| {
         address.interface = address.interface.or_else(|| interface.clone());
-        address
+        Arc::new(address)
     };
     for (address, span) in addresses {
         if Family::of(address.address) != instance.family {

@@ -343,19 +343,19 @@ pub struct TrackScript {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NotifyScripts {
     /// `notify_master`.
-    pub master: Option<Script>,
+    pub master: Option<Arc<Script>>,
     /// `notify_backup`.
-    pub backup: Option<Script>,
+    pub backup: Option<Arc<Script>>,
     /// `notify_fault`.
-    pub fault: Option<Script>,
+    pub fault: Option<Arc<Script>>,
     /// `notify_stop`.
-    pub stop: Option<Script>,
+    pub stop: Option<Arc<Script>>,
     /// `notify_deleted`: run instead of the fault script when a reload removes the instance.
-    pub deleted: Option<Script>,
+    pub deleted: Option<Arc<Script>>,
     /// `notify_master_rx_lower_pri`.
-    pub master_rx_lower_priority: Option<Script>,
+    pub master_rx_lower_priority: Option<Arc<Script>>,
     /// `notify`: run at each change, with arguments appended.
-    pub any: Option<Script>,
+    pub any: Option<Arc<Script>>,
 }
 
 /// A `vrrp_instance`: one virtual router.
@@ -384,9 +384,9 @@ pub struct Instance {
     /// `mcast_src_ip` / `unicast_src_ip`; else the interface's primary address.
     pub source: Option<IpAddr>,
     /// `virtual_ipaddress`: announced and sent in adverts.
-    pub addresses: Vec<VirtualAddress>,
+    pub addresses: Vec<Arc<VirtualAddress>>,
     /// `virtual_ipaddress_excluded`: announced, not sent in adverts.
-    pub excluded_addresses: Vec<VirtualAddress>,
+    pub excluded_addresses: Vec<Arc<VirtualAddress>>,
     /// `nopreempt` / `preempt_delay`.
     pub preemption: Preemption,
     /// `garp_…`.
