@@ -531,10 +531,9 @@ impl VrrpEngine {
                 }
             }
         }
-        // What is left was removed.
-        for (id, router) in old.into_values() {
-            self.routers.insert(id, router);
-        }
+        // What is left was removed. Built anew, the table has no empty places.
+        let removed = old.into_values();
+        self.routers = std::mem::take(&mut self.routers).into_iter().chain(removed).collect();
         let mut seen = BTreeSet::new();
         let all = self.routers.values().flat_map(|router| &router.addresses);
         self.shared =

@@ -7,19 +7,20 @@ use crate::vrrp::event::EventKind;
 
 /// Routers that send together: one waking of the process for all of them.
 const GROUP: u32 = 16;
-/// From one group to the next; a group needs about half of it.
-const STEP: Interval = Interval::from_micros(150);
+/// From one group to the next, at most: enough for sixteen takeovers.
+const STEP: Interval = Interval::from_micros(250);
 /// The part of an advert interval over which the groups are spread.
 const SPREAD: u64 = 16;
 
-/// How much before the others a router sends its second advert, and so all later ones.
+/// How much before the others one of so many routers sends its second advert, and so all later ones.
 ///
 /// Routers that become masters together would send together for ever. Thousands of adverts in one
 /// burst wait for one another, here and at whoever receives them, and so do the takeovers that
 /// follow when they end.
-fn head_start(id: RouterId, interval: Interval) -> Interval {
-    let groups = interval.as_nanos() / SPREAD / STEP.as_nanos();
-    STEP * (u64::from(id / GROUP) % groups.max(1))
+fn head_start(id: RouterId, interval: Interval, routers: usize) -> Interval {
+    let groups = u64::try_from(routers).unwrap_or(u64::MAX).div_ceil(u64::from(GROUP)).max(1);
+    let step = interval.fraction(1, SPREAD.saturating_mul(groups)).min(STEP);
+    step * (u64::from(id / GROUP) % groups)
 }
 
 impl VrrpEngine {
@@ -49,9 +50,10 @@ impl VrrpEngine {
     }
 
     pub(super) fn arm_advert(&mut self, now: Timestamp, id: RouterId) {
+        let routers = self.routers.len();
         if let Some(router) = self.routers.get(&id) {
             let interval = router.instance.advert_interval;
-            let at = now + (interval - head_start(id, interval));
+            let at = now + (interval - head_start(id, interval, routers));
             self.timers.set((id, TimerKind::Advert), at);
         }
     }
@@ -62,6 +64,7 @@ impl VrrpEngine {
     /// process), somebody else may be master: one interval is listened for it before anything is
     /// said. If nobody is there, this router was missed by nobody, or is master again at once.
     pub(super) fn advert_due(&mut self, now: Timestamp, due: Timestamp, id: RouterId) {
+        let routers = self.routers.len();
         let Some(router) = self.routers.get_mut(&id) else {
             return;
         };
@@ -72,7 +75,7 @@ impl VrrpEngine {
         if !router.listening && !patience.is_zero() && late >= patience {
             router.listening = true;
             let name = router.instance.name.clone();
-            let at = now + interval + head_start(id, interval);
+            let at = now + interval + head_start(id, interval, routers);
             self.timers.set((id, TimerKind::Advert), at);
             self.log(&name, EventKind::Listening { late }, None);
             return;
@@ -152,7 +155,7 @@ mod tests {
         }
         // However short the interval, the spread is a small part of it.
         let short = Interval::from_millis(10);
-        assert!((0..10_000).all(|id| head_start(id, short) < short.fraction(1, SPREAD)));
-        assert!((0..10_000).all(|id| head_start(id, Interval::from_micros(1)).is_zero()));
+        assert!((0..10_000).all(|id| head_start(id, short, 10_000) < short.fraction(1, SPREAD)));
+        assert!((0..10_000).all(|id| head_start(id, short, 16).is_zero()));
     }
 }
