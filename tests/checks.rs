@@ -2,6 +2,8 @@
 
 #[path = "checks/bugs.rs"]
 mod bugs;
+#[path = "checks/flapping.rs"]
+mod flapping;
 #[path = "checks/model.rs"]
 mod model;
 #[path = "checks/reload.rs"]
