@@ -14,10 +14,11 @@ use crate::core::config::model::check::{
     Target, Thresholds, TlsIdentity, Tunnel, TunnelChecksum, VirtualServer, VirtualServerGroup,
 };
 use crate::core::config::model::services::AlertDefault;
-use crate::core::config::model::{Config, Family};
+use crate::core::config::model::{Config, Family, Script};
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values;
 use crate::core::diagnostics::Span;
+use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
 const SERVICE: &str = "virtual_server";
@@ -181,7 +182,7 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
                 context.error("duplicate", statement.span, message);
                 continue;
             }
-            service.real_servers.push(server);
+            service.real_servers.push(server.into());
         }
     }
     if let Target::Fwmark { family, .. } = &mut service.target
@@ -200,7 +201,7 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
     if !context.targets.insert(service.target.clone()) {
         return context.error("duplicate", block.span, "this virtual server is defined already");
     }
-    config.check.virtual_servers.push(service);
+    config.check.virtual_servers.push(service.into());
 }
 
 /// What is said about a service.
@@ -217,8 +218,8 @@ struct Draft {
     engine: Option<String>,
     quorum: u32,
     hysteresis: u32,
-    quorum_up: Option<crate::core::config::model::Script>,
-    quorum_down: Option<crate::core::config::model::Script>,
+    quorum_up: Option<Shared<Script>>,
+    quorum_down: Option<Shared<Script>>,
     sorry: Option<(IpAddr, Option<u16>)>,
     sorry_forwarding: Option<Forwarding>,
     sorry_inhibit: bool,
@@ -675,7 +676,7 @@ fn real_server(
             continue;
         }
         let checkers = checker::build(context, statement, probed, service, &inherited);
-        server.checkers.extend(checkers);
+        server.checkers.extend(checkers.into_iter().map(Shared::from));
     }
     // There may be tens of thousands of servers: no room for checkers that do not come.
     server.checkers.shrink_to_fit();
