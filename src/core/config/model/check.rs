@@ -463,7 +463,7 @@ pub struct HttpProbe {
     /// `http_protocol`.
     pub version: HttpVersion,
     /// `url` blocks, at least one; one request for each.
-    pub urls: Vec<Url>,
+    pub urls: Shared<Vec<Url>>,
     /// `fast_recovery`: the first success after a failure is enough.
     pub fast_recovery: bool,
 }
