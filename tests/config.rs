@@ -9,6 +9,7 @@ use steadfast::core::config::model::vrrp::{
 };
 use steadfast::core::config::source::SourceSet;
 use steadfast::core::diagnostics::Severity;
+use steadfast::core::shared::Shared;
 use steadfast::core::time::Interval;
 
 fn read(text: &str) -> Compiled {
@@ -239,7 +240,7 @@ fn fwmarks_groups_and_ports_follow_the_dialects_rules() {
         mark.target,
         Target::Fwmark { mark: 7, family: steadfast::core::config::model::Family::Inet6 }
     ));
-    let port_of = |service: &VirtualServer| service.real_servers[0].address.port();
+    let port_of = |service: &Shared<VirtualServer>| service.real_servers[0].address.port();
     assert_eq!([mark, direct, mapped].map(port_of), [0, 443, 82]);
     assert_eq!(errors(&compiled), ["fwmark-port", "port-mismatch"]);
 }
@@ -262,7 +263,7 @@ fn a_broken_object_never_changes_another_one() {
 }
 
 /// The checkers of a server at 10.0.0.2 port 8080.
-fn checkers(blocks: &str) -> (Compiled, Vec<Checker>) {
+fn checkers(blocks: &str) -> (Compiled, Vec<Shared<Checker>>) {
     let compiled = read(&format!(
         "virtual_server 10.0.0.1 80 {{\nlb_algo rr\nlb_kind NAT\nprotocol TCP\ndelay_loop 7\n\
          real_server 10.0.0.2 8080 {{\n{blocks}\n}}\n}}\n"
@@ -271,8 +272,8 @@ fn checkers(blocks: &str) -> (Compiled, Vec<Checker>) {
     (compiled, checkers)
 }
 
-fn four(checkers: Vec<Checker>) -> [Probe; 4] {
-    let probes: Vec<_> = checkers.into_iter().map(|checker| checker.probe).collect();
+fn four(checkers: Vec<Shared<Checker>>) -> [Probe; 4] {
+    let probes: Vec<_> = checkers.into_iter().map(|checker| checker.probe.clone()).collect();
     probes.try_into().unwrap()
 }
 

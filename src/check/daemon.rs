@@ -14,7 +14,7 @@ use super::probe::{self, Surroundings};
 use super::status;
 use super::telling::Telling;
 use crate::core::config::model::Config;
-use crate::core::config::model::check::Probe;
+use crate::core::config::model::check::{Checker, Probe};
 use crate::core::netlink::error::NetlinkError;
 use crate::core::notify::script::ScriptPolicy;
 use crate::core::notify::security::unusable;
@@ -67,7 +67,7 @@ struct Daemon<'a> {
     places: Arc<Semaphore>,
     results: mpsc::Sender<(CheckerId, u64, Report)>,
     inbox: mpsc::Receiver<(CheckerId, u64, Report)>,
-    surroundings: Surroundings,
+    surroundings: Arc<Surroundings>,
     telling: Telling,
     ladder: Ladder,
     next_look: Timestamp,
@@ -81,16 +81,26 @@ struct Daemon<'a> {
 /// as the other checks go.
 fn leave_out_unusable(config: &mut Config) {
     let policy = ScriptPolicy::of(&config.global);
-    let servers = config.check.virtual_servers.iter_mut().flat_map(|found| &mut found.real_servers);
-    for server in servers {
-        server.checkers.retain(|checker| {
-            let Probe::Misc(misc) = &checker.probe else { return true };
-            let why = unusable(&misc.script, &policy);
-            if let Some(why) = &why {
-                tracing::warn!("Disabling misc script '{}' since {why}", misc.script.path());
+    for service in &mut config.check.virtual_servers {
+        for place in 0..service.real_servers.len() {
+            let Some(server) = service.real_servers.get(place) else { continue };
+            let bad = |checker: &Checker| {
+                let Probe::Misc(misc) = &checker.probe else { return None };
+                let why = unusable(&misc.script, &policy)?;
+                Some(format!("Disabling misc script '{}' since {why}", misc.script.path()))
+            };
+            let lines: Vec<String> =
+                server.checkers.iter().filter_map(|found| bad(found)).collect();
+            if lines.is_empty() {
+                continue;
             }
-            why.is_none()
-        });
+            for line in lines {
+                tracing::warn!("{line}");
+            }
+            if let Some(server) = service.real_servers.get_mut(place) {
+                server.checkers.retain(|checker| bad(checker).is_none());
+            }
+        }
     }
 }
 
@@ -116,7 +126,7 @@ impl<'a> Daemon<'a> {
             places: Arc::new(Semaphore::new(MOST_PROBES)),
             results,
             inbox,
-            surroundings: Surroundings { policy, tls: config.check.tls.clone() },
+            surroundings: Surroundings { policy, tls: config.check.tls.clone() }.into(),
             telling: Telling::new(&config),
             ladder: Ladder::new(&config.global, &config.global.checker_process),
             next_look: now + wait,
@@ -247,7 +257,7 @@ impl<'a> Daemon<'a> {
             return;
         }
         let policy = ScriptPolicy::of(&config.global);
-        self.surroundings = Surroundings { policy, tls: config.check.tls.clone() };
+        self.surroundings = Surroundings { policy, tls: config.check.tls.clone() }.into();
         self.telling.set(&config);
         if config.global.lvs_timeouts != self.config.global.lvs_timeouts
             && let Some(table) = &mut self.table
@@ -265,8 +275,9 @@ impl<'a> Daemon<'a> {
     fn settle(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::StartProbe { id, probe, url, names } => {
-                    self.start_probe(id, probe::run(probe, url, names, self.surroundings.clone()));
+                Output::StartProbe { id, checker, url, names } => {
+                    let surroundings = Arc::clone(&self.surroundings);
+                    self.start_probe(id, probe::run(checker, url, names, surroundings));
                 }
                 Output::CancelProbe(id) => {
                     if let Some((_, handle)) = self.running.remove(&id) {

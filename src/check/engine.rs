@@ -20,6 +20,7 @@ use crate::core::config::model::Script;
 use crate::core::config::model::check::{
     CheckConfig, Checker, GivenUp, Probe, RealServer, Target, VirtualServer,
 };
+use crate::core::shared::Shared;
 use crate::core::time::{Interval, TimerTable, Timestamp};
 use crate::ipvs::model::{DestinationKey, ServiceKey, Table};
 
@@ -91,8 +92,8 @@ pub enum Output {
     StartProbe {
         /// For whom.
         id: CheckerId,
-        /// What to do.
-        probe: Probe,
+        /// What to do: its probe.
+        checker: Shared<Checker>,
         /// Which url of an HTTP probe.
         url: usize,
         /// For its words.
@@ -105,7 +106,7 @@ pub enum Output {
         /// Whose order.
         object: String,
         /// What.
-        script: Script,
+        script: Shared<Script>,
     },
     /// Write a line to the FIFOs.
     Line(String),
@@ -131,7 +132,7 @@ pub struct CheckerState {
     /// Its name.
     pub id: CheckerId,
     /// Its configuration.
-    pub config: Checker,
+    pub config: Shared<Checker>,
     /// What it has seen.
     pub memory: Memory,
     /// Weight that its script asked for.
@@ -143,7 +144,7 @@ pub struct CheckerState {
 #[derive(Debug, Clone)]
 pub struct ServerState {
     /// Its configuration.
-    pub config: RealServer,
+    pub config: Shared<RealServer>,
     /// Its checkers.
     pub checkers: Vec<CheckerState>,
     /// Whether it was up when last looked at.
@@ -178,7 +179,7 @@ impl ServerState {
 #[derive(Debug, Clone)]
 pub struct ServiceState {
     /// Its configuration.
-    pub config: VirtualServer,
+    pub config: Shared<VirtualServer>,
     /// Its servers, in the order of the file.
     pub servers: Vec<ServerState>,
     /// Whether there is enough to serve with.
@@ -385,7 +386,7 @@ impl CheckEngine {
     fn new_service(
         &mut self,
         now: Timestamp,
-        config: &VirtualServer,
+        config: &Shared<VirtualServer>,
         all: &CheckConfig,
         adopted: &Table,
         known: &Known,
@@ -422,7 +423,7 @@ impl CheckEngine {
     fn new_server(
         &mut self,
         now: Timestamp,
-        config: &RealServer,
+        config: &Shared<RealServer>,
         serves: bool,
         known: &Known,
     ) -> ServerState {
@@ -453,7 +454,12 @@ impl CheckEngine {
         server
     }
 
-    fn new_checker(&mut self, now: Timestamp, config: &Checker, health: Health) -> CheckerState {
+    fn new_checker(
+        &mut self,
+        now: Timestamp,
+        config: &Shared<Checker>,
+        health: Health,
+    ) -> CheckerState {
         let id = self.next_id;
         self.next_id += 1;
         let spread = if health.is_up() { config.warmup } else { config.warmup.min(SOON) };
@@ -585,9 +591,8 @@ impl CheckEngine {
         let Some(names) = self.names(id) else { return };
         let Some(checker) = self.checker(id) else { return };
         checker.probing = true;
-        let probe = checker.config.probe.clone();
-        let url = checker.memory.url;
-        self.outputs.push_back(Output::StartProbe { id, probe, url, names });
+        let (config, url) = (checker.config.clone(), checker.memory.url);
+        self.outputs.push_back(Output::StartProbe { id, checker: config, url, names });
     }
 
     /// A probe keeps its own time; this is for one that has lost it.
@@ -619,7 +624,6 @@ impl CheckEngine {
         let config = checker.config.clone();
         let wait = checker.memory.result(now, &config, success);
         let after = checker.memory.health;
-        let probe = checker.config.probe.clone();
         self.timers.set((id, TimerKind::Probe), now + wait);
         let told = before.is_up() != after.is_up()
             || (matches!(before, Health::Unproved { .. }) && !text.is_empty());
@@ -655,7 +659,7 @@ impl CheckEngine {
         }
         self.table_changed |= reweighed;
         if before.is_up() != after.is_up() {
-            self.mail_check(id, &probe, outcome);
+            self.mail_check(id, &config.probe, outcome);
         }
         let served = self.serves(id);
         self.settle(service);

@@ -45,7 +45,7 @@ fn server(last: u8) -> RealServer {
         notify_down: None,
         smtp_alert: true,
         snmp_name: None,
-        checkers: vec![checker],
+        checkers: vec![checker.into()],
         slow_start: Interval::ZERO,
         file_checks: Vec::new(),
         bfd_checks: Vec::new(),
@@ -69,12 +69,15 @@ pub(crate) fn service(servers: u8) -> VirtualServer {
         ha_suspend: false,
         smtp_alert: false,
         snmp_name: None,
-        real_servers: (1..=servers).map(server).collect(),
+        real_servers: (1..=servers).map(server).map(Shared::from).collect(),
     }
 }
 
 fn config(services: Vec<VirtualServer>) -> CheckConfig {
-    CheckConfig { virtual_servers: services, ..CheckConfig::default() }
+    CheckConfig {
+        virtual_servers: services.into_iter().map(Shared::from).collect(),
+        ..CheckConfig::default()
+    }
 }
 
 /// An engine, its clock, and servers that answer or not.
@@ -116,9 +119,9 @@ impl Rig {
         loop {
             while let Some(output) = self.engine.poll_output() {
                 match output {
-                    Output::StartProbe { id, probe, .. } => {
+                    Output::StartProbe { id, checker, .. } => {
                         self.probes += 1;
-                        self.answer(id, &probe);
+                        self.answer(id, &checker.probe);
                     }
                     Output::Log(event) => self.lines.push(event.text),
                     Output::RunScript { script, .. } => self.scripts.push(script.words[0].clone()),
@@ -190,7 +193,7 @@ fn fifos_and_mails_are_told_of_servers_and_of_the_quorum() {
     let target = Target::Group { name: "web".into(), protocol: Protocol::Tcp };
     let group = |alert| VirtualServer { target: target.clone(), smtp_alert: alert, ..service(1) };
     let mut second = group(true);
-    second.real_servers = vec![server(2)];
+    second.real_servers = vec![server(2).into()];
     let mut rig = Rig::new(&config(vec![group(false), second]));
     rig.engine.tell_start(true);
     rig.run(15);
@@ -229,7 +232,7 @@ fn a_second_checker_that_fails_is_mailed_as_one_check() {
     if let Probe::Tcp(connect) = &mut checker.probe {
         connect.destination = ([10, 1, 0, 9], 80).into();
     }
-    both.real_servers[0].checkers.push(checker);
+    both.real_servers[0].checkers.push(checker.into());
     let mut rig = Rig::new(&config(vec![both]));
     rig.run(15);
     rig.dead.extend([1, 9]);
@@ -275,7 +278,7 @@ fn a_probe_that_waits_for_its_turn_is_not_a_failed_one() {
 
 #[test]
 fn a_service_that_a_reload_removes_tells_its_scripts() {
-    let script = |name: &str| Some(Script { words: vec![name.into()], user: None });
+    let script = |name: &str| Some(Script { words: vec![name.into()], user: None }.into());
     let mut gone = service(3);
     gone.quorum_down = script("quorum down");
     for (server, name) in gone.real_servers.iter_mut().zip(["one", "two", "three"]) {
@@ -309,7 +312,7 @@ fn alpha_servers_wait_for_their_first_success() {
 
 #[test]
 fn losing_the_quorum_brings_the_sorry_server_and_the_scripts_in_order() {
-    let script = |name: &str| Some(Script { words: vec![name.into()], user: None });
+    let script = |name: &str| Some(Script { words: vec![name.into()], user: None }.into());
     let mut service = service(2);
     service.quorum = 2;
     service.quorum_up = script("up");

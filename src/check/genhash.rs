@@ -141,7 +141,8 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
         orderly_close: false,
     };
     let tls = tls.then_some(TlsProbe { sni, name: None, verify: false });
-    let probe = HttpProbe { connect, tls, version, urls: vec![url.clone()], fast_recovery: false };
+    let probe =
+        HttpProbe { connect, tls, version, urls: vec![url.clone()].into(), fast_recovery: false };
     Ok(Request { probe, url, verbose })
 }
 

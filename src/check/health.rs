@@ -152,7 +152,7 @@ mod tests {
             connect,
             tls: None,
             version: HttpVersion::V1_0,
-            urls: vec![url.clone(), url],
+            urls: vec![url.clone(), url].into(),
             fast_recovery: true,
         });
         let checker = Checker { probe, ..base };

@@ -6,6 +6,7 @@ use crate::core::notify::fifo::FifoWriters;
 use crate::core::notify::mail::{Mailer, Message};
 use crate::core::notify::queue::{Notification, NotifyQueues};
 use crate::core::notify::script::ScriptPolicy;
+use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
 /// Everybody who is told.
@@ -39,7 +40,7 @@ impl Telling {
     }
 
     /// Runs `script` after those of the same object.
-    pub fn run(&mut self, object: &str, script: Script) {
+    pub fn run(&mut self, object: &str, script: Shared<Script>) {
         self.scripts.push(object, Notification { script, arguments: Vec::new() });
     }
 

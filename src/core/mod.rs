@@ -1,6 +1,7 @@
 //! What every process shares.
 //!
-//! Pure: [`time`], [`diagnostics`], [`config`] (but for reading files), [`reconcile`]. The rest is
+//! Pure: [`time`], [`diagnostics`], [`config`] (but for reading files), [`reconcile`],
+//! [`shared`]. The rest is
 //! rim: it talks to the kernel, to children and to people. Start with [`config`] for what a file
 //! means, with [`supervisor`] for how the processes live.
 
@@ -12,6 +13,7 @@ pub mod netlink;
 pub mod notify;
 pub mod reconcile;
 pub mod runtime;
+pub mod shared;
 pub mod supervisor;
 pub mod time;
 pub mod track;

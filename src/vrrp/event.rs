@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::core::config::model::Script;
 use crate::core::config::model::vrrp::Priority;
+use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
 /// Why an advert was not accepted, in the order of the checks (RFC 9568 section 7.1).
@@ -359,9 +359,9 @@ pub struct Notice {
     /// Effective priority; 0 for groups.
     pub priority: Priority,
     /// The script of this state; it gets no arguments.
-    pub script: Option<Arc<Script>>,
+    pub script: Option<Shared<Script>>,
     /// The script of every state; it gets subject, name, state and priority.
-    pub any: Option<Arc<Script>>,
+    pub any: Option<Shared<Script>>,
     /// Whether to send mail (`smtp_alert`).
     pub mail: bool,
 }

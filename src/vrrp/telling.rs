@@ -47,7 +47,7 @@ impl Telling {
         let kind = kind_of(notice.subject);
         let object = format!("{kind} {}", notice.name);
         if let Some(script) = &notice.script {
-            let notification = Notification { script: (**script).clone(), arguments: Vec::new() };
+            let notification = Notification { script: script.clone(), arguments: Vec::new() };
             self.scripts.push(&object, notification);
         }
         if let Some(script) = &notice.any {
@@ -57,7 +57,7 @@ impl Telling {
                 notice.state.to_owned(),
                 notice.priority.to_string(),
             ];
-            self.scripts.push(&object, Notification { script: (**script).clone(), arguments });
+            self.scripts.push(&object, Notification { script: script.clone(), arguments });
         }
         self.fifos.write(&line(notice));
         if notice.mail

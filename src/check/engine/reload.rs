@@ -7,11 +7,12 @@ use super::{CheckEngine, ServerState, ServiceState, gone};
 use crate::check::health::{Health, Memory};
 use crate::check::virtual_server;
 use crate::core::config::model::check::{CheckConfig, Checker, RealServer, Target, VirtualServer};
+use crate::core::shared::Shared;
 use crate::core::time::Timestamp;
 use crate::ipvs::model::Table;
 
 /// What is known of servers when a reload begins, whichever service they are of.
-pub(super) type Known = BTreeMap<(SocketAddr, Checker), (Memory, Option<u32>)>;
+pub(super) type Known = BTreeMap<(SocketAddr, Shared<Checker>), (Memory, Option<u32>)>;
 
 /// What was there, taken out by its key; a search for each of tens of thousands would take minutes.
 struct Former<K, V>(BTreeMap<K, VecDeque<V>>);
@@ -78,7 +79,7 @@ impl CheckEngine {
         &mut self,
         now: Timestamp,
         before: ServiceState,
-        config: &VirtualServer,
+        config: &Shared<VirtualServer>,
         all: &CheckConfig,
         known_servers: &Known,
     ) -> ServiceState {
@@ -110,7 +111,7 @@ impl CheckEngine {
         &mut self,
         now: Timestamp,
         mut before: ServerState,
-        config: &RealServer,
+        config: &Shared<RealServer>,
     ) -> ServerState {
         let mut old = std::mem::take(&mut before.checkers);
         let mut checkers = Vec::new();

@@ -222,7 +222,7 @@ pub(crate) mod tests {
             connect: connect_to(destination),
             tls: None,
             version: HttpVersion::V1_0,
-            urls: vec![url],
+            urls: vec![url].into(),
             fast_recovery: false,
         }
     }

@@ -22,10 +22,13 @@ pub mod tcp;
 pub mod tls;
 pub mod udp;
 
+use std::sync::Arc;
+
 use super::engine::Outcome;
 use super::event::Names;
-use crate::core::config::model::check::{Probe, TlsIdentity};
+use crate::core::config::model::check::{Checker, Probe, TlsIdentity};
 use crate::core::notify::script::ScriptPolicy;
+use crate::core::shared::Shared;
 
 /// What all probes may need.
 #[derive(Debug, Clone, Default)]
@@ -37,17 +40,22 @@ pub struct Surroundings {
 }
 
 /// Carries one probe out. `url` chooses among several.
-pub async fn run(probe: Probe, url: usize, names: Names, surroundings: Surroundings) -> Outcome {
+pub async fn run(
+    checker: Shared<Checker>,
+    url: usize,
+    names: Names,
+    surroundings: Arc<Surroundings>,
+) -> Outcome {
     let server = &names.server;
-    match probe {
-        Probe::Tcp(connect) => tcp::probe(&connect, server).await,
-        Probe::Dialogue(talk) => dialogue::probe(&talk, server, &surroundings.tls).await,
-        Probe::Http(http) => http::probe(&http, url, server, &surroundings.tls).await,
-        Probe::Smtp(smtp) => smtp::probe(&smtp, server).await,
-        Probe::Dns(dns) => dns::probe(&dns, server).await,
-        Probe::Udp(udp) => udp::probe(&udp, server).await,
-        Probe::Ping(connect) => ping::probe(&connect, &names).await,
-        Probe::Misc(misc) => misc::probe(&misc, &names, &surroundings.policy).await,
+    match &checker.probe {
+        Probe::Tcp(connect) => tcp::probe(connect, server).await,
+        Probe::Dialogue(talk) => dialogue::probe(talk, server, &surroundings.tls).await,
+        Probe::Http(http) => http::probe(http, url, server, &surroundings.tls).await,
+        Probe::Smtp(smtp) => smtp::probe(smtp, server).await,
+        Probe::Dns(dns) => dns::probe(dns, server).await,
+        Probe::Udp(udp) => udp::probe(udp, server).await,
+        Probe::Ping(connect) => ping::probe(connect, &names).await,
+        Probe::Misc(misc) => misc::probe(misc, &names, &surroundings.policy).await,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::script::{self, Outcome, ScriptPolicy};
 use crate::core::config::model::Script;
+use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
 /// A notification script that runs longer than this is ended, lest the queue behind it grow.
@@ -22,7 +23,7 @@ const WAITING: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Notification {
     /// The command.
-    pub script: Script,
+    pub script: Shared<Script>,
     /// Words appended to it.
     pub arguments: Vec<String>,
 }
@@ -118,7 +119,7 @@ mod tests {
                 let command = format!("sleep {pause}; echo {number} >>{}", log.display());
                 let words = ["/bin/sh", "-c", &command].map(str::to_owned).to_vec();
                 let script = Script { words, user: None };
-                queues.push("VI_1", Notification { script, arguments: Vec::new() });
+                queues.push("VI_1", Notification { script: script.into(), arguments: Vec::new() });
             }
             assert!(queues.drain(Interval::from_secs(30)).await);
         });

@@ -10,14 +10,16 @@ use super::context::Context;
 use super::global::{keep, set};
 use crate::core::config::keywords;
 use crate::core::config::model::check::{
-    CheckConfig, Forwarding, GroupEntry, Persistence, Protocol, RealServer, Scheduler, SorryServer,
-    Target, Thresholds, TlsIdentity, Tunnel, TunnelChecksum, VirtualServer, VirtualServerGroup,
+    CheckConfig, Forwarding, GroupEntry, Persistence, Probe, Protocol, RealServer, Scheduler,
+    SorryServer, Target, Thresholds, TlsIdentity, Tunnel, TunnelChecksum, VirtualServer,
+    VirtualServerGroup,
 };
 use crate::core::config::model::services::AlertDefault;
-use crate::core::config::model::{Config, Family};
+use crate::core::config::model::{Config, Family, Script};
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values;
 use crate::core::diagnostics::Span;
+use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
 const SERVICE: &str = "virtual_server";
@@ -174,14 +176,15 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
     let mut service = draft.finish(context, block);
     let mut addresses = BTreeSet::new();
     for statement in block.children().iter().filter(|child| child.keyword() == "real_server") {
-        if let Some(server) = real_server(context, statement, &service, &draft) {
+        if let Some(mut server) = real_server(context, statement, &service, &draft) {
             if !addresses.insert(server.address) {
                 let message =
                     format!("real_server {} is there twice, the first counts", server.address);
                 context.error("duplicate", statement.span, message);
                 continue;
             }
-            service.real_servers.push(server);
+            share_urls(&mut server, service.real_servers.last());
+            service.real_servers.push(server.into());
         }
     }
     if let Target::Fwmark { family, .. } = &mut service.target
@@ -200,7 +203,22 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
     if !context.targets.insert(service.target.clone()) {
         return context.error("duplicate", block.span, "this virtual server is defined already");
     }
-    config.check.virtual_servers.push(service);
+    config.check.virtual_servers.push(service.into());
+}
+
+/// Servers of one service are mostly asked for the same urls.
+fn share_urls(server: &mut RealServer, neighbour: Option<&Shared<RealServer>>) {
+    let known = neighbour.iter().flat_map(|server| &server.checkers);
+    let known: Vec<_> = known.filter_map(|checker| checker.probe.as_http()).collect();
+    for place in 0..server.checkers.len() {
+        let http = server.checkers.get(place).and_then(|checker| checker.probe.as_http());
+        let twin = http.and_then(|http| known.iter().find(|twin| twin.urls == http.urls));
+        if let (Some(twin), Some(checker)) = (twin, server.checkers.get_mut(place))
+            && let Probe::Http(http) = &mut checker.probe
+        {
+            http.urls = twin.urls.clone();
+        }
+    }
 }
 
 /// What is said about a service.
@@ -217,8 +235,8 @@ struct Draft {
     engine: Option<String>,
     quorum: u32,
     hysteresis: u32,
-    quorum_up: Option<crate::core::config::model::Script>,
-    quorum_down: Option<crate::core::config::model::Script>,
+    quorum_up: Option<Shared<Script>>,
+    quorum_down: Option<Shared<Script>>,
     sorry: Option<(IpAddr, Option<u16>)>,
     sorry_forwarding: Option<Forwarding>,
     sorry_inhibit: bool,
@@ -675,7 +693,7 @@ fn real_server(
             continue;
         }
         let checkers = checker::build(context, statement, probed, service, &inherited);
-        server.checkers.extend(checkers);
+        server.checkers.extend(checkers.into_iter().map(Shared::from));
     }
     // There may be tens of thousands of servers: no room for checkers that do not come.
     server.checkers.shrink_to_fit();

@@ -297,7 +297,7 @@ fn http(
         connect: draft.connect(context, block, inherited)?,
         tls: tls.then_some(TlsProbe { sni, name: sni_name, verify }),
         version,
-        urls,
+        urls: urls.into(),
         fast_recovery: fast,
     }))
 }

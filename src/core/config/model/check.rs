@@ -3,13 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Family, Script};
+use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
 /// What the check process acts on, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CheckConfig {
     /// `virtual_server` blocks.
-    pub virtual_servers: Vec<VirtualServer>,
+    pub virtual_servers: Vec<Shared<VirtualServer>>,
     /// `virtual_server_group` blocks.
     pub groups: Vec<VirtualServerGroup>,
     /// `SSL` block: client key and certificates of SSL_GET.
@@ -203,9 +204,9 @@ pub struct VirtualServer {
     /// `hysteresis`.
     pub hysteresis: u32,
     /// `quorum_up`.
-    pub quorum_up: Option<Script>,
+    pub quorum_up: Option<Shared<Script>>,
     /// `quorum_down`.
-    pub quorum_down: Option<Script>,
+    pub quorum_down: Option<Shared<Script>>,
     /// `sorry_server`: gets the traffic while there is no quorum.
     pub sorry_server: Option<SorryServer>,
     /// `alpha`: servers start as down.
@@ -219,7 +220,7 @@ pub struct VirtualServer {
     /// `snmp_name`.
     pub snmp_name: Option<String>,
     /// `real_server` blocks, in order.
-    pub real_servers: Vec<RealServer>,
+    pub real_servers: Vec<Shared<RealServer>>,
 }
 
 /// `sorry_server` with its options.
@@ -247,15 +248,15 @@ pub struct RealServer {
     /// `uthreshold` / `lthreshold`.
     pub thresholds: Thresholds,
     /// `notify_up`.
-    pub notify_up: Option<Script>,
+    pub notify_up: Option<Shared<Script>>,
     /// `notify_down`.
-    pub notify_down: Option<Script>,
+    pub notify_down: Option<Shared<Script>>,
     /// `smtp_alert`, else `smtp_alert_checker`, else the global one, else on.
     pub smtp_alert: bool,
     /// `snmp_name`.
     pub snmp_name: Option<String>,
     /// Probes; the server is up when all of them succeed.
-    pub checkers: Vec<Checker>,
+    pub checkers: Vec<Shared<Checker>>,
     /// `slow_start`: in this time it gets its weight when it comes back; at once unless written.
     pub slow_start: Interval,
     /// `FILE_CHECK`: what the numbers in files do to it.
@@ -462,7 +463,7 @@ pub struct HttpProbe {
     /// `http_protocol`.
     pub version: HttpVersion,
     /// `url` blocks, at least one; one request for each.
-    pub urls: Vec<Url>,
+    pub urls: Shared<Vec<Url>>,
     /// `fast_recovery`: the first success after a failure is enough.
     pub fast_recovery: bool,
 }

@@ -9,6 +9,7 @@ use super::link::{ExtraAnnouncements, GarpGroup, InterfaceDelay, LinkbeatInterfa
 use super::route::{Route, Rule};
 use super::track::{TrackGroup, TrackProcess, Tracked, TrackedFile};
 use super::{Family, Script};
+use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
 /// What the vrrp process acts on, in the order of the file.
@@ -343,19 +344,19 @@ pub struct TrackScript {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NotifyScripts {
     /// `notify_master`.
-    pub master: Option<Arc<Script>>,
+    pub master: Option<Shared<Script>>,
     /// `notify_backup`.
-    pub backup: Option<Arc<Script>>,
+    pub backup: Option<Shared<Script>>,
     /// `notify_fault`.
-    pub fault: Option<Arc<Script>>,
+    pub fault: Option<Shared<Script>>,
     /// `notify_stop`.
-    pub stop: Option<Arc<Script>>,
+    pub stop: Option<Shared<Script>>,
     /// `notify_deleted`: run instead of the fault script when a reload removes the instance.
-    pub deleted: Option<Arc<Script>>,
+    pub deleted: Option<Shared<Script>>,
     /// `notify_master_rx_lower_pri`.
-    pub master_rx_lower_priority: Option<Arc<Script>>,
+    pub master_rx_lower_priority: Option<Shared<Script>>,
     /// `notify`: run at each change, with arguments appended.
-    pub any: Option<Arc<Script>>,
+    pub any: Option<Shared<Script>>,
 }
 
 /// A `vrrp_instance`: one virtual router.
