@@ -13,8 +13,16 @@ use crate::core::config::model::check::Connect;
 /// Asks.
 pub async fn probe(connect: &Connect, server: &str) -> Outcome {
     match open(connect).await {
-        Ok(_) => {
-            Outcome::Success { text: format!("TCP connection to {server} success."), weight: None }
+        Ok(_) => success(server),
+        // Only what was connected can be reset: the verdict must not depend on who was quicker, the
+        // server's reset or our look at the connection. A port that nobody listens on refuses.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            ) =>
+        {
+            success(server)
         }
         Err(error) => {
             let how = if error.kind() == io::ErrorKind::TimedOut { "timeout" } else { "failed" };
@@ -22,6 +30,10 @@ pub async fn probe(connect: &Connect, server: &str) -> Outcome {
             failure(text, Some(error.to_string()))
         }
     }
+}
+
+fn success(server: &str) -> Outcome {
+    Outcome::Success { text: format!("TCP connection to {server} success."), weight: None }
 }
 
 /// Connects with the options of a check.
@@ -56,6 +68,26 @@ pub async fn open(connect: &Connect) -> io::Result<TcpStream> {
 mod tests {
     use super::*;
     use crate::check::probe::http::tests::{block_on, connect_to};
+
+    #[test]
+    fn a_connection_that_is_reset_at_once_was_one() {
+        block_on(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let connect = connect_to(listener.local_addr().unwrap());
+            let mut asking = std::pin::pin!(probe(&connect, "S"));
+            // Connected, and reset before this side looks.
+            let resets = async {
+                let (stream, _) = listener.accept().unwrap();
+                SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+            };
+            let outcome = tokio::select! {
+                biased;
+                outcome = &mut asking => outcome,
+                () = resets => asking.await,
+            };
+            assert!(matches!(outcome, Outcome::Success { .. }), "{outcome:?}");
+        });
+    }
 
     #[test]
     fn a_listening_port_succeeds_and_a_closed_one_fails() {
