@@ -137,6 +137,8 @@ pub struct CheckerState {
     pub memory: Memory,
     /// Weight that its script asked for.
     pub weight: Option<u32>,
+    /// What its last probe found wrong; `None` after a success.
+    pub fault: Option<String>,
     probing: bool,
 }
 
@@ -470,6 +472,7 @@ impl CheckEngine {
             config: config.clone(),
             memory: Memory::new(health),
             weight: None,
+            fault: None,
             probing: false,
         }
     }
@@ -617,9 +620,16 @@ impl CheckEngine {
                 // Exit status 0 asks for the configured weight again.
                 reweighed = *weight != checker.weight;
                 checker.weight = *weight;
+                checker.fault = None;
                 (true, text.clone(), None)
             }
-            Outcome::Failure { text, cause } => (false, text.clone(), cause.clone()),
+            Outcome::Failure { text, cause } => {
+                checker.fault = Some(match cause {
+                    Some(cause) => format!("{text} ({cause})"),
+                    None => text.clone(),
+                });
+                (false, text.clone(), cause.clone())
+            }
         };
         let config = checker.config.clone();
         let wait = checker.memory.result(now, &config, success);

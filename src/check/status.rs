@@ -52,7 +52,10 @@ fn service_data(text: &mut String, service: &ServiceState) {
                 Health::Up { failures } => format!("up, {failures} failures"),
                 Health::Down => "down".to_owned(),
             };
-            let _ = writeln!(text, "     {kind}: {health}");
+            let _ = match &checker.fault {
+                Some(fault) => writeln!(text, "     {kind}: {health}: {fault}"),
+                None => writeln!(text, "     {kind}: {health}"),
+            };
         }
     }
 }
