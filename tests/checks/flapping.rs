@@ -15,6 +15,8 @@ use std::net::IpAddr;
 
 use steadfast::check::engine::{CheckEngine, CheckerId, Input, Outcome, Output};
 use steadfast::check::kernel_table::KernelTable;
+use steadfast::core::config::model::Family;
+use steadfast::core::config::model::check::Probe;
 use steadfast::core::config::model::global::Global;
 use steadfast::core::time::{Interval, Timestamp};
 use steadfast::ipvs::model::{Destination, DestinationKey, Entry, ServiceKey, Table};
@@ -137,7 +139,7 @@ impl Service {
         let address = IpAddr::from([10, 0, 0, self.number]);
         let mut keys = vec![ServiceKey::Address { address, port: 80, protocol: 6 }];
         if self.group {
-            let family = steadfast::core::config::model::Family::Inet;
+            let family = Family::Inet;
             keys.push(ServiceKey::Fwmark { mark: self.number.into(), family });
         }
         keys
@@ -270,12 +272,10 @@ impl Day {
     fn settle(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::StartProbe { id, probe, .. } => {
+                Output::StartProbe { id, checker, .. } => {
                     self.counts.probes += 1;
                     self.engine.handle(self.now, Input::Started { id });
-                    let steadfast::core::config::model::check::Probe::Tcp(connect) = probe else {
-                        panic!("{probe:?}")
-                    };
+                    let Probe::Tcp(connect) = &checker.probe else { panic!("{checker:?}") };
                     self.ask(id, last(&connect.destination.ip()));
                 }
                 Output::CancelProbe(id) => self.under_way.retain(|(_, other), _| *other != id),
@@ -375,7 +375,7 @@ impl Day {
             }
             1 => {
                 let mark = u32::try_from(self.chance.below(100)).unwrap() + 1000;
-                let family = steadfast::core::config::model::Family::Inet;
+                let family = Family::Inet;
                 let own = ServiceKey::Fwmark { mark, family };
                 let Some(entry) = kernel.table.get(&key).cloned() else { return };
                 kernel.table.insert(own, entry);

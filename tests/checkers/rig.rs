@@ -1,0 +1,93 @@
+//! One server of one service, asked once: text in, the engine and the probe as the daemon joins
+//! them, what the log and the status say of it out.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use steadfast::check::engine::{CheckEngine, Input, Outcome, Output};
+use steadfast::check::probe::{self, Surroundings};
+use steadfast::check::status;
+use steadfast::core::config::compile::compile;
+use steadfast::core::config::source::SourceSet;
+use steadfast::core::time::{Interval, Timestamp};
+use steadfast::ipvs::model::Table;
+
+/// `connect_timeout` of all rows.
+pub const PATIENCE: Duration = Duration::from_millis(500);
+/// Two busy cores may be this late.
+pub const SLACK: Duration = Duration::from_secs(5);
+
+/// What came of one probe.
+#[derive(Debug)]
+pub struct Asked {
+    pub good: bool,
+    pub took: Duration,
+    /// By the checker's own limits.
+    pub longest: Duration,
+    /// Lines of the log, each with its cause.
+    pub log: String,
+    pub status: String,
+    /// Servers in the table with a weight.
+    pub serving: usize,
+}
+
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// A server that is asked again and again.
+pub struct Director {
+    engine: CheckEngine,
+    now: Timestamp,
+}
+
+impl Director {
+    /// `check` is the checker's block for a server at 127.0.0.1 and `port`.
+    pub fn new(port: u16, check: &str) -> Self {
+        let me = nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name;
+        let text = format!(
+            "global_defs {{\nscript_user {me}\n}}\nvirtual_server 10.0.0.1 80 {{\ndelay_loop 10\n\
+             lb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 127.0.0.1 {port} {{\nweight 1\n\
+             {check}\n}}\n}}\n"
+        );
+        let compiled = compile(&SourceSet::from_text("test.conf", &text));
+        let config = compiled.config.check;
+        assert_eq!(config.virtual_servers[0].real_servers[0].checkers.len(), 1, "{text}");
+        let engine = CheckEngine::new(Timestamp::ZERO, &config, &Table::new(), 5);
+        Self { engine, now: Timestamp::ZERO }
+    }
+
+    /// The next probe, carried out.
+    pub async fn ask(&mut self) -> Asked {
+        self.now += Interval::from_secs(60);
+        self.engine.handle_timeout(self.now);
+        let mut log = String::new();
+        let mut asked = None;
+        while let Some(output) = self.engine.poll_output() {
+            if let Output::StartProbe { id, checker, url, names } = output {
+                let limit = checker.probe.longest().to_duration();
+                let begun = Instant::now();
+                let running = probe::run(checker, url, names, Arc::new(Surroundings::default()));
+                // As the daemon: one that is lost is given up.
+                let outcome = tokio::time::timeout(limit + SLACK, running).await;
+                let outcome = outcome.unwrap_or_else(|_| panic!("no result within {limit:?}"));
+                let good = matches!(outcome, Outcome::Success { .. });
+                asked = Some((good, begun.elapsed(), limit));
+                self.engine.handle(self.now, Input::Started { id });
+                self.engine.handle(self.now, Input::Finished { id, outcome });
+            } else if let Output::Log(event) = output {
+                log.push_str(&event.text);
+                if let Some(cause) = event.cause {
+                    log.push_str(&format!(" ({cause})"));
+                }
+                log.push('\n');
+            }
+        }
+        let (good, took, longest) = asked.expect("a probe");
+        let table = self.engine.desired();
+        let serving = table.values().flat_map(|entry| entry.destinations.values());
+        let serving = serving.filter(|found| found.weight > 0).count();
+        Asked { good, took, longest, log, status: status::data(&self.engine), serving }
+    }
+}
