@@ -48,3 +48,18 @@ fn the_systemd_unit_starts_reloads_restarts_and_stops() {
 fn servers_and_services_are_told_to_fifos_and_by_mail() {
     scenario("lvs-tell");
 }
+
+#[test]
+fn each_checker_judges_each_manner_of_a_server_as_keepalived_or_for_a_reason() {
+    scenario("lvs-checkers");
+}
+
+#[test]
+fn answers_that_never_end_are_judged_in_time_and_in_bounded_memory() {
+    scenario("lvs-checkers-huge");
+}
+
+#[test]
+fn every_forwarding_family_protocol_and_scheduler_carries_requests() {
+    scenario("lvs-forwarding");
+}
