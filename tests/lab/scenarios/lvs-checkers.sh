@@ -121,6 +121,11 @@ judged() {
         done
         nap 0.05
     done
+    on d1 rm -f /tmp/keepalived_check.data
+    kill -USR1 "$(child_pid d1 main)"
+    wait_until 5 eval '[[ -s $(echo "$LAB_DIR/nodes/d1/tmp/"*check*) ]]' || :
+    cat "$LAB_DIR/nodes/d1/tmp/"*check* >"$LAB_DIR/status.$2" 2>/dev/null || :
+    rm -f "$LAB_DIR/nodes/d1/tmp/"*check*
     RSS=$(awk '$1 == "VmHWM:" { print $2 }' "/proc/$(child_pid d1 checkers)/status")
     cp "$(daemon_log d1)" "$LAB_DIR/log.$2"
     stop d1 daemon; on d1 ipvsadm -C
@@ -141,6 +146,17 @@ for cell in "${CELLS[@]}"; do
     line=$(printf '%-22s %-8s %12s %14s  %s' "$name" "$want" "$ours" "$peer" "${DIFFERS[$name]:-}")
     if [[ -z $note ]]; then ok "$line"; else not_ok "$line" "$note"; fi
 done
+# each bad server with its reason, in the log and in the status
+reasons=$(grep -vE 'Activating|Removing|Adding|Lost quorum|Gained quorum' "$LAB_DIR/log.ours") port=1000 unsaid=
+for cell in "${CELLS[@]}"; do
+    port=$(( port + 1 ))
+    if [[ $cell == *" out" && $reasons != *":$port"[^0-9]* ]]; then unsaid+=" $cell,"; fi
+done
+if [[ -z $unsaid ]]; then ok "the log says why each bad server is out"; else not_ok "no reason in the log" "$unsaid"; fi
+bad=$(printf '%s\n' "${CELLS[@]}" | grep -c ' out$')
+if [[ $(basename "$LAB_DAEMON") != keepalived ]]; then
+    check "and so does the status, for all $bad" eval '(( $(grep -cE "^ *[A-Z_]+: (down|no result yet, taken as down): " "$LAB_DIR/status.ours") == bad ))'
+fi
 echo "# most memory of the check process: $ours_rss kB, keepalived $RSS kB"
 check "memory is bounded" eval '(( ours_rss < 100000 ))'
 lab_done
