@@ -205,7 +205,7 @@ struct Day {
     under_way: BTreeMap<(Timestamp, CheckerId), Outcome>,
     /// Nothing is promised of the time before: the last reload or start.
     begun: Timestamp,
-    /// The kernel does as it is told again from then on.
+    /// The last time that somebody meddled, or the kernel began to obey again.
     obedient: Timestamp,
     foreign: BTreeSet<ServiceKey>,
     counts: Counts,
@@ -319,7 +319,7 @@ impl Day {
                 self.hosts.get_mut(&number).unwrap().set(now, truth);
             }
             7 => self.reload(),
-            8 if self.now > self.obedient + LOOK * 2 => self.kill(),
+            8 if self.settled() => self.kill(),
             _ => self.meddle(),
         }
     }
@@ -347,6 +347,14 @@ impl Day {
         self.engine.handle(self.now, Input::Reconfigure(config));
         self.settle();
         self.begun = self.now;
+    }
+
+    /// Whether the kernel has taken all that it was told. A process that dies before cannot tell its
+    /// successor which services were to go.
+    fn settled(&self) -> bool {
+        let kernel = self.kernel.0.borrow();
+        let obeys = kernel.refuse.is_none() && kernel.unreadable == 0;
+        obeys && self.now > self.obedient + LOOK * 2
     }
 
     /// Another process on the kernel that this one leaves.
