@@ -219,6 +219,10 @@ struct Slot {
     child: Option<Child>,
     respawn: Respawn,
     restart_pending: bool,
+    /// What a check process had before a reload that none has finished yet. Should it die meanwhile,
+    /// the next one begins with this and then reloads: else nobody would know which services of the
+    /// kernel's table are ours to remove.
+    former: Option<std::os::fd::OwnedFd>,
 }
 
 /// What the parent needs of the configuration; the rest is the children's.
@@ -285,6 +289,7 @@ impl<'a> Parent<'a> {
                 child: None,
                 respawn: Respawn::default(),
                 restart_pending: false,
+                former: None,
             }),
             generations: 0,
             events,
@@ -477,8 +482,18 @@ impl<'a> Parent<'a> {
         if role == Role::Vrrp {
             channel.send(ToChild::Legacy, Some(self.legacy.descriptor()?.as_fd()))?;
         }
-        channel.send(ToChild::Start, Some(self.sealed.as_fd()))?;
+        match self.former(role) {
+            Some(former) => {
+                channel.send(ToChild::Start, Some(former.as_fd()))?;
+                channel.send(ToChild::Reload, Some(self.sealed.as_fd()))?;
+            }
+            None => channel.send(ToChild::Start, Some(self.sealed.as_fd()))?,
+        }
         Ok((channel, process))
+    }
+
+    fn former(&self, role: Role) -> Option<&std::os::fd::OwnedFd> {
+        self.slots.iter().find(|slot| slot.role == role)?.former.as_ref()
     }
 
     fn spawn(&self, role: Role, generation: u64) -> io::Result<Child> {
@@ -530,7 +545,7 @@ impl<'a> Parent<'a> {
             started: runtime::now(),
             generation,
             ready: false,
-            reloading: false,
+            reloading: self.former(role).is_some(),
             answered: true,
         })
     }
@@ -566,7 +581,8 @@ impl<'a> Parent<'a> {
     }
 
     fn handle_report(&mut self, role: Role, generation: u64, report: ToParent) {
-        let Some(child) = &mut self.slot(role).child else {
+        let slot = self.slot(role);
+        let Some(child) = &mut slot.child else {
             return;
         };
         if child.generation != generation {
@@ -574,7 +590,10 @@ impl<'a> Parent<'a> {
         }
         match report {
             ToParent::Ready => child.ready = true,
-            ToParent::Reloaded => child.reloading = false,
+            ToParent::Reloaded => {
+                child.reloading = false;
+                slot.former = None;
+            }
             ToParent::Pong => child.answered = true,
         }
         self.settle();
@@ -767,8 +786,8 @@ impl<'a> Parent<'a> {
             let reason = format!("{what} cannot be changed by a reload");
             return self.refuse_reload(&reason);
         }
-        self.sealed = match handover::seal(&loaded.sources.to_bytes()) {
-            Ok(sealed) => sealed,
+        let former = match handover::seal(&loaded.sources.to_bytes()) {
+            Ok(sealed) => std::mem::replace(&mut self.sealed, sealed),
             Err(error) => return self.refuse_reload(&error.to_string()),
         };
         self.work = Work::of(loaded.compiled.config);
@@ -781,6 +800,10 @@ impl<'a> Parent<'a> {
             let wanted = self.wanted(role);
             let sealed = self.sealed.try_clone();
             let slot = self.slot(role);
+            let lived = slot.child.is_some() || slot.restart_pending;
+            if role == Role::Check && wanted && lived && slot.former.is_none() {
+                slot.former = former.try_clone().ok();
+            }
             match (&mut slot.child, wanted) {
                 (Some(child), true) => {
                     let sent = sealed
@@ -794,6 +817,7 @@ impl<'a> Parent<'a> {
                 }
                 (Some(child), false) => {
                     // Its last part of the configuration is gone: it cleans up and ends.
+                    slot.former = None;
                     let _ = child.orders.try_send(Signal::SIGTERM);
                 }
                 (None, true) if !slot.restart_pending => self.start(role),

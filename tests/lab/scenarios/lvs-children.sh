@@ -1,7 +1,7 @@
 #!/bin/bash
 # lvs-children: the check child is killed, then everything: traffic goes on,
 # the table stays, and a restart takes over what is there and clears the rest.
-# (keepalived 2.2.7 asks the kernel for everything anew, and leaves a stale server.)
+# (keepalived 2.2.7 asks the kernel for everything anew, and leaves a stale server and a stale service.)
 #   uml-run -- lab-netns run --directors 1 --reals 3 -- scenarios/lvs-children.sh
 set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
@@ -81,6 +81,18 @@ ops=$(netlink_ops d1 "$mark" | { grep -E 'SERVICE|DEST|FLUSH' || :; } | xargs)
 if [[ $ops == DEL_DEST ]]; then ok "what was right was not touched: '$ops'"; else not_ok "the restart" "asked of the kernel: '$ops', should be DEL_DEST"; fi
 check "the open connection went on through all of it" bg_alive client1 stream
 check "the address is there, once" eval '[[ $(ip -n d1 -o -4 addr show dev eth0 | grep -c " $VIP/") == 1 ]]'
+# --- killed in the middle of a reload that takes a service away
+conf 1 2 >"$LAB_DIR/d1.conf"
+printf 'virtual_server %s 81 {\n lb_algo rr\n lb_kind DR\n protocol TCP\n real_server 10.77.1.21 81 {\n }\n}\n' $VIP >>"$LAB_DIR/d1.conf"
+kill -HUP "$(child_pid d1 main)"
+timed "one service more" 10 lists "-A -t $VIP:81"
+conf 1 2 >"$LAB_DIR/d1.conf"; check_child=$(child_pid d1 checkers)
+kill -STOP "$check_child"; mark=$(log_mark d1); kill -HUP "$(child_pid d1 main)"
+wait_until 5 logged d1 "Reloading" "$mark" || :; nap 0.3
+kill -KILL "$check_child"
+timed "a new check process" 12 child_new d1 checkers "$check_child"
+timed "the service that was to go is gone" 10 eval '! lists "$VIP:81"'
+check "the other one is there" has_reals d1 2
 # --- the parent
 main=$(child_pid d1 main); tree "$main"; all=$TREE
 kill -KILL "$main"
