@@ -90,6 +90,12 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "a_server_that_is_known_elsewhere_is_known",
     ),
     (
+        "found here",
+        "the verdict on a server that resets at once depended on who was quicker",
+        "src/check/probe/tcp.rs",
+        "a_connection_that_is_reset_at_once_was_one",
+    ),
+    (
         "#1772, #2361",
         "what a killed process left in the kernel was doubled or lost",
         "tests/checks/bugs.rs",
