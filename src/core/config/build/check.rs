@@ -24,7 +24,8 @@ use crate::core::time::Interval;
 
 const SERVICE: &str = "virtual_server";
 const SERVER: &str = "virtual_server/real_server";
-const LONG: Interval = Interval::from_secs(4_294);
+/// As long as the dialect's numbers go: keepalived knows no limit of its own.
+const LONG: Interval = Interval::from_secs(4_294_967_295);
 /// When `persistence_timeout` stands without a number.
 const PERSISTENCE: u32 = 360;
 /// What the kernel takes as the name of a persistence engine.

@@ -23,7 +23,8 @@ use crate::core::config::tree::Statement;
 use crate::core::config::values;
 use crate::core::time::Interval;
 
-const LONG: Interval = Interval::from_secs(4_294);
+/// As long as the dialect's numbers go: keepalived knows no limit of its own.
+const LONG: Interval = Interval::from_secs(4_294_967_295);
 const DELAY_LOOP: Interval = Interval::from_secs(60);
 const CONNECT_TIMEOUT: Interval = Interval::from_secs(5);
 /// Results in a row that `rise` and `fall` may ask for.
