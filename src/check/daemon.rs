@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 
 use super::engine::{CheckEngine, CheckerId, Input, Outcome, Output};
 use super::event::{Event, Importance};
-use super::kernel_table::KernelTable;
+use super::kernel_table::{KernelTable, Look};
 use super::local_addresses::LocalAddresses;
 use super::probe::{self, Surroundings};
 use super::status;
@@ -271,8 +271,12 @@ impl<'a> Daemon<'a> {
         self.watch_files();
     }
 
-    /// Carries out what the engine wants, and brings the kernel's table in line.
+    /// Brings the kernel's table in line, and carries out what else the engine wants.
     fn settle(&mut self) {
+        // The table comes before the words about it.
+        if let Some(table) = &mut self.table {
+            table.follow(&mut self.engine);
+        }
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::StartProbe { id, checker, url, names } => {
@@ -289,11 +293,6 @@ impl<'a> Daemon<'a> {
                 Output::Mail(alert) => self.telling.send(alert),
                 Output::Log(event) => log_event(&event),
             }
-        }
-        if self.engine.take_table_changed()
-            && let Some(table) = &mut self.table
-        {
-            table.program(&self.engine.desired());
         }
     }
 
@@ -322,8 +321,15 @@ impl<'a> Daemon<'a> {
     fn look(&mut self, now: Timestamp) {
         self.watch_addresses();
         if let Some(table) = &mut self.table {
-            self.next_look = now + DRIFT_CHECK;
-            table.look(&self.engine.desired());
+            let look = table.look(|| self.engine.desired());
+            self.next_look = match look {
+                Look::Done => now + DRIFT_CHECK,
+                // The look takes a twentieth of the time at most.
+                Look::More => {
+                    let end = runtime::now();
+                    end + end.since(now) * 19
+                }
+            };
             return;
         }
         self.next_look = now + REOPEN;

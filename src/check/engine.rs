@@ -272,6 +272,30 @@ impl ServiceState {
     }
 }
 
+/// Where the desired table may differ from what it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Changes {
+    /// Nowhere.
+    #[default]
+    Nothing,
+    /// In what these services (places in [`CheckEngine::services`]) have there.
+    Services(BTreeSet<usize>),
+    /// Anywhere.
+    All,
+}
+
+impl Changes {
+    fn add(&mut self, place: usize) {
+        match self {
+            Self::Nothing => *self = Self::Services(BTreeSet::from([place])),
+            Self::Services(places) => {
+                places.insert(place);
+            }
+            Self::All => {}
+        }
+    }
+}
+
 /// All services.
 #[derive(Debug, Clone)]
 pub struct CheckEngine {
@@ -281,7 +305,9 @@ pub struct CheckEngine {
     outputs: VecDeque<Output>,
     next_id: CheckerId,
     seed: u64,
-    table_changed: bool,
+    changes: Changes,
+    /// Some key is of two services, and the later one counts.
+    keys_are_shared: bool,
     /// Addresses of this host, once they are known.
     local: Option<BTreeSet<IpAddr>>,
     /// Numbers in files, once they are known.
@@ -299,7 +325,8 @@ impl CheckEngine {
             outputs: VecDeque::new(),
             next_id: 0,
             seed,
-            table_changed: true,
+            changes: Changes::All,
+            keys_are_shared: false,
             local: None,
             files: BTreeMap::new(),
         };
@@ -362,20 +389,20 @@ impl CheckEngine {
 
     /// The table that follows from what is known now.
     pub fn desired(&self) -> Table {
-        let mut table = Table::new();
-        for service in &self.services {
-            let views = service.views_now();
-            for key in &service.keys {
-                let entry = virtual_server::entry(&service.config, key, &views, service.quorum);
-                table.insert(*key, entry);
-            }
-        }
-        table
+        table_of(self.services.iter())
     }
 
-    /// Whether the table may have changed since this was last asked.
-    pub fn take_table_changed(&mut self) -> bool {
-        std::mem::take(&mut self.table_changed)
+    /// The part of it that these services have.
+    pub fn desired_of(&self, places: &BTreeSet<usize>) -> Table {
+        table_of(places.iter().filter_map(|place| self.services.get(*place)))
+    }
+
+    /// Where the table may have changed since this was last asked.
+    pub fn take_changes(&mut self) -> Changes {
+        match std::mem::take(&mut self.changes) {
+            Changes::Services(_) if self.keys_are_shared => Changes::All,
+            changes => changes,
+        }
     }
 
     /// For dumps.
@@ -498,6 +525,9 @@ impl CheckEngine {
                 Target::Address { .. } | Target::Fwmark { .. } => service.name().0,
             };
         }
+        let mut keys = BTreeSet::new();
+        let mut all_keys = self.services.iter().flat_map(|service| &service.keys);
+        self.keys_are_shared = !all_keys.all(|key| keys.insert(*key));
         for (service, state) in self.services.iter().enumerate() {
             for (server, state) in state.servers.iter().enumerate() {
                 for (checker, state) in state.checkers.iter().enumerate() {
@@ -667,7 +697,9 @@ impl CheckEngine {
                 GivenUp::Suffix | GivenUp::Nothing => {}
             }
         }
-        self.table_changed |= reweighed;
+        if reweighed {
+            self.changes.add(service);
+        }
         if before.is_up() != after.is_up() {
             self.mail_check(id, &config.probe, outcome);
         }
@@ -714,7 +746,7 @@ impl CheckEngine {
             if std::mem::replace(&mut server.up, up) == up {
                 continue;
             }
-            self.table_changed = true;
+            self.changes.add(place);
             let server_name = endpoint(server.config.address, protocol);
             let (verb, script) = match (up, server.config.inhibit_on_failure) {
                 (true, false) => ("Adding service", &server.config.notify_up),
@@ -741,7 +773,7 @@ impl CheckEngine {
         let total = virtual_server::live_weight(&service.views());
         let quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
         if std::mem::replace(&mut service.quorum, quorum) != quorum {
-            self.table_changed = true;
+            self.changes.add(place);
             outputs.extend(quorum_changed(service, total));
         }
         self.outputs.extend(outputs);
@@ -750,6 +782,18 @@ impl CheckEngine {
     fn log(&mut self, importance: Importance, text: String) {
         self.outputs.push_back(Output::Log(Event { importance, text, cause: None }));
     }
+}
+
+fn table_of<'a>(services: impl Iterator<Item = &'a ServiceState>) -> Table {
+    let mut table = Table::new();
+    for service in services {
+        let views = service.views_now();
+        for key in &service.keys {
+            let entry = virtual_server::entry(&service.config, key, &views, service.quorum);
+            table.insert(*key, entry);
+        }
+    }
+    table
 }
 
 /// A server that is up goes away with its service, or out of it.

@@ -1,12 +1,16 @@
 //! The kernel's table kept as it is desired: what is known of it, what in it is ours, what it
 //! refused. Generic over the kernel, so that its errors can be tested without one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::engine::{Changes, CheckEngine};
 use crate::core::config::model::global::{FlushOnStop, Global, LvsTimeouts};
 use crate::ipvs::client::{IpvsError, IpvsTable};
-use crate::ipvs::model::{ServiceKey, Table};
+use crate::ipvs::model::{Destinations, Entry, ServiceKey, Table};
 use crate::ipvs::plan::{Operation, plan};
+
+/// Services whose destinations one step of a look compares.
+const STEP: usize = 64;
 
 /// A table and what we know of it.
 #[derive(Debug)]
@@ -18,13 +22,32 @@ pub struct KernelTable<T> {
     owned: BTreeSet<ServiceKey>,
     /// What stays refused is told once.
     refused: BTreeSet<String>,
+    /// Not all that is desired could be done.
+    unfinished: bool,
+    /// A look under way: whose destinations are still to be compared.
+    walk: Option<VecDeque<ServiceKey>>,
+}
+
+/// How far a look has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// There is another step to do, soon.
+    More,
+    /// The whole table has been seen.
+    Done,
 }
 
 impl<T: IpvsTable> KernelTable<T> {
     /// Takes the table over: cleared first with `lvs_flush`, else as a predecessor has left it.
     pub fn take_over(client: T, global: &Global) -> Self {
-        let mut table =
-            Self { client, known: None, owned: BTreeSet::new(), refused: BTreeSet::new() };
+        let mut table = Self {
+            client,
+            known: None,
+            owned: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            unfinished: false,
+            walk: None,
+        };
         if global.lvs_flush
             && let Err(error) = table.client.flush()
         {
@@ -49,30 +72,65 @@ impl<T: IpvsTable> KernelTable<T> {
         }
     }
 
-    /// Brings the kernel to `desired`. What it refuses is told, and tried again at the next call.
-    pub fn program(&mut self, desired: &Table) {
-        // When the kernel had something else than we thought, a second plan is made of what it has.
-        for _ in 0..2 {
-            if self.attempt(desired) {
-                return;
+    /// Brings the kernel to what the engine wants by now. A change within some services costs no
+    /// more than these services.
+    pub fn follow(&mut self, engine: &mut CheckEngine) {
+        match engine.take_changes() {
+            Changes::Nothing => {}
+            Changes::All => self.program(&engine.desired()),
+            Changes::Services(places) => {
+                if !self.program_part(&engine.desired_of(&places)) {
+                    self.program(&engine.desired());
+                }
             }
         }
     }
 
-    /// One plan carried out; whether all of it was.
-    fn attempt(&mut self, desired: &Table) -> bool {
+    /// Brings the kernel to `desired`. What it refuses is told, and tried again after the next look.
+    pub fn program(&mut self, desired: &Table) {
+        // When the kernel had something else than we thought, a second plan is made of what it has.
+        self.unfinished = !(self.program_once(desired) || self.program_once(desired));
+    }
+
+    fn program_once(&mut self, desired: &Table) -> bool {
+        self.know();
+        let Some(known) = &self.known else { return false };
+        let operations = plan(desired, known, &self.owned);
+        let done = self.carry_out(&operations, desired);
+        if done {
+            self.owned.clear();
+            self.refused.clear();
+        } else {
+            // Ours are those that are wanted, and those that were ours and may still be there.
+            let known = &self.known;
+            let there = |key: &ServiceKey| known.as_ref().is_none_or(|t| t.contains_key(key));
+            self.owned.retain(there);
+        }
+        self.owned.extend(desired.keys());
+        done
+    }
+
+    /// The same for some of the services, all of them owned.
+    fn program_part(&mut self, part: &Table) -> bool {
+        self.know();
+        let Some(known) = &self.known else { return false };
+        let operations = plan(part, known, &BTreeSet::new());
+        self.carry_out(&operations, part)
+    }
+
+    /// A plan made from a guess could do harm: without knowledge there is none.
+    fn know(&mut self) {
         if self.known.is_none() {
             self.read();
         }
-        // A plan made from a guess could do harm.
-        let Some(known) = &mut self.known else { return false };
-        let wanted: BTreeSet<ServiceKey> = desired.keys().copied().collect();
-        let operations = plan(desired, known, &self.owned);
+    }
+
+    /// Carries a plan for `desired` out; whether all of it was.
+    fn carry_out(&mut self, operations: &[Operation], desired: &Table) -> bool {
         if operations.is_empty() {
-            self.owned = wanted;
             return true;
         }
-        let results = self.client.apply(&operations);
+        let results = self.client.apply(operations);
         let mut failed = false;
         for (operation, result) in operations.iter().zip(results) {
             let Err(error) = result else { continue };
@@ -84,34 +142,82 @@ impl<T: IpvsTable> KernelTable<T> {
         }
         if failed {
             self.read();
-            // Ours are those that are wanted, and those that were ours and may still be there.
-            let known = &self.known;
-            let there = |key: &ServiceKey| known.as_ref().is_none_or(|t| t.contains_key(key));
-            self.owned.retain(there);
-            self.owned.extend(wanted);
-        } else {
-            for operation in &operations {
+        } else if let Some(known) = &mut self.known {
+            for operation in operations {
                 if let Operation::RemoveService { key } = operation {
                     known.remove(key);
                 }
             }
             known.extend(desired.iter().map(|(key, entry)| (*key, entry.clone())));
-            self.owned = wanted;
-            self.refused.clear();
         }
         !failed
     }
 
-    /// Looks for what others have changed, and mends it.
-    pub fn look(&mut self, desired: &Table) {
-        let before = self.known.take();
-        self.read();
-        if let (Some(before), Some(now)) = (before, &self.known)
-            && self.owned.iter().any(|key| before.get(key) != now.get(key))
-        {
+    /// Looks for what others have changed, and mends it: one step of a walk over the table, so that
+    /// a large one does not keep everything else waiting.
+    pub fn look(&mut self, desired: impl FnOnce() -> Table) -> Look {
+        let changed = self.walk_on().unwrap_or_else(|error| {
+            told(&mut self.refused, &error);
+            self.known = None;
+            self.walk = None;
+            self.unfinished = true;
+            false
+        });
+        let look = if self.walk.is_none() { Look::Done } else { Look::More };
+        if changed {
             tracing::warn!("IPVS: the table was changed by someone else, mending it");
         }
-        self.program(desired);
+        if changed || (self.unfinished && look == Look::Done) {
+            self.program(&desired());
+        }
+        look
+    }
+
+    /// Compares the next part with the kernel; whether something of ours has changed.
+    fn walk_on(&mut self) -> Result<bool, IpvsError> {
+        let Some(known) = &mut self.known else {
+            self.known = Some(self.client.table()?);
+            self.unfinished = true;
+            return Ok(false);
+        };
+        let mut changed = BTreeSet::new();
+        let walk = match &mut self.walk {
+            Some(walk) => walk,
+            None => {
+                let services: BTreeMap<_, _> = self.client.services()?.into_iter().collect();
+                known.retain(|key, _| {
+                    let stays = services.contains_key(key);
+                    if !stays {
+                        changed.insert(*key);
+                    }
+                    stays
+                });
+                for (key, service) in &services {
+                    let empty =
+                        Entry { service: service.clone(), destinations: Destinations::new() };
+                    let entry = known.entry(*key).or_insert(empty);
+                    if entry.service != *service {
+                        entry.service.clone_from(service);
+                        changed.insert(*key);
+                    }
+                }
+                self.walk.insert(services.into_keys().collect())
+            }
+        };
+        for _ in 0..STEP {
+            let Some(key) = walk.pop_front() else { break };
+            let found = self.client.destinations(&key)?;
+            if let Some(entry) = known.get_mut(&key)
+                && entry.destinations != found
+            {
+                entry.destinations = found;
+                changed.insert(key);
+            }
+        }
+        if walk.is_empty() {
+            self.walk = None;
+        }
+        Ok(changed.iter().any(|key| self.owned.contains(key)))
     }
 
     /// What is left behind at the end.
@@ -202,7 +308,7 @@ mod tests {
         assert!(table.known().is_none());
         table.program(&desired(3));
         assert_eq!(table.client.log, [], "nothing is planned from a guess");
-        table.look(&desired(3));
+        assert_eq!(table.look(|| desired(3)), Look::Done);
         assert_eq!(table.client.log, []);
         assert_eq!(table.known(), Some(&desired(3)));
     }
@@ -213,7 +319,7 @@ mod tests {
         table.program(&desired(2));
         let (key, foreign) = mark(9);
         table.client.table = Table::from([(key, foreign.clone())]);
-        table.look(&desired(2));
+        assert_eq!(table.look(|| desired(2)), Look::Done);
         let mut expected = desired(2);
         expected.insert(key, foreign.clone());
         assert_eq!(table.client.table, expected);
@@ -231,7 +337,58 @@ mod tests {
         table.program(&desired(1));
         assert!(table.client.table.contains_key(&mark(7).0));
         table.client.refuse = None;
-        table.look(&desired(1));
+        assert_eq!(table.look(|| desired(1)), Look::Done);
         assert_eq!(table.client.table, desired(1));
+    }
+
+    fn wide(services: u32) -> Table {
+        (1..=services).map(mark).collect()
+    }
+
+    #[test]
+    fn a_look_goes_over_a_large_table_in_steps_and_finds_what_changes_under_way() {
+        let desired = wide(200);
+        let mut table = over(FakeKernel::default());
+        table.program(&desired);
+        let made = table.client.log.len();
+        assert_eq!(table.look(|| unreachable!()), Look::More);
+        // One already seen, one not yet seen: the second is found now, the first by the next look.
+        for number in [1, 200] {
+            table.client.table.get_mut(&mark(number).0).unwrap().destinations.clear();
+        }
+        let mut steps = 1;
+        while table.look(|| desired.clone()) == Look::More {
+            steps += 1;
+        }
+        assert_eq!((steps, table.client.log.len()), (3, made + 1));
+        assert!(!table.client.table[&mark(200).0].destinations.is_empty());
+        while table.look(|| desired.clone()) == Look::More {}
+        assert_eq!(table.client.table, desired);
+        assert_eq!(table.client.log.len(), made + 2);
+    }
+
+    #[test]
+    fn a_whole_table_that_was_cleared_is_back_after_the_first_step() {
+        let desired = wide(200);
+        let mut table = over(FakeKernel::default());
+        table.program(&desired);
+        table.client.table.clear();
+        table.look(|| desired.clone());
+        assert_eq!(table.client.table, desired);
+    }
+
+    #[test]
+    fn a_refused_part_leads_to_a_whole_plan_of_what_is_there() {
+        let desired = wide(2);
+        let mut table = over(FakeKernel::default());
+        table.program(&desired);
+        // Somebody has removed the service: its destinations cannot be added one by one.
+        table.client.table.remove(&mark(1).0);
+        let mut entry = mark(1).1;
+        entry.destinations.values_mut().for_each(|found| found.weight = 7);
+        assert!(!table.program_part(&Table::from([(mark(1).0, entry.clone())])));
+        let desired = Table::from([(mark(1).0, entry), mark(2)]);
+        table.program(&desired);
+        assert_eq!(table.client.table, desired);
     }
 }

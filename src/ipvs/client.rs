@@ -1,12 +1,11 @@
 //! Talks to the kernel's IPVS.
 
-use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use neli::consts::socket::NlFamily;
 
 use super::message::{self, Connections};
-use super::model::{DestinationKey, Entry, ServiceKey, Table};
+use super::model::{Destination, DestinationKey, Destinations, Entry, Service, ServiceKey, Table};
 use super::plan::Operation;
 use super::sync::{Running, SyncRole, SyncSettings};
 use super::sync_message;
@@ -45,8 +44,19 @@ impl IpvsError {
 
 /// A table of virtual services: the kernel's, or one in memory.
 pub trait IpvsTable {
-    /// What is there.
-    fn table(&mut self) -> Result<Table, IpvsError>;
+    /// The services that are there.
+    fn services(&mut self) -> Result<Vec<(ServiceKey, Service)>, IpvsError>;
+    /// The destinations of one service; none where there is no such service.
+    fn destinations(&mut self, service: &ServiceKey) -> Result<Destinations, IpvsError>;
+    /// All that is there.
+    fn table(&mut self) -> Result<Table, IpvsError> {
+        let mut table = Table::new();
+        for (key, service) in self.services()? {
+            let destinations = self.destinations(&key)?;
+            table.insert(key, Entry { service, destinations });
+        }
+        Ok(table)
+    }
     /// Changes it; one result for each operation, in order.
     fn apply(&mut self, operations: &[Operation]) -> Vec<Result<(), IpvsError>>;
     /// Removes everything, also what is not ours.
@@ -54,9 +64,6 @@ pub trait IpvsTable {
     /// Sets the timeouts of connections.
     fn set_timeouts(&mut self, timeouts: &LvsTimeouts) -> Result<(), IpvsError>;
 }
-
-/// Live connections of a table's destinations.
-pub type Counters = BTreeMap<(ServiceKey, DestinationKey), Connections>;
 
 /// The kernel's table.
 #[derive(Debug)]
@@ -88,25 +95,17 @@ impl Client {
         }
     }
 
-    /// The table with the connections of each destination.
-    pub fn table_with_counters(&mut self) -> Result<(Table, Counters), IpvsError> {
-        let family = self.family;
-        let services = self
-            .socket
-            .dump(&message::dump_services(family), |found| message::parse_service(&found))?;
-        let (mut table, mut counters) = (Table::new(), Counters::new());
-        for (key, service) in services {
-            let request = message::dump_destinations(family, &key);
-            let found =
-                self.socket.dump(&request, |found| message::parse_destination(&found, &key))?;
-            let mut destinations = BTreeMap::new();
-            for (destination_key, destination, connections) in found {
-                counters.insert((key, destination_key), connections);
-                destinations.insert(destination_key, destination);
-            }
-            table.insert(key, Entry { service, destinations });
-        }
-        Ok((table, counters))
+    fn dump_services(&mut self) -> Result<Vec<(ServiceKey, Service)>, IpvsError> {
+        let request = message::dump_services(self.family);
+        Ok(self.socket.dump(&request, |found| message::parse_service(&found))?)
+    }
+
+    fn dump_destinations(
+        &mut self,
+        service: &ServiceKey,
+    ) -> Result<Vec<(DestinationKey, Destination, Connections)>, IpvsError> {
+        let request = message::dump_destinations(self.family, service);
+        Ok(self.socket.dump(&request, |found| message::parse_destination(&found, service))?)
     }
 
     /// Version and size of the connection table.
@@ -203,15 +202,20 @@ fn is_gone(operation: &Operation, errno: i32) -> bool {
 }
 
 impl IpvsTable for Client {
-    fn table(&mut self) -> Result<Table, IpvsError> {
-        match self.table_with_counters() {
+    fn services(&mut self) -> Result<Vec<(ServiceKey, Service)>, IpvsError> {
+        match self.dump_services() {
             // The module was unloaded and loaded again: it has another number now.
             Err(error) if error.errno() == Some(libc::ENOENT) => {
                 self.family = find_family(&mut self.socket)?.unwrap_or(self.family);
-                self.table_with_counters().map(|(table, _)| table)
+                self.dump_services()
             }
-            result => result.map(|(table, _)| table),
+            result => result,
         }
+    }
+
+    fn destinations(&mut self, service: &ServiceKey) -> Result<Destinations, IpvsError> {
+        let found = self.dump_destinations(service)?;
+        Ok(found.into_iter().map(|(key, destination, _)| (key, destination)).collect())
     }
 
     fn apply(&mut self, operations: &[Operation]) -> Vec<Result<(), IpvsError>> {

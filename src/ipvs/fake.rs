@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::client::{IpvsError, IpvsTable};
-use super::model::{Entry, ServiceKey, Table};
+use super::model::{Destinations, Entry, Service, ServiceKey, Table};
 use super::plan::Operation;
 use crate::core::config::model::global::LvsTimeouts;
 use crate::core::netlink::NetlinkError;
@@ -24,12 +24,16 @@ pub struct FakeKernel {
 }
 
 impl IpvsTable for FakeKernel {
-    fn table(&mut self) -> Result<Table, IpvsError> {
+    fn services(&mut self) -> Result<Vec<(ServiceKey, Service)>, IpvsError> {
         if let Some(left) = self.unreadable.checked_sub(1) {
             self.unreadable = left;
             return Err(refused(libc::ENOBUFS));
         }
-        Ok(self.table.clone())
+        Ok(self.table.iter().map(|(key, entry)| (*key, entry.service.clone())).collect())
+    }
+
+    fn destinations(&mut self, service: &ServiceKey) -> Result<Destinations, IpvsError> {
+        Ok(self.table.get(service).map(|entry| entry.destinations.clone()).unwrap_or_default())
     }
 
     fn apply(&mut self, operations: &[Operation]) -> Vec<Result<(), IpvsError>> {

@@ -81,9 +81,12 @@ pub struct Destination {
 pub struct Entry {
     /// Settings.
     pub service: Service,
-    /// Destinations by identity.
-    pub destinations: BTreeMap<DestinationKey, Destination>,
+    /// Where its connections go.
+    pub destinations: Destinations,
 }
+
+/// The destinations of one service.
+pub type Destinations = BTreeMap<DestinationKey, Destination>;
 
 /// A whole table.
 pub type Table = BTreeMap<ServiceKey, Entry>;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{Destination, DestinationKey, Service, ServiceKey, Table};
+use super::model::{Destination, DestinationKey, Destinations, Service, ServiceKey, Table};
 use crate::core::reconcile::difference;
 
 /// One change of the kernel's table.
@@ -47,7 +47,7 @@ pub fn plan(desired: &Table, actual: &Table, owned: &BTreeSet<ServiceKey>) -> Ve
             }
             Some(_) => {}
         }
-        let none = std::collections::BTreeMap::new();
+        let none = Destinations::new();
         let there = there.map_or(&none, |there| &there.destinations);
         let found = difference(&wanted.destinations, there, |_| true);
         let service = *key;

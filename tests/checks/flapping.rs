@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use steadfast::check::engine::{CheckEngine, CheckerId, Input, Outcome, Output};
-use steadfast::check::kernel_table::KernelTable;
+use steadfast::check::kernel_table::{KernelTable, Look};
 use steadfast::core::config::model::Family;
 use steadfast::core::config::model::check::Probe;
 use steadfast::core::config::model::global::Global;
@@ -259,7 +259,7 @@ impl Day {
             self.engine.handle_timeout(next);
             self.settle();
             if look <= next {
-                self.table.look(&self.engine.desired());
+                while self.table.look(|| self.engine.desired()) == Look::More {}
                 self.judge();
                 look = next + LOOK;
             }
@@ -282,9 +282,7 @@ impl Day {
                 _ => {}
             }
         }
-        if self.engine.take_table_changed() {
-            self.table.program(&self.engine.desired());
-        }
+        self.table.follow(&mut self.engine);
     }
 
     fn ask(&mut self, id: CheckerId, host: u8) {

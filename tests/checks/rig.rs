@@ -16,7 +16,7 @@ use steadfast::core::config::source::SourceSet;
 use steadfast::core::time::{Interval, Timestamp};
 use steadfast::ipvs::client::{IpvsError, IpvsTable};
 use steadfast::ipvs::fake::FakeKernel;
-use steadfast::ipvs::model::Table;
+use steadfast::ipvs::model::{Destinations, Service, ServiceKey};
 use steadfast::ipvs::plan::Operation;
 
 pub fn read(text: &str) -> Compiled {
@@ -28,8 +28,12 @@ pub fn read(text: &str) -> Compiled {
 pub struct Kernel(pub Rc<RefCell<FakeKernel>>);
 
 impl IpvsTable for Kernel {
-    fn table(&mut self) -> Result<Table, IpvsError> {
-        self.0.borrow_mut().table()
+    fn services(&mut self) -> Result<Vec<(ServiceKey, Service)>, IpvsError> {
+        self.0.borrow_mut().services()
+    }
+
+    fn destinations(&mut self, service: &ServiceKey) -> Result<Destinations, IpvsError> {
+        self.0.borrow_mut().destinations(service)
     }
 
     fn apply(&mut self, operations: &[Operation]) -> Vec<Result<(), IpvsError>> {
@@ -143,9 +147,8 @@ impl Rig {
                 Output::Line(_) | Output::Mail(_) => {}
             }
         }
-        if self.engine.take_table_changed() {
-            self.table.program(&self.engine.desired());
-        }
+        self.table.follow(&mut self.engine);
+        assert_eq!(self.table.known(), Some(&self.engine.desired()), "a change was missed");
     }
 
     /// Operations on the kernel since this was last asked.

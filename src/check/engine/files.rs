@@ -46,7 +46,9 @@ impl CheckEngine {
         let files = &self.files;
         for server in &mut service.servers {
             let moved = server.take_files(|name| files.get(name).copied());
-            self.table_changed |= moved;
+            if moved {
+                self.changes.add(place);
+            }
         }
     }
 }

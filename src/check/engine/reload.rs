@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-use super::{CheckEngine, ServerState, ServiceState, gone};
+use super::{Changes, CheckEngine, ServerState, ServiceState, gone};
 use crate::check::health::{Health, Memory};
 use crate::check::virtual_server;
 use crate::core::config::model::check::{CheckConfig, Checker, RealServer, Target, VirtualServer};
@@ -43,7 +43,7 @@ impl CheckEngine {
     /// group that gets another name must not give the dead traffic again.
     pub(super) fn reconfigure(&mut self, now: Timestamp, config: &CheckConfig) {
         let first_new = self.next_id;
-        self.table_changed = true;
+        self.changes = Changes::All;
         let mut new = Vec::new();
         let before = std::mem::take(&mut self.services);
         let known_servers = known_servers(&before, config);

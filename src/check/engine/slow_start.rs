@@ -47,7 +47,7 @@ impl CheckEngine {
         }
         let next = now + length.fraction(1, STEPS.into());
         self.timers.set((timer, TimerKind::Ramp), next);
-        self.table_changed = true;
+        self.reweighed(timer);
     }
 
     /// The next step.
@@ -63,7 +63,13 @@ impl CheckEngine {
             let next = begun + length.fraction(step.into(), STEPS.into());
             self.timers.set((timer, TimerKind::Ramp), next);
         }
-        self.table_changed = true;
+        self.reweighed(timer);
+    }
+
+    fn reweighed(&mut self, id: CheckerId) {
+        if let Some((service, ..)) = self.places.get(&id) {
+            self.changes.add(*service);
+        }
     }
 
     fn server_of(&mut self, id: CheckerId) -> Option<&mut ServerState> {
