@@ -303,6 +303,8 @@ pub struct CheckEngine {
     places: BTreeMap<CheckerId, (usize, usize, usize)>,
     timers: TimerTable<(CheckerId, TimerKind)>,
     outputs: VecDeque<Output>,
+    /// New checkers that the log has not told of.
+    unannounced: VecDeque<CheckerId>,
     next_id: CheckerId,
     seed: u64,
     changes: Changes,
@@ -323,6 +325,7 @@ impl CheckEngine {
             places: BTreeMap::new(),
             timers: TimerTable::new(),
             outputs: VecDeque::new(),
+            unannounced: VecDeque::new(),
             next_id: 0,
             seed,
             changes: Changes::All,
@@ -335,9 +338,7 @@ impl CheckEngine {
             engine.services.push(state);
         }
         engine.index();
-        for place in 0..engine.services.len() {
-            engine.announce_checkers(place, |_| true);
-        }
+        engine.announce_checkers(0);
         engine
     }
 
@@ -384,7 +385,7 @@ impl CheckEngine {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.outputs.pop_front().or_else(|| self.announcement())
     }
 
     /// The table that follows from what is known now.
@@ -537,22 +538,24 @@ impl CheckEngine {
         }
     }
 
-    fn announce_checkers(&mut self, place: usize, new: impl Fn(CheckerId) -> bool) {
-        let Some(service) = self.services.get(place) else { return };
-        let mut lines = Vec::new();
-        for server in &service.servers {
-            let active = server.checkers.iter().filter(|_| !service.suspended);
-            for _ in active.filter(|checker| new(checker.id)) {
-                lines.push(format!(
-                    "Activating healthchecker for service {} for VS {}",
-                    service.server_name(&server.config),
-                    service.name()
-                ));
+    /// Has the log told of the checkers from this one on.
+    fn announce_checkers(&mut self, first: CheckerId) {
+        let active = self.services.iter().filter(|service| !service.suspended);
+        let checkers = active.flat_map(|service| &service.servers).flat_map(|s| &s.checkers);
+        let new = checkers.map(|checker| checker.id).filter(|id| *id >= first);
+        self.unannounced.extend(new);
+    }
+
+    /// There may be very many: each line is made when it is asked for.
+    fn announcement(&mut self) -> Option<Output> {
+        let Names { server, service } = loop {
+            let id = self.unannounced.pop_front()?;
+            if let Some(names) = self.names(id) {
+                break names;
             }
-        }
-        for text in lines {
-            self.log(Importance::Normal, text);
-        }
+        };
+        let text = format!("Activating healthchecker for service {server} for VS {service}");
+        Some(Output::Log(Event { importance: Importance::Normal, text, cause: None }))
     }
 
     fn forget(&mut self, server: &ServerState) {

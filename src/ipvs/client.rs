@@ -138,24 +138,6 @@ impl Client {
         Ok(self.socket.request(sync_message::stop(self.family, role), |_| {})?)
     }
 
-    fn request(&self, operation: &Operation) -> Builder {
-        let family = self.family;
-        match operation {
-            Operation::AddService { key, service } => message::new_service(family, key, service),
-            Operation::SetService { key, service } => message::set_service(family, key, service),
-            Operation::RemoveService { key } => message::delete_service(family, key),
-            Operation::AddDestination { service, key, destination } => {
-                message::new_destination(family, service, key, destination)
-            }
-            Operation::SetDestination { service, key, destination } => {
-                message::set_destination(family, service, key, destination)
-            }
-            Operation::RemoveDestination { service, key } => {
-                message::delete_destination(family, service, key)
-            }
-        }
-    }
-
     /// What is said in another way when the kernel has something else than we thought. A service that
     /// is gone is an error: its destinations went with it, and only a new plan brings all back.
     fn second_attempt(operation: &Operation, errno: i32) -> Option<Operation> {
@@ -172,6 +154,23 @@ impl Client {
                 Some(Operation::AddDestination { service, key, destination })
             }
             _ => None,
+        }
+    }
+}
+
+fn request(family: u16, operation: &Operation) -> Builder {
+    match operation {
+        Operation::AddService { key, service } => message::new_service(family, key, service),
+        Operation::SetService { key, service } => message::set_service(family, key, service),
+        Operation::RemoveService { key } => message::delete_service(family, key),
+        Operation::AddDestination { service, key, destination } => {
+            message::new_destination(family, service, key, destination)
+        }
+        Operation::SetDestination { service, key, destination } => {
+            message::set_destination(family, service, key, destination)
+        }
+        Operation::RemoveDestination { service, key } => {
+            message::delete_destination(family, service, key)
         }
     }
 }
@@ -219,8 +218,8 @@ impl IpvsTable for Client {
     }
 
     fn apply(&mut self, operations: &[Operation]) -> Vec<Result<(), IpvsError>> {
-        let requests = operations.iter().map(|operation| self.request(operation)).collect();
-        let results = self.socket.batch(requests);
+        let family = self.family;
+        let results = self.socket.batch(operations.iter().map(|found| request(family, found)));
         operations
             .iter()
             .zip(results)
@@ -232,7 +231,7 @@ impl IpvsTable for Client {
                 }
                 match Self::second_attempt(operation, errno) {
                     Some(second) => {
-                        let request = self.request(&second);
+                        let request = request(family, &second);
                         Ok(self.socket.request(request, |_| {})?)
                     }
                     None => Err(error.into()),

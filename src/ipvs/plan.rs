@@ -35,26 +35,25 @@ impl Operation {
 /// be: services, new destinations, changed ones, removals. Equal entries give nothing, so that their
 /// connections live on. A service that is neither desired nor `owned` is somebody else's.
 pub fn plan(desired: &Table, actual: &Table, owned: &BTreeSet<ServiceKey>) -> Vec<Operation> {
-    let (mut services, mut added, mut changed, mut removed) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut operations = Vec::new();
     for (key, wanted) in desired {
-        let there = actual.get(key);
-        let service = wanted.service.clone();
-        match there {
-            None => services.push(Operation::AddService { key: *key, service }),
-            Some(there) if there.service != service => {
-                services.push(Operation::SetService { key: *key, service });
+        let service = || wanted.service.clone();
+        match actual.get(key) {
+            None => operations.push(Operation::AddService { key: *key, service: service() }),
+            Some(there) if there.service != wanted.service => {
+                operations.push(Operation::SetService { key: *key, service: service() });
             }
             Some(_) => {}
         }
-        let none = Destinations::new();
-        let there = there.map_or(&none, |there| &there.destinations);
+    }
+    let (mut changed, mut removed) = (Vec::new(), Vec::new());
+    let none = Destinations::new();
+    for (service, wanted) in desired {
+        let service = *service;
+        let there = actual.get(&service).map_or(&none, |there| &there.destinations);
         let found = difference(&wanted.destinations, there, |_| true);
-        let service = *key;
-        added.extend(found.add.into_iter().map(|(key, destination)| Operation::AddDestination {
-            service,
-            key: *key,
-            destination: *destination,
+        operations.extend(found.add.into_iter().map(|(key, destination)| {
+            Operation::AddDestination { service, key: *key, destination: *destination }
         }));
         changed.extend(found.change.into_iter().map(|(key, destination)| {
             Operation::SetDestination { service, key: *key, destination: *destination }
@@ -64,8 +63,9 @@ pub fn plan(desired: &Table, actual: &Table, owned: &BTreeSet<ServiceKey>) -> Ve
         );
     }
     let gone = actual.keys().filter(|key| owned.contains(key) && !desired.contains_key(key));
-    removed.extend(gone.map(|key| Operation::RemoveService { key: *key }));
-    [services, added, changed, removed].concat()
+    operations.extend(changed.into_iter().chain(removed));
+    operations.extend(gone.map(|key| Operation::RemoveService { key: *key }));
+    operations
 }
 
 #[cfg(test)]

@@ -63,7 +63,6 @@ impl CheckEngine {
         }
         self.index();
         for place in 0..self.services.len() {
-            self.announce_checkers(place, |id| id >= first_new);
             self.apply_files(place);
             if new.contains(&place)
                 && let Some(service) = self.services.get(place)
@@ -72,6 +71,7 @@ impl CheckEngine {
             }
             self.settle(place);
         }
+        self.announce_checkers(first_new);
         self.settle_suspension(now);
     }
 

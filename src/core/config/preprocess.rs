@@ -10,6 +10,8 @@ mod sequence;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::core::diagnostics::{Diagnostic, FileId, Severity, Span};
 pub use line::LogicalLine;
 pub(super) use line::is_blank;
@@ -40,7 +42,7 @@ const MOST_REPEATED: usize = 4 << 20;
 /// What a text asks of its surroundings.
 pub trait Files {
     /// The text of a file that has been named before.
-    fn text(&self, file: FileId) -> Arc<[u8]>;
+    fn text(&self, file: FileId) -> Bytes;
     /// The folder of a file, for `${_PWD}`.
     fn folder(&self, file: FileId) -> String;
     /// The files that an include line names, in order; the error is for the user.

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+
+use bytes::Bytes;
 
 use self::glob::{alternatives, glob};
 use super::build;
@@ -55,7 +56,7 @@ impl LoadError {
 /// A frozen configuration text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceSet {
-    files: Vec<(String, Arc<[u8]>)>,
+    files: Vec<(String, Bytes)>,
     main: Vec<FileId>,
     includes: BTreeMap<(FileId, IncludeChecks, String), Result<Vec<FileId>, IncludeError>>,
     environment: BTreeMap<String, Option<String>>,
@@ -109,7 +110,7 @@ impl SourceSet {
     /// One text without includes, for tests and fuzzing.
     pub fn from_text(name: &str, text: impl AsRef<[u8]>) -> Self {
         Self {
-            files: vec![(name.to_owned(), Arc::from(text.as_ref()))],
+            files: vec![(name.to_owned(), Bytes::copy_from_slice(text.as_ref()))],
             main: vec![FileId(0)],
             config_id: "test".to_owned(),
             host_name: "test".to_owned(),
@@ -137,7 +138,7 @@ impl SourceSet {
         let texts = self
             .files
             .iter()
-            .map(|(name, bytes)| SourceText { name: name.clone(), bytes: Arc::clone(bytes) });
+            .map(|(name, bytes)| SourceText { name: name.clone(), bytes: bytes.clone() });
         SourceMap { files: texts.collect() }
     }
 }
@@ -172,11 +173,8 @@ impl Survey {
 pub struct Frozen<'a>(pub &'a SourceSet);
 
 impl Files for Frozen<'_> {
-    fn text(&self, file: FileId) -> Arc<[u8]> {
-        self.0
-            .files
-            .get(file.0 as usize)
-            .map_or_else(|| Arc::from([]), |(_, text)| Arc::clone(text))
+    fn text(&self, file: FileId) -> Bytes {
+        self.0.files.get(file.0 as usize).map(|(_, text)| text.clone()).unwrap_or_default()
     }
 
     fn folder(&self, file: FileId) -> String {
@@ -223,10 +221,12 @@ impl Reader {
         if let Some(known) = self.set.files.iter().position(|(file, _)| *file == name) {
             return Ok(FileId(u32::try_from(known).unwrap_or(u32::MAX)));
         }
-        let mut bytes = Vec::new();
         let left = LARGEST.saturating_sub(self.total);
         // What is read counts, not what the directory says: pipes and devices have no size.
-        std::fs::File::open(path)?.take(left.saturating_add(1)).read_to_end(&mut bytes)?;
+        let file = std::fs::File::open(path)?;
+        let likely = file.metadata()?.len().min(left);
+        let mut bytes = Vec::with_capacity(usize::try_from(likely).unwrap_or(0) + 1);
+        file.take(left.saturating_add(1)).read_to_end(&mut bytes)?;
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if self.set.files.len() >= MOST_FILES || length > left {
             return Err(io::Error::other("the configuration is too large"));
@@ -238,7 +238,7 @@ impl Reader {
 }
 
 impl Files for Reader {
-    fn text(&self, file: FileId) -> Arc<[u8]> {
+    fn text(&self, file: FileId) -> Bytes {
         Frozen(&self.set).text(file)
     }
 
@@ -338,7 +338,7 @@ fn unsuitable(path: &Path) -> Option<&'static str> {
 
 /// What the fuzzer runs: bytes are refused, or come back the same and compile.
 pub fn fuzz(data: &[u8]) {
-    if let Ok(set) = SourceSet::from_bytes(data) {
+    if let Ok(set) = SourceSet::from_bytes(&Bytes::copy_from_slice(data)) {
         assert_eq!(SourceSet::from_bytes(&set.to_bytes()).ok(), Some(set.clone()));
         let _ = super::parse(&set);
     }

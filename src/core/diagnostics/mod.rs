@@ -5,7 +5,7 @@
 
 pub mod render;
 
-use std::sync::Arc;
+use bytes::Bytes;
 
 /// A file of the configuration, by its index in a [`SourceMap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -114,5 +114,5 @@ pub struct SourceText {
     /// As the user would write it.
     pub name: String,
     /// As it was read; bytes that are not UTF-8 are kept.
-    pub bytes: Arc<[u8]>,
+    pub bytes: Bytes,
 }

@@ -137,8 +137,7 @@ impl RouteSocket {
     /// Carries changes out, batched; one result for each. Adding what is there and removing what is
     /// not there succeed.
     pub fn apply(&mut self, operations: &[AddressOperation]) -> Vec<Result<(), NetlinkError>> {
-        let requests = operations.iter().map(request).collect();
-        let results = self.socket.batch(requests);
+        let results = self.socket.batch(operations.iter().map(request));
         operations
             .iter()
             .zip(results)

@@ -137,9 +137,12 @@ impl NetlinkSocket {
 
     /// Sends many requests in few system calls; gives each one's result, in order. After a timeout
     /// or an overrun the rest of the results is that error: what happened is not known then.
-    pub fn batch(&mut self, requests: Vec<Builder>) -> Vec<Result<(), NetlinkError>> {
-        let mut results = Vec::with_capacity(requests.len());
-        let mut requests = requests.into_iter().peekable();
+    pub fn batch(
+        &mut self,
+        requests: impl Iterator<Item = Builder>,
+    ) -> Vec<Result<(), NetlinkError>> {
+        let mut results = Vec::new();
+        let mut requests = requests.peekable();
         while requests.peek().is_some() {
             let first = self.sequence.wrapping_add(1).max(1);
             let (mut bytes, mut count) = (Vec::new(), 0usize);

@@ -153,7 +153,7 @@ where
 }
 
 fn read_config(descriptor: OwnedFd) -> Result<Config, String> {
-    let bytes = unseal(descriptor).map_err(|error| error.to_string())?;
+    let bytes = unseal(descriptor).map_err(|error| error.to_string())?.into();
     let sources = SourceSet::from_bytes(&bytes).map_err(|error| error.to_string())?;
     // The parent has shown the diagnostics; the same bytes give the same ones here.
     let config = compile(&sources).config;

@@ -3,7 +3,7 @@
 //! the parent is gone.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read as _, Seek as _, Write as _};
+use std::io::{self, BufWriter, IoSlice, IoSliceMut, Read as _, Seek as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -175,11 +175,12 @@ fn receive_one(socket: &OwnedFd) -> io::Result<Option<(u8, Option<OwnedFd>)>> {
     Ok(Some((byte[0], attachment)))
 }
 
-/// Puts `bytes` in a memfd that nobody can change any more.
-pub fn seal(bytes: &[u8]) -> io::Result<OwnedFd> {
+/// Puts what `write` writes in a memfd that nobody can change any more.
+pub fn seal(write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let mut file = File::from(memfd_create("configuration", flags)?);
-    file.write_all(bytes)?;
+    let mut writer = BufWriter::new(File::from(memfd_create("configuration", flags)?));
+    write(&mut writer)?;
+    let file = writer.into_inner()?;
     let seals = SealFlag::F_SEAL_SEAL
         | SealFlag::F_SEAL_SHRINK
         | SealFlag::F_SEAL_GROW
@@ -208,6 +209,8 @@ pub fn unseal(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -216,7 +219,7 @@ mod tests {
         runtime.block_on(async {
             let (ours, theirs) = pair().unwrap();
             let (ours, theirs) = (Channel::new(ours).unwrap(), Channel::new(theirs).unwrap());
-            let sealed = seal(b"vrrp_instance V { }\n").unwrap();
+            let sealed = seal(|file| file.write_all(b"vrrp_instance V { }\n")).unwrap();
             ours.send(ToChild::Start, Some(sealed.as_fd())).unwrap();
             ours.send(ToChild::Ping, None).unwrap();
             let (message, attachment) = theirs.receive::<ToChild>().await.unwrap().unwrap();

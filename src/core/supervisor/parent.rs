@@ -278,7 +278,7 @@ impl<'a> Parent<'a> {
             options,
             personality,
             arguments,
-            sealed: handover::seal(&loaded.sources.to_bytes())?,
+            sealed: handover::seal(|file| loaded.sources.write_to(file))?,
             work: Work::of(loaded.compiled.config),
             legacy: Legacy::new()?,
             fifos: FifoKeeper::default(),
@@ -786,7 +786,7 @@ impl<'a> Parent<'a> {
             let reason = format!("{what} cannot be changed by a reload");
             return self.refuse_reload(&reason);
         }
-        let former = match handover::seal(&loaded.sources.to_bytes()) {
+        let former = match handover::seal(|file| loaded.sources.write_to(file)) {
             Ok(sealed) => std::mem::replace(&mut self.sealed, sealed),
             Err(error) => return self.refuse_reload(&error.to_string()),
         };

@@ -1,10 +1,10 @@
 use super::*;
 
-struct Text(Arc<[u8]>);
+struct Text(Bytes);
 
 impl Files for Text {
-    fn text(&self, _: FileId) -> Arc<[u8]> {
-        Arc::clone(&self.0)
+    fn text(&self, _: FileId) -> Bytes {
+        self.0.clone()
     }
     fn folder(&self, _: FileId) -> String {
         "/etc".into()
@@ -32,7 +32,7 @@ impl Files for Text {
 }
 
 fn run(text: &str) -> Preprocessed {
-    preprocess(&[FileId(0)], &mut Text(text.as_bytes().into()))
+    preprocess(&[FileId(0)], &mut Text(text.to_owned().into()))
 }
 
 fn lines(text: &str) -> Vec<String> {

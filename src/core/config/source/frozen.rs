@@ -11,6 +11,10 @@
 //! count of variables:    name, whether it is set, value
 //! ```
 
+use std::io;
+
+use bytes::Bytes;
+
 use super::{LoadError, SourceSet};
 use crate::core::config::preprocess::{IncludeChecks, IncludeError};
 use crate::core::diagnostics::FileId;
@@ -20,48 +24,57 @@ const MAGIC: &[u8; 8] = b"STEADF03";
 
 impl SourceSet {
     /// For another process.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Writer(MAGIC.to_vec());
-        out.text(&self.config_id);
-        out.text(&self.host_name);
-        out.0.extend(self.seed.to_le_bytes());
-        out.0.extend(self.named_until.to_le_bytes());
-        out.count(self.files.len());
+    pub fn write_to(&self, out: impl io::Write) -> io::Result<()> {
+        let mut out = Writer(out);
+        out.0.write_all(MAGIC)?;
+        out.text(&self.config_id)?;
+        out.text(&self.host_name)?;
+        out.0.write_all(&self.seed.to_le_bytes())?;
+        out.0.write_all(&self.named_until.to_le_bytes())?;
+        out.count(self.files.len())?;
         for (name, bytes) in &self.files {
-            out.text(name);
-            out.bytes(bytes);
+            out.text(name)?;
+            out.bytes(bytes)?;
         }
-        out.ids(&self.main);
-        out.count(self.includes.len());
+        out.ids(&self.main)?;
+        out.count(self.includes.len())?;
         for ((from, checks, pattern), found) in &self.includes {
-            out.count(from.0 as usize);
-            out.count(bits(*checks));
-            out.text(pattern);
+            out.count(from.0 as usize)?;
+            out.count(bits(*checks))?;
+            out.text(pattern)?;
             match found {
                 Ok(ids) => {
-                    out.count(0);
-                    out.ids(ids);
+                    out.count(0)?;
+                    out.ids(ids)?;
                 }
                 Err(error) => {
-                    out.count(1 + usize::from(error.fatal));
-                    out.text(&error.message);
+                    out.count(1 + usize::from(error.fatal))?;
+                    out.text(&error.message)?;
                 }
             }
         }
-        out.count(self.environment.len());
+        out.count(self.environment.len())?;
         for (name, value) in &self.environment {
-            out.text(name);
-            out.count(usize::from(value.is_some()));
-            out.text(value.as_deref().unwrap_or_default());
+            out.text(name)?;
+            out.count(usize::from(value.is_some()))?;
+            out.text(value.as_deref().unwrap_or_default())?;
         }
-        out.0
+        out.0.flush()
     }
 
-    /// What [`Self::to_bytes`] made.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, LoadError> {
+    /// The same as bytes.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut bytes = Vec::new();
+        // A vector takes all.
+        let _ = self.write_to(&mut bytes);
+        bytes.into()
+    }
+
+    /// What [`Self::write_to`] wrote; the texts are parts of `bytes`.
+    pub fn from_bytes(bytes: &Bytes) -> Result<Self, LoadError> {
         let rest = bytes.strip_prefix(MAGIC).ok_or(LoadError::Damaged("it begins wrongly"))?;
-        let set =
-            parse(&mut Bytes(rest)).ok_or(LoadError::Damaged("it is cut off or inconsistent"))?;
+        let set = parse(&mut Parser { rest, whole: bytes })
+            .ok_or(LoadError::Damaged("it is cut off or inconsistent"))?;
         let known = |id: &FileId| (id.0 as usize) < set.files.len();
         let sound = set.main.iter().all(known)
             && set.includes.iter().all(|((from, ..), found)| {
@@ -87,49 +100,50 @@ fn checks(bits: u32) -> Option<IncludeChecks> {
     })
 }
 
-struct Writer(Vec<u8>);
+struct Writer<W>(W);
 
-impl Writer {
-    fn count(&mut self, count: usize) {
-        self.0.extend(u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+impl<W: io::Write> Writer<W> {
+    fn count(&mut self, count: usize) -> io::Result<()> {
+        self.0.write_all(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes())
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.count(bytes.len());
-        self.0.extend(bytes);
+    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.count(bytes.len())?;
+        self.0.write_all(bytes)
     }
 
-    fn text(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
+    fn text(&mut self, text: &str) -> io::Result<()> {
+        self.bytes(text.as_bytes())
     }
 
-    fn ids(&mut self, ids: &[FileId]) {
-        self.count(ids.len());
-        for id in ids {
-            self.count(id.0 as usize);
-        }
+    fn ids(&mut self, ids: &[FileId]) -> io::Result<()> {
+        self.count(ids.len())?;
+        ids.iter().try_for_each(|id| self.count(id.0 as usize))
     }
 }
 
-struct Bytes<'a>(&'a [u8]);
+struct Parser<'a> {
+    rest: &'a [u8],
+    whole: &'a Bytes,
+}
 
-impl<'a> Bytes<'a> {
+impl<'a> Parser<'a> {
     fn count(&mut self) -> Option<u32> {
-        let (number, rest) = self.0.split_first_chunk::<4>()?;
-        self.0 = rest;
+        let (number, rest) = self.rest.split_first_chunk::<4>()?;
+        self.rest = rest;
         Some(u32::from_le_bytes(*number))
     }
 
     fn number(&mut self) -> Option<u64> {
-        let (number, rest) = self.0.split_first_chunk::<8>()?;
-        self.0 = rest;
+        let (number, rest) = self.rest.split_first_chunk::<8>()?;
+        self.rest = rest;
         Some(u64::from_le_bytes(*number))
     }
 
     fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.count()?).ok()?;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
         Some(bytes)
     }
 
@@ -142,7 +156,7 @@ impl<'a> Bytes<'a> {
     }
 }
 
-fn parse(bytes: &mut Bytes<'_>) -> Option<SourceSet> {
+fn parse(bytes: &mut Parser<'_>) -> Option<SourceSet> {
     let mut set = SourceSet {
         config_id: bytes.text()?,
         host_name: bytes.text()?,
@@ -151,7 +165,9 @@ fn parse(bytes: &mut Bytes<'_>) -> Option<SourceSet> {
         ..SourceSet::default()
     };
     for _ in 0..bytes.count()? {
-        set.files.push((bytes.text()?, bytes.bytes()?.into()));
+        let name = bytes.text()?;
+        let text = bytes.bytes()?;
+        set.files.push((name, bytes.whole.slice_ref(text)));
     }
     set.main = bytes.ids()?;
     for _ in 0..bytes.count()? {
@@ -167,7 +183,7 @@ fn parse(bytes: &mut Bytes<'_>) -> Option<SourceSet> {
         let (name, present, value) = (bytes.text()?, bytes.count()?, bytes.text()?);
         set.environment.insert(name, (present == 1).then_some(value));
     }
-    bytes.0.is_empty().then_some(set)
+    bytes.rest.is_empty().then_some(set)
 }
 
 #[cfg(test)]
@@ -178,12 +194,12 @@ mod tests {
     fn damaged_bytes_are_refused() {
         let bytes = SourceSet::from_text("x", "a\n").to_bytes();
         for length in 0..bytes.len() {
-            assert!(SourceSet::from_bytes(&bytes[..length]).is_err());
+            assert!(SourceSet::from_bytes(&bytes.slice(..length)).is_err());
         }
         for index in 0..bytes.len() {
-            let mut damaged = bytes.clone();
+            let mut damaged = bytes.to_vec();
             damaged[index] ^= 0x55;
-            let _ = SourceSet::from_bytes(&damaged);
+            let _ = SourceSet::from_bytes(&damaged.into());
         }
     }
 }
