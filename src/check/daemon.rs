@@ -209,6 +209,7 @@ impl<'a> Daemon<'a> {
                         self.reload(*config);
                         self.settle();
                         report(&reports, DaemonReport::Reloaded);
+                        runtime::give_memory_back();
                     }
                     Some(DaemonCommand::DumpData) => self.dump(),
                     Some(
@@ -256,6 +257,7 @@ impl<'a> Daemon<'a> {
             tracing::info!("Nothing differs");
             return;
         }
+        config.check.share_with(&self.config.check);
         let policy = ScriptPolicy::of(&config.global);
         self.surroundings = Surroundings { policy, tls: config.check.tls.clone() }.into();
         self.telling.set(&config);

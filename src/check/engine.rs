@@ -272,6 +272,21 @@ impl ServiceState {
     }
 }
 
+/// A service, one of its servers, one of that server's checkers.
+type Place = (usize, usize, usize);
+
+/// Where each checker stands, in the order of their names: one piece of memory, made anew by each
+/// reload.
+#[derive(Debug, Clone, Default)]
+struct Places(Vec<(CheckerId, Place)>);
+
+impl Places {
+    fn get(&self, id: CheckerId) -> Option<Place> {
+        let found = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        self.0.get(found).map(|(_, place)| *place)
+    }
+}
+
 /// Where the desired table may differ from what it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Changes {
@@ -300,7 +315,7 @@ impl Changes {
 #[derive(Debug, Clone)]
 pub struct CheckEngine {
     services: Vec<ServiceState>,
-    places: BTreeMap<CheckerId, (usize, usize, usize)>,
+    places: Places,
     timers: TimerTable<(CheckerId, TimerKind)>,
     outputs: VecDeque<Output>,
     /// New checkers that the log has not told of.
@@ -322,7 +337,7 @@ impl CheckEngine {
     pub fn new(now: Timestamp, config: &CheckConfig, adopted: &Table, seed: u64) -> Self {
         let mut engine = Self {
             services: Vec::new(),
-            places: BTreeMap::new(),
+            places: Places::default(),
             timers: TimerTable::new(),
             outputs: VecDeque::new(),
             unannounced: VecDeque::new(),
@@ -514,7 +529,6 @@ impl CheckEngine {
     }
 
     fn index(&mut self) {
-        self.places.clear();
         let mut groups: BTreeMap<String, usize> = BTreeMap::new();
         for service in &mut self.services {
             service.told_as = match &service.config.target {
@@ -529,13 +543,16 @@ impl CheckEngine {
         let mut keys = BTreeSet::new();
         let mut all_keys = self.services.iter().flat_map(|service| &service.keys);
         self.keys_are_shared = !all_keys.all(|key| keys.insert(*key));
+        let mut places = Vec::with_capacity(self.places.0.len());
         for (service, state) in self.services.iter().enumerate() {
             for (server, state) in state.servers.iter().enumerate() {
                 for (checker, state) in state.checkers.iter().enumerate() {
-                    self.places.insert(state.id, (service, server, checker));
+                    places.push((state.id, (service, server, checker)));
                 }
             }
         }
+        places.sort_unstable();
+        self.places = Places(places);
     }
 
     /// Has the log told of the checkers from this one on.
@@ -582,7 +599,7 @@ impl CheckEngine {
                 service.servers.iter().for_each(|server| self.forget(server));
             }
         }
-        self.places.clear();
+        self.places = Places::default();
     }
 
     /// A service goes away: its servers are told, then that there is no quorum any more.
@@ -603,7 +620,7 @@ impl CheckEngine {
     // ---- probes
 
     fn checker(&mut self, id: CheckerId) -> Option<&mut CheckerState> {
-        let (service, server, checker) = *self.places.get(&id)?;
+        let (service, server, checker) = self.places.get(id)?;
         self.services.get_mut(service)?.servers.get_mut(server)?.checkers.get_mut(checker)
     }
 
@@ -611,13 +628,13 @@ impl CheckEngine {
     fn serves(&self, id: CheckerId) -> bool {
         let found = self
             .places
-            .get(&id)
-            .and_then(|(service, server, _)| self.services.get(*service)?.servers.get(*server));
+            .get(id)
+            .and_then(|(service, server, _)| self.services.get(service)?.servers.get(server));
         found.is_some_and(|server| server.up)
     }
 
     fn names(&self, id: CheckerId) -> Option<Names> {
-        let (service, server, _) = *self.places.get(&id)?;
+        let (service, server, _) = self.places.get(id)?;
         let service = self.services.get(service)?;
         let server = service.server_name(&service.servers.get(server)?.config);
         Some(Names { server, service: service.name().0 })
@@ -640,7 +657,7 @@ impl CheckEngine {
 
     fn finished(&mut self, now: Timestamp, id: CheckerId, outcome: &Outcome) {
         self.timers.cancel(&(id, TimerKind::Silence));
-        let Some((service, ..)) = self.places.get(&id).copied() else { return };
+        let Some((service, ..)) = self.places.get(id) else { return };
         let Some(checker) = self.checker(id) else { return };
         // A result that comes after the checker was given up does not count twice.
         if !std::mem::replace(&mut checker.probing, false) {
@@ -715,7 +732,7 @@ impl CheckEngine {
 
     /// A checker has changed its mind.
     fn mail_check(&mut self, id: CheckerId, probe: &Probe, outcome: &Outcome) {
-        let Some((service, server, _)) = self.places.get(&id).copied() else { return };
+        let Some((service, server, _)) = self.places.get(id) else { return };
         let Some(service) = self.services.get(service) else { return };
         let Some(server) = service.servers.get(server) else { return };
         let up = matches!(outcome, Outcome::Success { .. });

@@ -522,3 +522,31 @@ fn every_option_has_its_row() {
         .collect();
     assert_eq!(missing, [] as [&str; 0]);
 }
+
+#[test]
+fn after_a_reload_there_is_one_copy_of_what_has_not_changed() {
+    let text = |weight| {
+        let server = |last, weight| {
+            format!("real_server 10.1.0.{last} 80 {{\nweight {weight}\nTCP_CHECK {{\n}}\n}}\n")
+        };
+        let service = |last, weight| {
+            let (one, two) = (server(1, weight), server(2, 1));
+            format!("virtual_server 10.0.0.{last} 80 {{\nprotocol TCP\n{one}{two}}}\n")
+        };
+        service(1, weight) + &service(2, 1)
+    };
+    let old = read(&text(1)).config.check;
+    let mut new = read(&text(5)).config.check;
+    let as_written = new.clone();
+    new.share_with(&old);
+    assert_eq!(new, as_written);
+    let [changed, same] = new.virtual_servers.as_slice() else { panic!() };
+    let [old_changed, old_same] = old.virtual_servers.as_slice() else { panic!() };
+    assert!(std::ptr::eq(&raw const **same, &raw const **old_same));
+    let (server, old_server) = (&changed.real_servers[1], &old_changed.real_servers[1]);
+    assert!(std::ptr::eq(&raw const **server, &raw const **old_server));
+    let (server, old_server) = (&changed.real_servers[0], &old_changed.real_servers[0]);
+    assert_eq!((server.weight, old_server.weight), (5, 1));
+    let (check, old_check) = (&server.checkers[0], &old_server.checkers[0]);
+    assert!(std::ptr::eq(&raw const **check, &raw const **old_check));
+}

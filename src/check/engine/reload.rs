@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-use super::{Changes, CheckEngine, ServerState, ServiceState, gone};
+use super::{Changes, CheckEngine, CheckerState, ServerState, ServiceState, gone};
 use crate::check::health::{Health, Memory};
 use crate::check::virtual_server;
 use crate::core::config::model::check::{CheckConfig, Checker, RealServer, Target, VirtualServer};
@@ -83,6 +83,11 @@ impl CheckEngine {
         all: &CheckConfig,
         known_servers: &Known,
     ) -> ServiceState {
+        if before.config == *config {
+            // What it is stays where it is; its group may have changed.
+            let keys = virtual_server::service_keys(config, all);
+            return ServiceState { config: config.clone(), keys, ..before };
+        }
         let mut old = Former::new(before.servers, |server| server.config.address);
         let mut servers = Vec::new();
         for server in &config.real_servers {
@@ -113,11 +118,16 @@ impl CheckEngine {
         mut before: ServerState,
         config: &Shared<RealServer>,
     ) -> ServerState {
+        if before.config == *config {
+            return ServerState { config: config.clone(), ..before };
+        }
         let mut old = std::mem::take(&mut before.checkers);
         let mut checkers = Vec::new();
         for checker in &config.checkers {
             match old.iter().position(|found| found.config == *checker) {
-                Some(place) => checkers.push(old.swap_remove(place)),
+                // What is equal is taken from the new configuration, so that the old one goes.
+                Some(place) => checkers
+                    .push(CheckerState { config: checker.clone(), ..old.swap_remove(place) }),
                 None => {
                     // A changed checker has nothing to say yet: the server stays as it is, so that
                     // neither a dead one gets traffic nor a living one loses it.

@@ -1,5 +1,6 @@
 //! Virtual services, the servers behind them and how these are probed.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Family, Script};
@@ -15,6 +16,36 @@ pub struct CheckConfig {
     pub groups: Vec<VirtualServerGroup>,
     /// `SSL` block: client key and certificates of SSL_GET.
     pub tls: TlsIdentity,
+}
+
+impl CheckConfig {
+    /// Takes over what is equal in `old`, whose pieces are held elsewhere too: after a reload there
+    /// is one copy of what has not changed, and it stays where it was.
+    pub fn share_with(&mut self, old: &Self) {
+        let services: BTreeMap<&Target, &Shared<VirtualServer>> =
+            old.virtual_servers.iter().map(|service| (&service.target, service)).collect();
+        for service in &mut self.virtual_servers {
+            let Some(old) = services.get(&service.target) else { continue };
+            if service == *old {
+                service.clone_from(old);
+                continue;
+            }
+            let servers: BTreeMap<SocketAddr, &Shared<RealServer>> =
+                old.real_servers.iter().map(|server| (server.address, server)).collect();
+            for server in &mut service.real_servers {
+                let Some(old) = servers.get(&server.address) else { continue };
+                if server == *old {
+                    server.clone_from(old);
+                    continue;
+                }
+                for checker in &mut server.checkers {
+                    if let Some(old) = old.checkers.iter().find(|old| *old == checker) {
+                        checker.clone_from(old);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The `SSL` block.
