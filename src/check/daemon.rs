@@ -10,6 +10,7 @@ use super::engine::{CheckEngine, CheckerId, Input, Outcome, Output};
 use super::event::{Event, Importance};
 use super::kernel_table::{KernelTable, Look};
 use super::local_addresses::LocalAddresses;
+use super::marking::{Marker, marking};
 use super::probe::{self, Surroundings};
 use super::status;
 use super::telling::Telling;
@@ -62,6 +63,8 @@ struct Daemon<'a> {
     engine: CheckEngine,
     /// `None` while the kernel has no IPVS.
     table: Option<KernelTable<Client>>,
+    /// Packets to groups of services.
+    marker: Marker,
     running: BTreeMap<CheckerId, (u64, AbortHandle)>,
     next_run: u64,
     places: Arc<Semaphore>,
@@ -117,7 +120,6 @@ impl<'a> Daemon<'a> {
         let (results, inbox) = mpsc::channel(MOST_PROBES);
         let (file_results, file_inbox) = mpsc::channel(64);
         let policy = ScriptPolicy::of(&config.global);
-        let wait = if table.is_some() { DRIFT_CHECK } else { REOPEN };
         let mut daemon = Self {
             options,
             engine,
@@ -129,16 +131,23 @@ impl<'a> Daemon<'a> {
             surroundings: Surroundings { policy, tls: config.check.tls.clone() }.into(),
             telling: Telling::new(&config),
             ladder: Ladder::new(&config.global, &config.global.checker_process),
-            next_look: now + wait,
+            next_look: now + DRIFT_CHECK,
             local: None,
             files: FileTracker::new(file_results),
             file_inbox,
             table,
+            marker: Marker::default(),
             config,
         };
+        daemon.mark();
         daemon.watch_addresses();
         daemon.watch_files();
         daemon
+    }
+
+    /// Has packets marked as the engine has the services of groups.
+    fn mark(&mut self) {
+        self.marker.want(marking(&self.config, self.engine.marked()));
     }
 
     /// Begins or ends the watch of this host's addresses, as the configuration asks.
@@ -269,6 +278,7 @@ impl<'a> Daemon<'a> {
         let input = Input::Reconfigure(Box::new(config.check.clone()));
         self.engine.handle(runtime::now(), input);
         self.config = config;
+        self.mark();
         self.watch_addresses();
         self.watch_files();
     }
@@ -322,6 +332,7 @@ impl<'a> Daemon<'a> {
     /// Looks for changes that others have made, or for IPVS where there was none.
     fn look(&mut self, now: Timestamp) {
         self.watch_addresses();
+        self.marker.look();
         if let Some(table) = &mut self.table {
             let look = table.look(|| self.engine.desired());
             self.next_look = match look {
@@ -334,7 +345,7 @@ impl<'a> Daemon<'a> {
             };
             return;
         }
-        self.next_look = now + REOPEN;
+        self.next_look = now + if self.engine.marked().is_empty() { REOPEN } else { DRIFT_CHECK };
         if let Ok(client) = Client::open() {
             tracing::info!("IPVS is there now");
             let mut table = KernelTable::take_over(client, &self.config.global);
@@ -369,10 +380,11 @@ impl<'a> Daemon<'a> {
                 Output::StartProbe { .. } | Output::CancelProbe(_) => {}
             }
         }
-        if !self.options.keep_ipvs
-            && let Some(table) = &mut self.table
-        {
-            table.clear(&desired, self.config.global.lvs_flush_on_stop);
+        if !self.options.keep_ipvs {
+            if let Some(table) = &mut self.table {
+                table.clear(&desired, self.config.global.lvs_flush_on_stop);
+            }
+            self.marker.clear();
         }
         self.telling.finish(STOP_GRACE).await;
     }

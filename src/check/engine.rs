@@ -15,11 +15,13 @@ use super::event::{
     Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of, up_or_down,
 };
 use super::health::{Health, Memory};
+use super::marks::Marks;
 use super::virtual_server::{self, ServerView};
 use crate::core::config::model::Script;
 use crate::core::config::model::check::{
     CheckConfig, Checker, GivenUp, Probe, RealServer, Target, VirtualServer,
 };
+use crate::core::netlink::nftables::marking::Range;
 use crate::core::shared::Shared;
 use crate::core::time::{Interval, TimerTable, Timestamp};
 use crate::ipvs::model::{DestinationKey, ServiceKey, Table};
@@ -325,6 +327,10 @@ pub struct CheckEngine {
     changes: Changes,
     /// Some key is of two services, and the later one counts.
     keys_are_shared: bool,
+    /// Of groups that the kernel knows by one.
+    marks: Marks,
+    /// Packets that are to get them.
+    marked: BTreeSet<Range>,
     /// Addresses of this host, once they are known.
     local: Option<BTreeSet<IpAddr>>,
     /// Numbers in files, once they are known.
@@ -345,9 +351,12 @@ impl CheckEngine {
             seed,
             changes: Changes::All,
             keys_are_shared: false,
+            marks: Marks::default(),
+            marked: BTreeSet::new(),
             local: None,
             files: BTreeMap::new(),
         };
+        engine.mark_groups(config);
         for service in &config.virtual_servers {
             let state = engine.new_service(now, service, config, adopted, &Known::new());
             engine.services.push(state);
@@ -426,7 +435,17 @@ impl CheckEngine {
         &self.services
     }
 
+    /// Which packets are to be marked for the services of groups.
+    pub fn marked(&self) -> &BTreeSet<Range> {
+        &self.marked
+    }
+
     // ---- configuration
+
+    fn mark_groups(&mut self, config: &CheckConfig) {
+        self.marks.assign(config);
+        self.marked = self.marks.marked(config);
+    }
 
     fn new_service(
         &mut self,
@@ -436,7 +455,7 @@ impl CheckEngine {
         adopted: &Table,
         known: &Known,
     ) -> ServiceState {
-        let keys = virtual_server::service_keys(config, all);
+        let keys = virtual_server::service_keys(config, all, &self.marks);
         let there = keys.iter().find_map(|key| adopted.get(key));
         let servers: Vec<ServerState> = config
             .real_servers

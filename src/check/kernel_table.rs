@@ -261,6 +261,7 @@ fn told(refused: &mut BTreeSet<String>, error: &IpvsError) {
 mod tests {
     use super::*;
     use crate::check::engine::tests::service;
+    use crate::check::marks::Marks;
     use crate::check::virtual_server::{ServerView, entry, service_keys};
     use crate::core::config::model::Family;
     use crate::core::config::model::check::CheckConfig;
@@ -268,7 +269,7 @@ mod tests {
 
     fn desired(servers: u8) -> Table {
         let config = service(servers);
-        let key = service_keys(&config, &CheckConfig::default())[0];
+        let key = service_keys(&config, &CheckConfig::default(), &Marks::default())[0];
         let views = vec![ServerView { up: true, weight: 1 }; usize::from(servers)];
         Table::from([(key, entry(&config, &key, &views, true))])
     }

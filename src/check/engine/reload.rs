@@ -44,6 +44,7 @@ impl CheckEngine {
     pub(super) fn reconfigure(&mut self, now: Timestamp, config: &CheckConfig) {
         let first_new = self.next_id;
         self.changes = Changes::All;
+        self.mark_groups(config);
         let mut new = Vec::new();
         let before = std::mem::take(&mut self.services);
         let known_servers = known_servers(&before, config);
@@ -85,7 +86,7 @@ impl CheckEngine {
     ) -> ServiceState {
         if before.config == *config {
             // What it is stays where it is; its group may have changed.
-            let keys = virtual_server::service_keys(config, all);
+            let keys = virtual_server::service_keys(config, all, &self.marks);
             return ServiceState { config: config.clone(), keys, ..before };
         }
         let mut old = Former::new(before.servers, |server| server.config.address);
@@ -98,7 +99,7 @@ impl CheckEngine {
             servers.push(state);
         }
         let service = ServiceState {
-            keys: virtual_server::service_keys(config, all),
+            keys: virtual_server::service_keys(config, all, &self.marks),
             config: config.clone(),
             servers,
             quorum: before.quorum,

@@ -14,6 +14,8 @@ pub struct CheckConfig {
     pub virtual_servers: Vec<Shared<VirtualServer>>,
     /// `virtual_server_group` blocks.
     pub groups: Vec<VirtualServerGroup>,
+    /// `nftables_ipvs`: groups are known to the kernel by firewall marks, from this one on.
+    pub first_mark: Option<u32>,
     /// `SSL` block: client key and certificates of SSL_GET.
     pub tls: TlsIdentity,
 }
