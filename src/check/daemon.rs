@@ -31,6 +31,8 @@ use crate::ipvs::model::Table;
 const MOST_PROBES: usize = 2048;
 /// The kernel tells nobody of changes: how often the table is looked at.
 const DRIFT_CHECK: Interval = Interval::from_secs(5);
+/// How often the connections of servers on their way out are counted.
+const COUNT: Interval = Interval::from_secs(1);
 /// How often a kernel without IPVS is asked again.
 const REOPEN: Interval = Interval::from_secs(30);
 /// At stop, what scripts get.
@@ -74,6 +76,7 @@ struct Daemon<'a> {
     telling: Telling,
     ladder: Ladder,
     next_look: Timestamp,
+    next_count: Timestamp,
     /// Watched while a service asks for it.
     local: Option<LocalAddresses>,
     files: FileTracker,
@@ -132,6 +135,7 @@ impl<'a> Daemon<'a> {
             telling: Telling::new(&config),
             ladder: Ladder::new(&config.global, &config.global.checker_process),
             next_look: now + DRIFT_CHECK,
+            next_count: now + COUNT,
             local: None,
             files: FileTracker::new(file_results),
             file_inbox,
@@ -209,8 +213,7 @@ impl<'a> Daemon<'a> {
         }
         report(&reports, DaemonReport::Ready);
         loop {
-            let deadline =
-                self.engine.poll_timeout().map_or(self.next_look, |at| at.min(self.next_look));
+            let deadline = self.next_due();
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
@@ -239,6 +242,9 @@ impl<'a> Daemon<'a> {
             self.engine.handle_timeout(now);
             if self.next_look <= now {
                 self.look(now);
+            }
+            if self.next_count <= now && self.is_draining() {
+                self.count(now);
             }
             self.settle();
         }
@@ -276,7 +282,9 @@ impl<'a> Daemon<'a> {
             table.set_timeouts(config.global.lvs_timeouts.as_ref());
         }
         let input = Input::Reconfigure(Box::new(config.check.clone()));
-        self.engine.handle(runtime::now(), input);
+        let now = runtime::now();
+        self.engine.handle(now, input);
+        self.next_count = now + COUNT;
         self.config = config;
         self.mark();
         self.watch_addresses();
@@ -351,6 +359,27 @@ impl<'a> Daemon<'a> {
             let mut table = KernelTable::take_over(client, &self.config.global);
             table.program(&self.engine.desired());
             self.table = Some(table);
+        }
+    }
+
+    fn next_due(&self) -> Timestamp {
+        let timer = self.engine.poll_timeout().into_iter().chain([self.next_look]);
+        let count = self.is_draining().then_some(self.next_count);
+        timer.chain(count).min().unwrap_or(self.next_look)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.table.is_some() && self.engine.draining().next().is_some()
+    }
+
+    /// Looks for servers on their way out that have no connections any more.
+    fn count(&mut self, now: Timestamp) {
+        self.next_count = now + COUNT;
+        let services: Vec<_> = self.engine.draining().collect();
+        let Some(table) = &mut self.table else { return };
+        match table.live(&services) {
+            Ok(live) => self.engine.handle(now, Input::Connections(live)),
+            Err(error) => tracing::debug!("cannot count connections: {error}"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! All services and their checkers: results of probes and reloads in; probes to start, scripts to
 //! run and the desired table out. Pure: it owns no clock, socket or file.
 
+mod drain;
 mod files;
 mod reload;
 mod slow_start;
@@ -9,6 +10,7 @@ mod suspension;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+pub use self::drain::{Leaving, Live};
 use self::reload::Known;
 use self::slow_start::Ramp;
 use super::event::{
@@ -81,6 +83,8 @@ pub enum Input {
         /// The number.
         value: i64,
     },
+    /// How many connections the [`CheckEngine::draining`] services have.
+    Connections(Live),
     /// A reload.
     Reconfigure(Box<CheckConfig>),
     /// The process ends.
@@ -126,6 +130,8 @@ enum TimerKind {
     Silence,
     /// A server that is back gets more of its weight.
     Ramp,
+    /// A server on its way out has had its time.
+    Drain,
 }
 
 /// A checker with its memory.
@@ -192,6 +198,8 @@ pub struct ServiceState {
     pub keys: Vec<ServiceKey>,
     /// `ha_suspend`, and none of its addresses is on this host: no probes until one is.
     pub suspended: bool,
+    /// Servers that a reload has taken out, as long as they have connections.
+    pub leaving: Vec<Leaving>,
     /// As in FIFOs and mails: the services of one group are numbered.
     told_as: String,
 }
@@ -381,6 +389,7 @@ impl CheckEngine {
             Input::Addresses(local) => self.set_local(now, local),
             Input::AddressAdded(address) => self.add_local(now, address),
             Input::AddressRemoved(address) => self.remove_local(now, address),
+            Input::Connections(live) => self.counted(&live),
             Input::FileChanged { name, value } => self.file_changed(name, value),
             Input::Reconfigure(config) => self.reconfigure(now, &config),
             Input::Shutdown => self.shutdown(),
@@ -393,6 +402,7 @@ impl CheckEngine {
             match kind {
                 TimerKind::Probe => self.start_probe(id),
                 TimerKind::Ramp => self.step_ramp(id),
+                TimerKind::Drain => self.left(id, "its time is over"),
                 TimerKind::Silence => {
                     self.outputs.push_back(Output::CancelProbe(id));
                     let text = "a check gave no result in time".to_owned();
@@ -477,6 +487,7 @@ impl CheckEngine {
             quorum: !config.alpha,
             keys,
             suspended: false,
+            leaving: Vec::new(),
             told_as: String::new(),
         };
         let total = virtual_server::live_weight(&service.views());
@@ -828,7 +839,10 @@ fn table_of<'a>(services: impl Iterator<Item = &'a ServiceState>) -> Table {
     for service in services {
         let views = service.views_now();
         for key in &service.keys {
-            let entry = virtual_server::entry(&service.config, key, &views, service.quorum);
+            let mut entry = virtual_server::entry(&service.config, key, &views, service.quorum);
+            for leaving in &service.leaving {
+                virtual_server::keep_without_weight(&mut entry, key, &leaving.config);
+            }
             table.insert(*key, entry);
         }
     }

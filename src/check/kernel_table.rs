@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::engine::{Changes, CheckEngine};
+use super::engine::{Changes, CheckEngine, Live};
 use crate::core::config::model::global::{FlushOnStop, Global, LvsTimeouts};
 use crate::ipvs::client::{IpvsError, IpvsTable};
 use crate::ipvs::model::{Destinations, Entry, ServiceKey, Table};
 use crate::ipvs::plan::{Operation, plan};
 
+const TCP: u8 = 6;
 /// Services whose destinations one step of a look compares.
 const STEP: usize = 64;
 
@@ -218,6 +219,21 @@ impl<T: IpvsTable> KernelTable<T> {
             self.walk = None;
         }
         Ok(changed.iter().any(|key| self.owned.contains(key)))
+    }
+
+    /// Live connections of the destinations of some services. TCP counts what is established; of
+    /// others the kernel does not know.
+    pub fn live(&mut self, services: &[ServiceKey]) -> Result<Live, IpvsError> {
+        let mut live = Live::new();
+        for service in services {
+            let tcp = matches!(service, ServiceKey::Address { protocol: TCP, .. });
+            for (key, connections) in self.client.connections(service)? {
+                let others = if tcp { 0 } else { connections.inactive };
+                let count = u64::from(connections.active) + u64::from(others);
+                live.insert((*service, key), count);
+            }
+        }
+        Ok(live)
     }
 
     /// What is left behind at the end.

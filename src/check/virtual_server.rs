@@ -8,7 +8,7 @@ use super::event::family_of;
 use super::marks::Marks;
 use crate::core::config::model::Family;
 use crate::core::config::model::check::{
-    CheckConfig, Forwarding, GroupEntry, Target, VirtualServer,
+    CheckConfig, Forwarding, GroupEntry, RealServer, Target, VirtualServer,
 };
 use crate::ipvs::model::{Destination, DestinationKey, Entry, Service, ServiceKey};
 
@@ -158,6 +158,37 @@ pub fn entry(
     Entry { service: kernel_service(service, key), destinations }
 }
 
+/// What the kernel calls a server of the service.
+pub fn destination_key(
+    key: &ServiceKey,
+    address: SocketAddr,
+    forwarding: Forwarding,
+) -> DestinationKey {
+    let unchanged = matches!(forwarding, Forwarding::DirectRouting | Forwarding::Tunnel(_));
+    let port = match key {
+        // A marked packet keeps its port, whatever it is.
+        ServiceKey::Fwmark { .. } if unchanged => 0,
+        ServiceKey::Address { port, .. } if unchanged || address.port() == 0 => *port,
+        ServiceKey::Address { .. } | ServiceKey::Fwmark { .. } => address.port(),
+    };
+    DestinationKey { address: address.ip(), port }
+}
+
+/// A server that is not in the configuration any more keeps its connections, unless it is there as
+/// another one.
+pub fn keep_without_weight(entry: &mut Entry, key: &ServiceKey, server: &RealServer) {
+    let there = destination_key(key, server.address, server.forwarding);
+    if !entry.destinations.contains_key(&there) {
+        let destination = Destination {
+            forwarding: Some(server.forwarding),
+            weight: 0,
+            upper_threshold: server.thresholds.upper,
+            lower_threshold: server.thresholds.lower,
+        };
+        add(&mut entry.destinations, key, server.address, destination);
+    }
+}
+
 fn add(
     destinations: &mut BTreeMap<DestinationKey, Destination>,
     key: &ServiceKey,
@@ -168,16 +199,9 @@ fn add(
     if Family::of(address.ip()) != key.family() && !tunnelled {
         return;
     }
-    let unchanged =
-        matches!(destination.forwarding, Some(Forwarding::DirectRouting | Forwarding::Tunnel(_)));
-    let port = match key {
-        // A marked packet keeps its port, whatever it is.
-        ServiceKey::Fwmark { .. } if unchanged => 0,
-        ServiceKey::Address { port, .. } if unchanged || address.port() == 0 => *port,
-        ServiceKey::Address { .. } | ServiceKey::Fwmark { .. } => address.port(),
-    };
+    let Some(forwarding) = destination.forwarding else { return };
     destinations
-        .entry(DestinationKey { address: address.ip(), port })
+        .entry(destination_key(key, address, forwarding))
         // A sorry server that is also a real one: the real one's entry stays unless it is idle.
         .and_modify(|there| {
             if there.weight == 0 {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-use super::{Changes, CheckEngine, CheckerState, ServerState, ServiceState, gone};
+use super::{
+    Changes, CheckEngine, CheckerState, Importance, ServerState, ServiceState, drain, gone,
+};
 use crate::check::health::{Health, Memory};
 use crate::check::virtual_server;
 use crate::core::config::model::check::{CheckConfig, Checker, RealServer, Target, VirtualServer};
@@ -104,13 +106,19 @@ impl CheckEngine {
             servers,
             quorum: before.quorum,
             suspended: before.suspended,
+            leaving: Vec::new(),
             told_as: before.told_as,
         };
-        for server in old.rest() {
-            self.forget(&server);
-            self.outputs.extend(gone(&service, &server, "Removing"));
+        let rest: Vec<ServerState> = old.rest().collect();
+        for server in &rest {
+            self.forget(server);
+            self.outputs.extend(gone(&service, server, "Removing"));
+            if let Some(text) = drain::words(&service, server) {
+                self.log(Importance::Normal, text);
+            }
         }
-        service
+        let leaving = self.leaving(now, before.leaving, &rest, config);
+        ServiceState { leaving, ..service }
     }
 
     fn carry_server(

@@ -127,6 +127,8 @@ pub struct Inherited {
     pub virtualhost: Option<String>,
     /// `slow_start`.
     pub slow_start: Option<Interval>,
+    /// `drain_time`.
+    pub drain_time: Option<Interval>,
     /// `alpha`.
     pub alpha: bool,
     /// `inhibit_on_failure`.
@@ -157,6 +159,7 @@ impl Inherited {
             }
             "virtualhost" => keep(&mut self.virtualhost, context.text(statement)),
             "slow_start" => keep(&mut self.slow_start, context.seconds(statement, any)),
+            "drain_time" => keep(&mut self.drain_time, context.seconds(statement, any)),
             _ => return false,
         }
         true
@@ -644,6 +647,7 @@ fn real_server(
         snmp_name: None,
         checkers: Vec::new(),
         slow_start: Interval::ZERO,
+        drain_time: Interval::ZERO,
         file_checks: Vec::new(),
         bfd_checks: Vec::new(),
     };
@@ -680,6 +684,7 @@ fn real_server(
         server.thresholds.lower = 0;
     }
     server.slow_start = inherited.slow_start.unwrap_or(Interval::ZERO);
+    server.drain_time = inherited.drain_time.unwrap_or(Interval::ZERO);
     server.address.set_port(server_port(context, block, service, written, server.forwarding));
     let probed = SocketAddr::new(ip, written.unwrap_or(server.address.port()));
     let probed = match service.target {

@@ -292,6 +292,8 @@ pub struct RealServer {
     pub checkers: Vec<Shared<Checker>>,
     /// `slow_start`: in this time it gets its weight when it comes back; at once unless written.
     pub slow_start: Interval,
+    /// `drain_time`: when a reload takes it out, its connections have this long; nothing unless written.
+    pub drain_time: Interval,
     /// `FILE_CHECK`: what the numbers in files do to it.
     pub file_checks: Vec<FileCheck>,
     /// `BFD_CHECK`: sessions that must be up.
