@@ -388,6 +388,7 @@ impl<'a> Daemon<'a> {
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
         }
+        self.tell_sources();
     }
 
     fn reload(&mut self, mut config: Config) {

@@ -20,6 +20,7 @@ use crate::vrrp::engine::Changes;
 use crate::vrrp::engine::Input;
 use crate::vrrp::engine::LinkState;
 use crate::vrrp::engine::OwnAddresses;
+use crate::vrrp::engine::tracked_source;
 use crate::vrrp::firewall;
 
 impl Daemon<'_> {
@@ -100,6 +101,24 @@ impl Daemon<'_> {
                 self.read_kernel();
             }
         }
+        self.tell_sources();
+    }
+
+    /// Which tracked source addresses are not there.
+    pub(super) fn tell_sources(&mut self) {
+        let tracked = self.config.vrrp.instances.iter().filter_map(|found| tracked_source(found));
+        let missing = tracked.filter(|(interface, source)| {
+            let mut places = self.actual.values().filter(|found| found.usable);
+            !places.any(|found| {
+                let link = self.links.get(&found.index);
+                found.address == *source
+                    && interface
+                        .as_ref()
+                        .is_none_or(|name| link.is_some_and(|link| link.name == *name))
+            })
+        });
+        let missing = missing.collect();
+        self.engine.handle(runtime::now(), Input::MissingSources(missing));
     }
 
     /// The kernel confirms an addition of ours; a thousand at once must not cost a thousand looks at
