@@ -379,7 +379,8 @@ impl Daemon<'_> {
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         let engine = self.engine.poll_timeout().map(|deadline| deadline.at);
         let retry = self.refusals.values().map(|refusal| refusal.again);
-        engine.into_iter().chain(retry).chain(self.deaf_until).chain(self.routing.deadline()).min()
+        let rest = [self.deaf_until, self.routing.deadline(), self.linkbeat.next()];
+        engine.into_iter().chain(retry).chain(rest.into_iter().flatten()).min()
     }
 
     pub(super) fn tell_link(&mut self, name: &str) {
@@ -398,8 +399,13 @@ impl Daemon<'_> {
         let link = self.links.values().find(|link| link.name == name);
         let state = match link {
             None => LinkState::Absent,
-            Some(link) if link.is_running() => LinkState::Up,
-            Some(_) => LinkState::Down,
+            Some(link) => {
+                let running = match self.linkbeat.link(name) {
+                    Some(beats) => link.is_up() && beats,
+                    None => link.is_running(),
+                };
+                if running { LinkState::Up } else { LinkState::Down }
+            }
         };
         let own = link.map(|link| self.own_addresses(link.index)).unwrap_or_default();
         Input::Link { interface: name.to_owned(), state, own }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # vrrp-words: links that flap within interface_up_down_delays, a source address
 # that goes and comes (track_src_ip), a master that slept for too long
-# (timer_expired_backup).
+# (timer_expired_backup), polled links (linkbeat_interfaces), limited real-time runs.
 #   lab-netns run --directors 2 -- scenarios/vrrp-words.sh
 set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
@@ -10,6 +10,9 @@ conf() { # NUMBER
     cat <<T
 global_defs {
     router_id d$1
+    vrrp_rt_priority 10
+    vrrp_rlimit_rttime 500000
+    vrrp_rx_bufs_policy 20000
 }
 interface_up_down_delays {
     eth0 1.5 0.5
@@ -85,6 +88,17 @@ nap 1
 kill -CONT $TREE
 settle "d2 slept for too long" $C d1 3
 check "and is a backup" logged d2 '\(C\) Entering BACKUP' "$mark"
+
+# A reload: polled links without delays.
+sed -i -e '/^interface_up_down_delays/,/^}/d' "$LAB_DIR/d1.conf"
+printf 'linkbeat_interfaces {\n    eth0 ETHTOOL\n}\n' >>"$LAB_DIR/d1.conf"
+mark=$(log_mark d1)
+kill -HUP "$(bg_pid d1 daemon)"
+check "its link is polled" wait_until 3 logged d1 'link of eth0 is polled by ETHTOOL' "$mark"
+limits() { prlimit --pid "$(child_pid d1 vrrp)" --rttime --noheadings --output SOFT,HARD | tr -s ' '; }
+check "its real-time runs are limited" eval '[[ $(limits) == *"250000 500000"* ]]'
+fault port d1 down
+settle "its link is down" $A d2 6
 for i in 1 2; do stop d$i daemon; done
 for v in $A $B $C; do check "nothing is left of $v" owner_is $v ""; done
 lab_done
