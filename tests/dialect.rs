@@ -331,3 +331,27 @@ fn weights_of_a_groups_member_are_told_to_mean_nothing() {
     assert_eq!(errors(&group("")), ["group-weight"]);
     assert_eq!(errors(&group("sync_group_tracking_weight")), [] as [&str; 0]);
 }
+
+#[test]
+fn members_of_a_group_tell_priorities_as_it_says_unless_they_say_it_themselves() {
+    let text = |global: &str, group: &str| {
+        let router = |name: &str, vrid: u8, word: &str| {
+            instance(word)
+                .replace("vrrp_instance V", &format!("vrrp_instance {name}"))
+                .replace("id 51", &format!("id {vrid}"))
+        };
+        let on = router("B", 2, "notify_priority_changes on");
+        let off = router("C", 3, "notify_priority_changes off");
+        let group = format!("vrrp_sync_group G {{\ngroup {{\nA\nB\nC\n}}\n{group}\n}}\n");
+        format!("global_defs {{\n{global}\n}}\n{group}{}{on}{off}", router("A", 1, ""))
+    };
+    let told = |global, group| -> Vec<bool> {
+        let config = read(&text(global, group)).config;
+        config.vrrp.instances.iter().map(|instance| instance.notify_priority_changes).collect()
+    };
+    assert_eq!(told("", ""), [false, true, false]);
+    assert_eq!(told("", "notify_priority_changes"), [true, true, false]);
+    assert_eq!(told("vrrp_notify_priority_changes", ""), [true, true, false]);
+    let global = "vrrp_notify_priority_changes";
+    assert_eq!(told(global, "notify_priority_changes off"), [false, true, false]);
+}

@@ -44,6 +44,11 @@ fn files_and_processes_move_priorities_or_cause_fault() {
 }
 
 #[test]
+fn flapping_links_missing_sources_and_late_timers_are_treated_as_configured() {
+    scenario("vrrp-words");
+}
+
+#[test]
 fn virtual_macs_come_and_go_with_the_daemon_and_move_with_the_address() {
     scenario("vrrp-vmac");
 }

@@ -167,6 +167,9 @@ impl<'a> Daemon<'a> {
                 Err(error) => tracing::error!("cannot watch this host's addresses: {error}"),
             }
         }
+        if let Some(local) = &self.local {
+            local.set_receive_buffers(&self.config.global.buffers);
+        }
     }
 
     /// Watches the files of `FILE_CHECK`s, and no others.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::engine::Input;
+use crate::core::config::model::services::NetlinkBuffers;
 use crate::core::netlink::address::RouteSocket;
 use crate::core::netlink::error::NetlinkError;
 use crate::core::netlink::monitor::{KernelEvent, Monitor};
@@ -52,6 +53,12 @@ impl LocalAddresses {
         Ok((local, first))
     }
 
+    /// `lvs_netlink_…_rcv_bufs`
+    pub fn set_receive_buffers(&self, buffers: &NetlinkBuffers) {
+        self.route.set_receive_buffer(buffers.lvs_command);
+        self.monitor.set_receive_buffer(buffers.lvs_monitor);
+    }
+
     fn read(&mut self) -> Result<Input, NetlinkError> {
         let places = self.route.addresses()?.into_iter().map(|found| (found.address, found.index));
         self.there = Places(places.collect());
@@ -86,6 +93,7 @@ impl LocalAddresses {
 mod tests {
     use super::*;
     use crate::check::probe::http::tests::block_on;
+    use crate::core::config::model::services::ReceiveBuffer;
 
     #[test]
     fn an_address_on_two_interfaces_is_there_until_both_have_lost_it() {
@@ -101,7 +109,15 @@ mod tests {
     #[test]
     fn the_hosts_own_addresses_are_read_at_first() {
         block_on(async {
-            let (_, first) = LocalAddresses::open().unwrap();
+            let (local, first) = LocalAddresses::open().unwrap();
+            let buffer = |bytes| ReceiveBuffer { bytes: Some(bytes), force: false };
+            local.set_receive_buffers(&NetlinkBuffers {
+                lvs_command: buffer(70_000),
+                lvs_monitor: buffer(30_000),
+                ..NetlinkBuffers::default()
+            });
+            assert_eq!(local.route.receive_buffer().unwrap(), 70_000);
+            assert_eq!(local.monitor.receive_buffer().unwrap(), 30_000);
             let Input::Addresses(all) = first else { panic!("{first:?}") };
             let here = std::net::UdpSocket::bind("127.0.0.1:0").is_ok();
             assert_eq!(all.contains(&IpAddr::from([127, 0, 0, 1])), here);

@@ -8,9 +8,11 @@
 pub mod config;
 pub mod diagnostics;
 pub mod iproute;
+pub mod linkbeat;
 pub mod log;
 pub mod netlink;
 pub mod notify;
+pub mod receive_buffer;
 pub mod reconcile;
 pub mod runtime;
 pub mod shared;

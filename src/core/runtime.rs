@@ -173,6 +173,11 @@ pub fn give_memory_back() {
 
 /// Applies `vrrp_priority`, `vrrp_rt_priority`, `vrrp_cpu_affinity`, `vrrp_no_swap` and their companions.
 pub fn apply_scheduling(settings: &ProcessSettings, what: &str) {
+    if let Some(limit) = settings.realtime_limit
+        && let Err(error) = limit_realtime(limit)
+    {
+        tracing::warn!("{what}: cannot limit its real-time runs to {limit} s: {error}");
+    }
     if let Some(priority) = settings.realtime
         && let Err(error) = set_realtime(priority)
     {
@@ -256,6 +261,13 @@ fn set_realtime(priority: u8) -> io::Result<()> {
     // SAFETY: `parameter` is a valid structure that outlives the call.
     let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The kernel sends SIGXCPU half way, and SIGKILL at the limit.
+fn limit_realtime(limit: Interval) -> io::Result<()> {
+    use nix::sys::resource::{Resource, setrlimit};
+    let micros = limit.as_micros();
+    Ok(setrlimit(Resource::RLIMIT_RTTIME, micros / 2, micros)?)
 }
 
 fn set_nice(nice: i8) -> io::Result<()> {
@@ -432,6 +444,18 @@ mod tests {
         assert_eq!(Dump::Check.path(&global), PathBuf::from("/x/state_check.txt"));
         global.files.json_dump = Some("/x/".into());
         assert_eq!(Dump::Json.path(&global), PathBuf::from("/x/keepalived.json"));
+    }
+
+    #[test]
+    fn a_real_time_run_is_limited_as_configured_and_not_otherwise() {
+        use nix::sys::resource::{Resource, getrlimit};
+        let limit = || getrlimit(Resource::RLIMIT_RTTIME).unwrap();
+        let before = limit();
+        apply_scheduling(&ProcessSettings::default(), "test");
+        assert_eq!(limit(), before);
+        let realtime_limit = Some(Interval::from_micros(20_001));
+        apply_scheduling(&ProcessSettings { realtime_limit, ..ProcessSettings::default() }, "test");
+        assert_eq!(limit(), (10_000, 20_001));
     }
 
     #[test]

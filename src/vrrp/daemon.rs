@@ -2,6 +2,7 @@
 //! announcements and notifications out. What to do is the engine's to say.
 
 mod kernel;
+mod linkbeat;
 mod scripts;
 mod sockets;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use self::linkbeat::Linkbeat;
 use super::connection_sync;
 use super::desired::DesiredAddress;
 use super::engine::{Input, Output, SocketName, VrrpEngine};
@@ -25,6 +27,7 @@ use super::telling::Telling;
 use super::virtual_link::VirtualLinks;
 use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;
+use crate::core::config::model::services::ReceiveBuffer;
 use crate::core::config::model::vrrp::VrrpConfig;
 use crate::core::netlink::RouteSocket;
 use crate::core::netlink::address::KernelAddress;
@@ -88,6 +91,7 @@ struct Daemon<'a> {
     monitor: Monitor,
     frames: FrameSocket,
     links: BTreeMap<u32, Link>,
+    linkbeat: Linkbeat,
     /// Every address that the kernel has.
     actual: BTreeMap<Place, KernelAddress>,
     /// Those of them that we added, or found and took over.
@@ -139,6 +143,7 @@ fn place_of(address: &KernelAddress) -> Place {
 struct OpenSocket {
     interface: Option<InterfaceId>,
     socket: Arc<AdvertSocket>,
+    buffer: ReceiveBuffer,
     reader: JoinHandle<()>,
 }
 
@@ -175,6 +180,7 @@ impl<'a> Daemon<'a> {
             monitor,
             frames: FrameSocket::open()?,
             links,
+            linkbeat: Linkbeat::default(),
             actual,
             managed: BTreeSet::new(),
             virtual_links: VirtualLinks::default(),
@@ -360,6 +366,7 @@ impl<'a> Daemon<'a> {
                 self.open_sockets();
             }
             self.sweep_sockets();
+            self.poll_links(runtime::now());
             // What a timer arms anew is later than this, so the loop ends.
             let now = runtime::now();
             while self.engine.poll_timeout().is_some_and(|next| next.at <= now) {
@@ -383,11 +390,16 @@ impl<'a> Daemon<'a> {
         let policy = ScriptPolicy::of(&self.config.global);
         self.scripts.set(&self.config.vrrp.scripts, &policy);
         self.files.set(&self.config.track_files);
-        self.processes.set(&self.config.vrrp.processes);
+        let buffers = &self.config.global.buffers;
+        self.processes.set(&self.config.vrrp.processes, buffers.process_monitor);
+        self.route.set_receive_buffer(buffers.vrrp_command);
+        self.monitor.set_receive_buffer(buffers.vrrp_monitor);
         self.telling.set(&self.config);
+        self.set_linkbeat();
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
         }
+        self.tell_sources();
     }
 
     fn reload(&mut self, mut config: Config) {

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod adverts;
+mod debounce;
 mod packets;
 mod tracking;
 mod transitions;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use self::debounce::Debounce;
 use super::announce::Pacer;
 use super::desired::{self, DesiredAddress, RoutingEntry};
 use super::event::{Event, EventKind, Notice, Reason, State, Subject};
@@ -82,6 +84,16 @@ impl SocketName {
     }
 }
 
+/// A source address that an instance wants to be there, and on which interface; on any when
+/// absent.
+pub type SourcePlace = (Option<String>, IpAddr);
+
+/// Where the source address of an instance with `track_src_ip` must be.
+pub fn tracked_source(instance: &Instance) -> Option<SourcePlace> {
+    let source = instance.source.filter(|_| instance.track_source)?;
+    Some((instance.interface.clone(), source))
+}
+
 /// What happens to the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -107,6 +119,8 @@ pub enum Input {
     },
     /// The interfaces on which no adverts of a family can be sent or heard.
     Deaf(BTreeSet<SocketName>),
+    /// The tracked source addresses ([`tracked_source`]) that this node does not have.
+    MissingSources(BTreeSet<SourcePlace>),
     /// The kernel has these virtual addresses.
     AddressesPresent(Vec<DesiredAddress>),
     /// The kernel no longer has these virtual addresses, and it was not us.
@@ -248,8 +262,11 @@ pub struct VrrpEngine {
     next_id: RouterId,
     timers: TimerTable<(RouterId, TimerKind)>,
     pacer: Pacer,
-    links: BTreeMap<String, (LinkState, OwnAddresses)>,
+    links: Debounce,
+    /// The addresses of interfaces.
+    own: BTreeMap<String, OwnAddresses>,
     deaf: BTreeSet<SocketName>,
+    missing_sources: BTreeSet<SourcePlace>,
     scripts: BTreeMap<String, bool>,
     initially_bad: BTreeSet<String>,
     files: BTreeMap<String, i64>,
@@ -283,8 +300,10 @@ impl VrrpEngine {
             next_id: 0,
             timers: TimerTable::new(),
             pacer: Pacer::default(),
-            links: BTreeMap::new(),
+            links: Debounce::default(),
+            own: BTreeMap::new(),
             deaf: BTreeSet::new(),
+            missing_sources: BTreeSet::new(),
             scripts: BTreeMap::new(),
             initially_bad: BTreeSet::new(),
             files: BTreeMap::new(),
@@ -302,6 +321,7 @@ impl VrrpEngine {
             started: false,
             stopped: false,
         };
+        engine.links.set(now, &config);
         engine.take_config(config);
         engine
     }
@@ -326,12 +346,25 @@ impl VrrpEngine {
             Input::Start => self.start(now),
             Input::Packet(packet) => self.handle_packet(now, &packet),
             Input::Link { interface, state, own } => {
-                self.links.insert(interface, (state, own));
+                if let Some(delay) = self.links.seen(now, &interface, state) {
+                    self.log(
+                        &interface,
+                        EventKind::LinkChangeWaits { up: state == LinkState::Up, delay },
+                        None,
+                    );
+                }
+                self.own.insert(interface, own);
                 self.review(now);
             }
             Input::Deaf(deaf) => {
                 if deaf != self.deaf {
                     self.deaf = deaf;
+                    self.review(now);
+                }
+            }
+            Input::MissingSources(missing) => {
+                if missing != self.missing_sources {
+                    self.missing_sources = missing;
                     self.review(now);
                 }
             }
@@ -367,6 +400,9 @@ impl VrrpEngine {
             self.startup_until = None;
             self.start(now);
         }
+        if self.links.due(now) {
+            self.review(now);
+        }
         for _ in 0..TIMERS_AT_ONCE {
             let Some((due, (id, kind))) = self.timers.pop_due(now) else { break };
             match kind {
@@ -392,7 +428,8 @@ impl VrrpEngine {
         });
         let pace = self.pacer.next().map(|at| Deadline { at, why: "paced announcement" });
         let startup = self.startup_until.map(|at| Deadline { at, why: "startup delay" });
-        [timer, pace, startup].into_iter().flatten().min_by_key(|deadline| deadline.at)
+        let link = self.links.next().map(|at| Deadline { at, why: "interface delay" });
+        [timer, pace, startup, link].into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 
     /// The next thing to do.
@@ -553,6 +590,7 @@ impl VrrpEngine {
         let before: BTreeMap<RouterId, Arc<Instance>> =
             self.routers.iter().map(|(id, router)| (*id, router.instance.clone())).collect();
         self.global = global;
+        self.links.set(now, &config);
         self.take_config(config);
         let gone: Vec<RouterId> = self
             .routers

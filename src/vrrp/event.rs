@@ -96,6 +96,8 @@ pub enum Fault {
     InterfaceMissing(String),
     /// The interface has no address to send adverts from.
     NoSource,
+    /// The configured source address is not there (`track_src_ip`).
+    SourceMissing(IpAddr),
     /// Adverts can neither be sent nor heard.
     NoSocket,
     /// A tracked script is bad (or good, with `reverse`).
@@ -114,6 +116,9 @@ impl fmt::Display for Fault {
             Self::InterfaceDown(name) => write!(f, "interface {name} is down"),
             Self::InterfaceMissing(name) => write!(f, "interface {name} does not exist"),
             Self::NoSource => write!(f, "the interface has no address to send from"),
+            Self::SourceMissing(address) => {
+                write!(f, "the source address {address} is not there")
+            }
             Self::NoSocket => write!(f, "no socket could be opened for adverts"),
             Self::Script(name) => write!(f, "script {name}"),
             Self::File(name) => write!(f, "track file {name}"),
@@ -138,6 +143,8 @@ pub enum Reason {
     Resumed,
     /// We were away for so long that somebody else has taken over.
     WasAway,
+    /// Its own timer was so late that another one may be master (`timer_expired_backup`).
+    TooLate(Interval),
     /// A fault.
     Fault(Fault),
     /// The last fault is gone.
@@ -163,6 +170,7 @@ impl fmt::Display for Reason {
             Self::Owner => write!(f, "address owner"),
             Self::Resumed => write!(f, "master until a moment ago"),
             Self::WasAway => write!(f, "somebody took over while this router was away"),
+            Self::TooLate(late) => write!(f, "its advert was {late} s late"),
             Self::Fault(fault) => write!(f, "{fault}"),
             Self::Recovered => write!(f, "all faults are gone"),
             Self::Group(name) => write!(f, "sync group {name}"),
@@ -176,7 +184,7 @@ impl fmt::Display for Reason {
 /// Something to log about an instance or a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Name of the instance or group.
+    /// Name of the instance or group; of the interface where the event is about one.
     pub name: String,
     /// What happened.
     pub kind: EventKind,
@@ -210,6 +218,7 @@ pub enum EventKind {
     GroupSync(State),
     Lost(String),
     Listening { late: Interval },
+    LinkChangeWaits { up: bool, delay: Interval },
     UnknownRouter { from: IpAddr, vrid: u8 },
 }
 
@@ -250,6 +259,7 @@ impl EventKind {
             | Self::IntervalLearned { .. }
             | Self::FaultFound(_)
             | Self::FaultGone(_)
+            | Self::LinkChangeWaits { .. }
             | Self::GroupSync(_) => Importance::Normal,
         }
     }
@@ -267,6 +277,10 @@ impl fmt::Display for Event {
                     f,
                     "advert from {from} on {name} for VRID {vrid}, which is not ours"
                 );
+            }
+            EventKind::LinkChangeWaits { up, delay } => {
+                let state = if *up { "up" } else { "down" };
+                return write!(f, "{name} is {state}, which counts when it has lasted {delay} s");
             }
             _ => write!(f, "({name}) ")?,
         }
@@ -333,7 +347,9 @@ impl fmt::Display for Event {
                 f,
                 "an advert was {late} s late: listening for another master before sending it"
             ),
-            EventKind::GroupSync(_) | EventKind::UnknownRouter { .. } => Ok(()),
+            EventKind::GroupSync(_)
+            | EventKind::UnknownRouter { .. }
+            | EventKind::LinkChangeWaits { .. } => Ok(()),
         }
     }
 }

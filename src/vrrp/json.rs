@@ -235,6 +235,8 @@ fn statistics(counters: &Statistics) -> String {
         ("auth_failure", counters.auth_failure),
         ("pri_zero_rcvd", counters.pri_zero_rcvd),
         ("pri_zero_sent", counters.pri_zero_sent),
+        ("advert_late", counters.advert_late),
+        ("advert_latest_usecs", counters.advert_latest.as_micros()),
     ] {
         object.raw(key, &value);
     }
@@ -281,6 +283,10 @@ mod tests {
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value[0]["data"]["vips"][0], "10.0.0.9/24 dev eth0 scope global label eth0:\"1");
         assert_eq!(value[0]["stats"]["advert_sent"], 0);
+        // What keepalived does not have comes last.
+        assert!(
+            text.ends_with("\"pri_zero_sent\":0,\"advert_late\":0,\"advert_latest_usecs\":0}}]")
+        );
         let object = dump(&engine, &[], JsonVersion::Object, times).unwrap();
         let value: Value = serde_json::from_str(&object).unwrap();
         assert_eq!(value["vrrp"][0]["data"]["state"], 0);

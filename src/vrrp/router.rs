@@ -165,14 +165,25 @@ impl Router {
         }
     }
 
+    /// How late an advert of this master must be for a backup of `priority` to have missed it: its
+    /// master down interval began one advert interval before.
+    pub fn patience_of(&self, priority: Priority) -> Interval {
+        let adverts = u64::from(self.instance.down_timer_adverts.saturating_sub(1));
+        self.instance.advert_interval * adverts + self.skew_of(priority)
+    }
+
     /// RFC 3768 section 6.1: (256 - priority) / 256 seconds. RFC 9568 section 6.1: the same part of
     /// the master's interval.
     pub fn skew(&self) -> Interval {
+        self.skew_of(self.priority)
+    }
+
+    fn skew_of(&self, priority: Priority) -> Interval {
         let unit = match self.instance.version {
             VrrpVersion::V2 => Interval::from_secs(1),
             VrrpVersion::V3 => self.master_interval(),
         };
-        unit.fraction(256 - u64::from(self.priority.get()), 256)
+        unit.fraction(256 - u64::from(priority.get()), 256)
     }
 
     /// Without an advert for this long, the master is gone.

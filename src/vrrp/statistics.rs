@@ -42,6 +42,8 @@ pub struct Statistics {
     pub source_err: u64,
     /// Owner's adverts that an owner ignores.
     pub ignored: u64,
+    /// Adverts that left a tenth of their interval or more after their time.
+    pub advert_late: u64,
     /// The advert that was sent the longest after its time.
     pub advert_latest: Interval,
     /// Accepted with the less common form of the version 3 checksum.

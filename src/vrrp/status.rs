@@ -123,6 +123,7 @@ fn router_data(text: &mut String, router: &Router, engine: &VrrpEngine, now: Tim
         VrrpVersion::V3 => format!("{} milli-sec", instance.advert_interval.as_millis()),
     };
     line(text, 3, "Advert interval", &interval);
+    line(text, 3, "Late adverts", &router.statistics.advert_late);
     line(text, 3, "Latest advert", &format!("{} sec late", router.statistics.advert_latest));
     let preempt = match instance.preemption {
         Preemption::Never => "disabled".to_owned(),

@@ -11,6 +11,7 @@ use super::link::{self, Link, NewLink};
 use super::message::{ACKNOWLEDGED, Attributes, Builder, DUMP, Message, text, u32_at};
 use super::socket::NetlinkSocket;
 use crate::core::config::model::Family;
+use crate::core::config::model::services::ReceiveBuffer;
 use crate::core::config::model::vrrp::VirtualAddress;
 
 const RTM_NEWADDR: u16 = libc::RTM_NEWADDR;
@@ -98,6 +99,16 @@ impl RouteSocket {
         let socket = NetlinkSocket::open(NlFamily::Route)?;
         socket.filter_dumps();
         Ok(Self { socket })
+    }
+
+    /// Gives it another receive buffer (`vrrp_netlink_cmd_rcv_bufs` and its like).
+    pub fn set_receive_buffer(&self, wanted: ReceiveBuffer) {
+        self.socket.set_receive_buffer(wanted, "netlink commands");
+    }
+
+    /// Bytes of its receive buffer.
+    pub fn receive_buffer(&self) -> std::io::Result<usize> {
+        self.socket.receive_buffer()
     }
 
     /// Every interface.

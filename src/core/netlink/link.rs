@@ -79,6 +79,11 @@ pub enum LinkKind {
 }
 
 impl Link {
+    /// Up, whatever the carrier.
+    pub fn is_up(&self) -> bool {
+        self.flags & IFF_UP != 0
+    }
+
     /// Up, and with a carrier.
     pub fn is_running(&self) -> bool {
         self.flags & IFF_UP != 0 && self.flags & IFF_RUNNING != 0

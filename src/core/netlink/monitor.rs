@@ -15,6 +15,8 @@ use super::message::Messages;
 use super::route::{self, KernelRoute};
 use super::rule::{self, KernelRule};
 use super::socket::{join_groups, open_subscriber, receive_from_kernel};
+use crate::core::config::model::services::ReceiveBuffer;
+use crate::core::receive_buffer;
 use crate::core::runtime;
 
 const GROUPS: &[u32] = &[libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR];
@@ -57,6 +59,16 @@ impl Monitor {
     pub fn open() -> Result<Self, NetlinkError> {
         let socket = runtime::watch(open_subscriber(NlFamily::Route, GROUPS)?)?;
         Ok(Self { socket, buffer: vec![0; BUFFER], waiting: VecDeque::new() })
+    }
+
+    /// Gives it another receive buffer (`vrrp_netlink_monitor_rcv_bufs` and its like).
+    pub fn set_receive_buffer(&self, wanted: ReceiveBuffer) {
+        receive_buffer::set(self.socket.get_ref(), wanted, "netlink events");
+    }
+
+    /// Bytes of its receive buffer.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        receive_buffer::size(self.socket.get_ref())
     }
 
     /// Subscribes to routes or rules as well; doing it again is fine.
@@ -121,4 +133,33 @@ pub fn parse(bytes: &[u8]) -> impl Iterator<Item = KernelEvent> + '_ {
         libc::RTM_DELRULE => rule::parse(&message).map(KernelEvent::RuleRemoved),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::netlink::RouteSocket;
+
+    #[test]
+    fn both_sockets_have_the_buffers_that_they_are_given() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let monitor = Monitor::open().unwrap();
+            let mut route = RouteSocket::open().unwrap();
+            let usual = (monitor.receive_buffer().unwrap(), route.receive_buffer().unwrap());
+            let wanted = |bytes| ReceiveBuffer { bytes: Some(bytes), force: false };
+            monitor.set_receive_buffer(wanted(30_000));
+            route.set_receive_buffer(wanted(100_000));
+            assert_eq!(monitor.receive_buffer().unwrap(), 30_000);
+            assert_eq!(route.receive_buffer().unwrap(), 100_000);
+            // However small it is asked for, answers fit.
+            route.set_receive_buffer(wanted(1));
+            assert_eq!(route.receive_buffer().unwrap(), 64 << 10);
+            assert!(!route.links().unwrap().is_empty());
+            monitor.set_receive_buffer(ReceiveBuffer::default());
+            route.set_receive_buffer(ReceiveBuffer::default());
+            let again = (monitor.receive_buffer().unwrap(), route.receive_buffer().unwrap());
+            assert_eq!(again, usual);
+        });
+    }
 }

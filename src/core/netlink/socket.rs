@@ -14,6 +14,8 @@ use nix::sys::time::TimeVal;
 
 use super::error::NetlinkError;
 use super::message::{Attributes, Builder, HEADER, Message, Messages, text, u32_at};
+use crate::core::config::model::services::ReceiveBuffer;
+use crate::core::receive_buffer;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -29,7 +31,8 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 const PATIENCE: TimeVal = TimeVal::new(5, 0);
 /// Large dumps come in datagrams of up to 32 KiB.
 const BUFFER: usize = 64 << 10;
-const RECEIVE_BUFFER: usize = 4 << 20;
+/// Acknowledgements of a batch fit in it.
+const LEAST_RECEIVE_BUFFER: u32 = 64 << 10;
 /// Requests in one `sendmsg`; their acknowledgements fit the receive buffer.
 const BATCH: usize = 128;
 const BATCH_BYTES: usize = 48 << 10;
@@ -57,9 +60,20 @@ impl NetlinkSocket {
         let socket = NlSocket::connect(family, None, Groups::empty())?;
         // Kernels without it give plain errors.
         let _ = socket.enable_ext_ack(true);
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        receive_buffer::set(&borrow(&socket), ReceiveBuffer::default(), "netlink");
         setsockopt(&borrow(&socket), ReceiveTimeout, &PATIENCE).map_err(io::Error::from)?;
         Ok(Self { socket, sequence: 0, buffer: vec![0; BUFFER] })
+    }
+
+    /// Gives it another receive buffer than the usual one, but none that is too small for it.
+    pub fn set_receive_buffer(&self, mut wanted: ReceiveBuffer, what: &str) {
+        wanted.bytes = wanted.bytes.map(|bytes| bytes.max(LEAST_RECEIVE_BUFFER));
+        receive_buffer::set(&borrow(&self.socket), wanted, what);
+    }
+
+    /// Bytes of its receive buffer.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        receive_buffer::size(&borrow(&self.socket))
     }
 
     /// Dumps give only what the header of their request asks for. Kernels without it give all.
@@ -248,7 +262,7 @@ fn borrow(socket: &NlSocket) -> BorrowedFd<'_> {
 pub fn open_subscriber(family: NlFamily, groups: &[u32]) -> Result<OwnedFd, NetlinkError> {
     let socket = NlSocket::connect(family, None, Groups::empty())?;
     socket.add_mcast_membership(Groups::new_groups(groups))?;
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    receive_buffer::set(&borrow(&socket), ReceiveBuffer::default(), "netlink");
     socket.nonblock()?;
     // SAFETY: `into_raw_fd` gives the descriptor away.
     Ok(unsafe { OwnedFd::from_raw_fd(socket.into_raw_fd()) })

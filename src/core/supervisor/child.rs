@@ -142,6 +142,9 @@ where
         Role::Vrrp => &config.global.vrrp_process,
         Role::Check => &config.global.checker_process,
     };
+    if settings.realtime_limit.is_some() {
+        tell_long_runs(role);
+    }
     apply_scheduling(settings, role.name());
 
     let (command_sender, commands) = mpsc::channel(WAITING_COMMANDS);
@@ -150,6 +153,17 @@ where
     let status = daemon(DaemonStart { config, legacy, commands, reports }).await;
     talker.abort();
     status
+}
+
+/// Half of `…_rlimit_rttime` has passed without a pause. Unless somebody listens, the first warning
+/// ends the process.
+fn tell_long_runs(role: Role) {
+    let Ok(mut warnings) = signal(SignalKind::from_raw(libc::SIGXCPU)) else { return };
+    tokio::spawn(async move {
+        while warnings.recv().await.is_some() {
+            tracing::warn!("{}: a real-time run of half its limit", role.name());
+        }
+    });
 }
 
 fn read_config(descriptor: OwnedFd) -> Result<Config, String> {

@@ -15,7 +15,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::core::config::model::services::ReceiveBuffer;
 use crate::core::config::model::track::{ParameterMatch, TrackProcess};
+use crate::core::receive_buffer;
 use crate::core::runtime;
 use crate::core::time::{Interval, Timestamp};
 
@@ -139,6 +141,7 @@ impl Census {
 pub struct ProcessTracker {
     results: mpsc::Sender<ProcessChange>,
     kinds: Vec<TrackProcess>,
+    buffer: ReceiveBuffer,
     worker: Option<JoinHandle<()>>,
 }
 
@@ -151,18 +154,18 @@ impl Drop for ProcessTracker {
 impl ProcessTracker {
     /// A tracker of nothing that reports to `results`.
     pub fn new(results: mpsc::Sender<ProcessChange>) -> Self {
-        Self { results, kinds: Vec::new(), worker: None }
+        Self { results, kinds: Vec::new(), buffer: ReceiveBuffer::default(), worker: None }
     }
 
-    /// Watches exactly these kinds from now on.
-    pub fn set(&mut self, kinds: &[TrackProcess]) {
-        if self.kinds == kinds {
+    /// Watches exactly these kinds from now on, with this buffer for the kernel's events.
+    pub fn set(&mut self, kinds: &[TrackProcess], buffer: ReceiveBuffer) {
+        if self.kinds == kinds && self.buffer == buffer {
             return;
         }
         self.stop();
-        self.kinds = kinds.to_vec();
+        (self.kinds, self.buffer) = (kinds.to_vec(), buffer);
         if !kinds.is_empty() {
-            self.worker = Some(tokio::spawn(watch(kinds.to_vec(), self.results.clone())));
+            self.worker = Some(tokio::spawn(watch(kinds.to_vec(), buffer, self.results.clone())));
         }
     }
 
@@ -174,10 +177,14 @@ impl ProcessTracker {
     }
 }
 
-async fn watch(kinds: Vec<TrackProcess>, results: mpsc::Sender<ProcessChange>) {
+async fn watch(
+    kinds: Vec<TrackProcess>,
+    buffer: ReceiveBuffer,
+    results: mpsc::Sender<ProcessChange>,
+) {
     let mut censuses: Vec<Census> = kinds.into_iter().map(Census::new).collect();
     // Subscribed before the first look: nothing falls between.
-    let connector = Connector::open();
+    let connector = Connector::open(buffer);
     if let Err(error) = &connector {
         tracing::info!(
             "track_process: /proc is read every {LOOK} s, the kernel does not tell: {error}"
@@ -211,8 +218,13 @@ async fn watch(kinds: Vec<TrackProcess>, results: mpsc::Sender<ProcessChange>) {
                                 take(&mut censuses, event);
                             }
                         }
-                        // Lost events: everything is looked at again.
-                        Err(_) => look = true,
+                        // Lost events: everything is looked at again, and more have room.
+                        Err(error) => {
+                            if error.raw_os_error() == Some(libc::ENOBUFS) {
+                                connector.grow(buffer.force);
+                            }
+                            look = true;
+                        }
                     },
                     () = runtime::sleep_until(next), if next.is_some() => {}
                 }
@@ -290,10 +302,11 @@ const COMM: u32 = 0x0000_0200;
 const EXIT: u32 = 0x8000_0000;
 
 impl Connector {
-    fn open() -> io::Result<Self> {
+    fn open(buffer: ReceiveBuffer) -> io::Result<Self> {
         let connector = Protocol::from(libc::NETLINK_CONNECTOR);
         let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::DGRAM, Some(connector))?;
         socket.set_nonblocking(true)?;
+        receive_buffer::set(&socket, buffer, "process events");
         let descriptor = OwnedFd::from(socket);
         bind(descriptor.as_raw_fd(), &NetlinkAddr::new(0, CN_IDX_PROC))?;
         let mut request = Vec::with_capacity(NETLINK_HEADER + CONNECTOR_HEADER + 4);
@@ -310,6 +323,17 @@ impl Connector {
         let kernel = NetlinkAddr::new(0, 0);
         sendto(descriptor.as_raw_fd(), &request, &kernel, MsgFlags::empty())?;
         Ok(Self { socket: runtime::watch(descriptor)? })
+    }
+
+    /// Events were lost: twice the room.
+    fn grow(&self, force: bool) {
+        let Ok(size) = receive_buffer::size(self.socket.get_ref()) else { return };
+        let bytes = u32::try_from(size.saturating_mul(2).min(receive_buffer::USUAL)).ok();
+        receive_buffer::set(
+            self.socket.get_ref(),
+            ReceiveBuffer { bytes, force },
+            "process events",
+        );
     }
 
     async fn next(&self) -> io::Result<Vec<ProcessEvent>> {
@@ -444,7 +468,8 @@ mod tests {
     fn the_kernel_tells_of_starts_and_ends_where_it_may() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let connector = match Connector::open() {
+            let buffer = ReceiveBuffer { bytes: Some(50_000), force: false };
+            let connector = match Connector::open(buffer) {
                 Ok(connector) => connector,
                 Err(error) => return eprintln!("SKIPPED: no process connector here: {error}"),
             };

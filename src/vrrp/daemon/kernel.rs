@@ -20,6 +20,7 @@ use crate::vrrp::engine::Changes;
 use crate::vrrp::engine::Input;
 use crate::vrrp::engine::LinkState;
 use crate::vrrp::engine::OwnAddresses;
+use crate::vrrp::engine::tracked_source;
 use crate::vrrp::firewall;
 
 impl Daemon<'_> {
@@ -100,6 +101,24 @@ impl Daemon<'_> {
                 self.read_kernel();
             }
         }
+        self.tell_sources();
+    }
+
+    /// Which tracked source addresses are not there.
+    pub(super) fn tell_sources(&mut self) {
+        let tracked = self.config.vrrp.instances.iter().filter_map(|found| tracked_source(found));
+        let missing = tracked.filter(|(interface, source)| {
+            let mut places = self.actual.values().filter(|found| found.usable);
+            !places.any(|found| {
+                let link = self.links.get(&found.index);
+                found.address == *source
+                    && interface
+                        .as_ref()
+                        .is_none_or(|name| link.is_some_and(|link| link.name == *name))
+            })
+        });
+        let missing = missing.collect();
+        self.engine.handle(runtime::now(), Input::MissingSources(missing));
     }
 
     /// The kernel confirms an addition of ours; a thousand at once must not cost a thousand looks at
@@ -360,7 +379,8 @@ impl Daemon<'_> {
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         let engine = self.engine.poll_timeout().map(|deadline| deadline.at);
         let retry = self.refusals.values().map(|refusal| refusal.again);
-        engine.into_iter().chain(retry).chain(self.deaf_until).chain(self.routing.deadline()).min()
+        let rest = [self.deaf_until, self.routing.deadline(), self.linkbeat.next()];
+        engine.into_iter().chain(retry).chain(rest.into_iter().flatten()).min()
     }
 
     pub(super) fn tell_link(&mut self, name: &str) {
@@ -379,8 +399,13 @@ impl Daemon<'_> {
         let link = self.links.values().find(|link| link.name == name);
         let state = match link {
             None => LinkState::Absent,
-            Some(link) if link.is_running() => LinkState::Up,
-            Some(_) => LinkState::Down,
+            Some(link) => {
+                let running = match self.linkbeat.link(name) {
+                    Some(beats) => link.is_up() && beats,
+                    None => link.is_running(),
+                };
+                if running { LinkState::Up } else { LinkState::Down }
+            }
         };
         let own = link.map(|link| self.own_addresses(link.index)).unwrap_or_default();
         Input::Link { interface: name.to_owned(), state, own }

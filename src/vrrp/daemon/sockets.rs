@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::{Arrived, Daemon, EVENTS_AT_ONCE, LOOK, OpenSocket, RETRY_LIMIT, interface_id};
+use crate::core::config::model::services::ReceiveBuffer;
 use crate::core::config::model::vrrp::Transport;
 use crate::core::runtime;
 use crate::core::time::Interval;
@@ -22,12 +23,19 @@ use crate::vrrp::socket::AdvertSocket;
 use crate::vrrp::socket::Datagram;
 use crate::vrrp::socket::Frame;
 use crate::vrrp::socket::InterfaceId;
+use crate::vrrp::socket::Room;
 
 impl Daemon<'_> {
     pub(super) fn open_sockets(&mut self) {
-        let mut wanted: BTreeMap<SocketName, BTreeSet<IpAddr>> = BTreeMap::new();
+        let mut wanted: BTreeMap<SocketName, (BTreeSet<IpAddr>, Room)> = BTreeMap::new();
+        let defaults = &self.config.global.vrrp;
         for instance in &self.config.vrrp.instances {
-            let groups = wanted.entry(SocketName::of(instance)).or_default();
+            let (groups, room) = wanted.entry(SocketName::of(instance)).or_default();
+            let mut links = self.links.values();
+            room.add(instance, defaults, || {
+                let name = instance.advert_interface()?;
+                links.find(|link| link.name == name).map(|link| link.mtu)
+            });
             match &instance.transport {
                 Transport::Multicast { group } => {
                     groups.insert(*group);
@@ -41,7 +49,7 @@ impl Daemon<'_> {
             let current = name.interface.as_ref().and_then(|name| interface_id(links, name));
             wanted.contains_key(name) && open.interface == current
         });
-        for (name, groups) in wanted {
+        for (name, (groups, room)) in wanted {
             let interface = match &name.interface {
                 None => None,
                 Some(name) => match interface_id(&self.links, name) {
@@ -66,6 +74,11 @@ impl Daemon<'_> {
                         continue;
                     }
                 }
+            }
+            let buffer = room.buffer();
+            if let Some(open) = self.sockets.get_mut(&name).filter(|open| open.buffer != buffer) {
+                open.socket.set_receive_buffer(buffer);
+                open.buffer = buffer;
             }
             let (Some(open), Some(interface)) = (self.sockets.get(&name), &interface) else {
                 continue;
@@ -106,7 +119,7 @@ impl Daemon<'_> {
                 }
             }
         });
-        Ok(OpenSocket { interface, socket, reader })
+        Ok(OpenSocket { interface, socket, buffer: ReceiveBuffer::default(), reader })
     }
 
     pub(super) fn handle_packets(&mut self, (name, arrived): Arrived) {

@@ -3,12 +3,14 @@
 use super::{Output, RouterId, TimerKind, Transmit, VrrpEngine};
 use crate::core::config::model::vrrp::Priority;
 use crate::core::time::{Interval, Timestamp};
-use crate::vrrp::event::EventKind;
+use crate::vrrp::event::{EventKind, Reason};
 
 /// Routers that send together: one waking of the process for all of them.
 const GROUP: u32 = 16;
 /// From one group to the next, at most: enough for sixteen takeovers.
 const STEP: Interval = Interval::from_micros(250);
+/// An advert is late when it leaves this part of its interval after its time.
+const LATE: u64 = 10;
 /// The part of an advert interval over which the groups are spread.
 const SPREAD: u64 = 16;
 
@@ -62,7 +64,9 @@ impl VrrpEngine {
     ///
     /// After a pause that was longer than the others' patience (a suspended machine, a stopped
     /// process), somebody else may be master: one interval is listened for it before anything is
-    /// said. If nobody is there, this router was missed by nobody, or is master again at once.
+    /// said. If nobody is there, this router was missed by nobody, or is master again at once. With
+    /// `timer_expired_backup` it is a backup without listening when a router of that priority must
+    /// have taken over.
     pub(super) fn advert_due(&mut self, now: Timestamp, due: Timestamp, id: RouterId) {
         let routers = self.routers.len();
         let Some(router) = self.routers.get_mut(&id) else {
@@ -71,6 +75,14 @@ impl VrrpEngine {
         let late = now.since(due);
         router.statistics.advert_latest = router.statistics.advert_latest.max(late);
         let interval = router.instance.advert_interval;
+        if late >= interval.fraction(1, LATE) {
+            router.statistics.advert_late += 1;
+        }
+        let rival = router.instance.timer_expired_backup;
+        if rival.is_some_and(|rival| late >= router.patience_of(rival)) {
+            self.step_down(now, id, None, Reason::TooLate(late));
+            return;
+        }
         let patience = interval * u64::from(router.instance.down_timer_adverts.saturating_sub(1));
         if !router.listening && !patience.is_zero() && late >= patience {
             router.listening = true;

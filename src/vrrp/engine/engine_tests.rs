@@ -920,3 +920,6 @@ mod continuity;
 
 #[path = "telling_tests.rs"]
 mod telling;
+
+#[path = "words_tests.rs"]
+mod words_of_the_dialect;

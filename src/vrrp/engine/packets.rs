@@ -173,7 +173,7 @@ impl VrrpEngine {
             let master =
                 Master { address: from, priority: found.priority, interval: found.interval };
             self.log(&name, EventKind::LowerPriority { from, theirs: found.priority, ours }, None);
-            self.step_down(now, id, master, Reason::WasAway);
+            self.step_down(now, id, Some(master), Reason::WasAway);
             return;
         }
         let higher_address = own.is_some_and(|own| from > own);
@@ -212,11 +212,18 @@ impl VrrpEngine {
 
     pub(super) fn leave_master(&mut self, now: Timestamp, id: RouterId, master: Master) {
         let reason = Reason::BetterMaster(master.address, master.priority);
-        self.step_down(now, id, master, reason);
+        self.step_down(now, id, Some(master), reason);
     }
 
-    fn step_down(&mut self, now: Timestamp, id: RouterId, master: Master, reason: Reason) {
-        self.enter_backup(now, id, reason, Some(master));
+    /// Backup from now on, with all of its sync group.
+    pub(super) fn step_down(
+        &mut self,
+        now: Timestamp,
+        id: RouterId,
+        master: Option<Master>,
+        reason: Reason,
+    ) {
+        self.enter_backup(now, id, reason, master);
         if let Some(group) = self.group_of(id) {
             self.log_group(&group.name, State::Backup);
             for member in self.members(id) {

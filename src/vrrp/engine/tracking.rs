@@ -1,6 +1,6 @@
 //! Faults and priorities, worked out from what is known of links and scripts.
 
-use super::{LinkState, Output, RouterId, VrrpEngine};
+use super::{LinkState, Output, RouterId, VrrpEngine, tracked_source};
 use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::vrrp::TrackEffect;
 use crate::core::time::Timestamp;
@@ -25,7 +25,7 @@ impl VrrpEngine {
                 };
                 router.primary = ipvlan.or_else(|| {
                     let interface = router.instance.interface.as_ref()?;
-                    self.links.get(interface)?.1.of(family)
+                    self.own.get(interface)?.of(family)
                 });
             }
         }
@@ -65,26 +65,30 @@ impl VrrpEngine {
         };
         let instance = &router.instance;
         if let Some(interface) = &instance.interface {
-            let link = self.links.get(interface);
-            match link {
-                None | Some((LinkState::Absent, _)) => {
+            match self.links.state(interface) {
+                None | Some(LinkState::Absent) => {
                     faults.insert(Fault::InterfaceMissing(interface.clone()));
                 }
-                Some((LinkState::Down, _)) if !instance.dont_track_primary => {
+                Some(LinkState::Down) if !instance.dont_track_primary => {
                     faults.insert(Fault::InterfaceDown(interface.clone()));
                 }
-                Some((LinkState::Up | LinkState::Down, _)) => {}
+                Some(LinkState::Up | LinkState::Down) => {}
             }
-            let primary = link.and_then(|(_, own)| own.of(instance.family));
+            let primary = self.own.get(interface).and_then(|own| own.of(instance.family));
             if instance.source.is_none() && primary.is_none() {
                 faults.insert(Fault::NoSource);
             }
         }
         // Its carrier is that of the interface beneath.
         if let Some(link) = &instance.virtual_link
-            && matches!(self.links.get(link.name()), None | Some((LinkState::Absent, _)))
+            && matches!(self.links.state(link.name()), None | Some(LinkState::Absent))
         {
             faults.insert(Fault::InterfaceMissing(link.name().to_owned()));
+        }
+        if let Some(place) = tracked_source(instance)
+            && self.missing_sources.contains(&place)
+        {
+            faults.insert(Fault::SourceMissing(place.1));
         }
         if self.deaf.contains(&router.socket) {
             faults.insert(Fault::NoSocket);
@@ -141,7 +145,7 @@ impl VrrpEngine {
     }
 
     pub(super) fn link_is_up(&self, name: &str) -> bool {
-        matches!(self.links.get(name), Some((LinkState::Up, _)))
+        self.links.state(name) == Some(LinkState::Up)
     }
 
     pub(super) fn script_is_good(&self, name: &str) -> Option<bool> {

@@ -10,7 +10,9 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Datagram, InterfaceId, RECEIVE_BUFFER, VRRP};
+use super::{Datagram, InterfaceId, VRRP};
+use crate::core::config::model::services::ReceiveBuffer;
+use crate::core::receive_buffer;
 use crate::core::runtime;
 use crate::vrrp::packet::ah;
 
@@ -33,8 +35,7 @@ impl InetSocket {
     pub fn open(interface: Option<&InterfaceId>, protocol: u8) -> io::Result<Self> {
         let receiver = raw_socket(interface, protocol)?;
         receiver.set_multicast_all_v4(false)?;
-        // The kernel may allow less; then less it is.
-        let _ = receiver.set_recv_buffer_size(RECEIVE_BUFFER);
+        receive_buffer::set(&receiver, ReceiveBuffer::default(), "adverts");
         let sender = raw_socket(interface, protocol)?;
         sender.set_header_included_v4(true)?;
         sender.set_multicast_loop_v4(false)?;
@@ -42,6 +43,11 @@ impl InetSocket {
         sender.set_recv_buffer_size(0)?;
         sender.shutdown_reading();
         Ok(Self { receiver: runtime::watch(receiver)?, sender, protocol })
+    }
+
+    /// The one that receives.
+    pub(super) fn receiver(&self) -> &Socket {
+        self.receiver.get_ref()
     }
 
     /// Joins a multicast group on the interface; joining again is not an error.

@@ -13,7 +13,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Datagram, InterfaceId, RECEIVE_BUFFER, VRRP};
+use super::{Datagram, InterfaceId, VRRP};
+use crate::core::config::model::services::ReceiveBuffer;
+use crate::core::receive_buffer;
 use crate::core::runtime;
 
 /// Internetwork control.
@@ -42,10 +44,14 @@ impl Inet6Socket {
         socket.set_tclass_v6(TRAFFIC_CLASS)?;
         setsockopt(&socket, Ipv6RecvPacketInfo, &true)?;
         setsockopt(&socket, Ipv6RecvHopLimit, &true)?;
-        // The kernel may allow less; then less it is.
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        receive_buffer::set(&socket, ReceiveBuffer::default(), "adverts");
         let scope = interface.map_or(0, |interface| interface.index);
         Ok(Self { socket: runtime::watch(socket)?, scope })
+    }
+
+    /// The one that receives.
+    pub(super) fn receiver(&self) -> &Socket {
+        self.socket.get_ref()
     }
 
     pub(super) fn join(&self, group: Ipv6Addr, interface: &InterfaceId) -> io::Result<()> {

@@ -7,20 +7,22 @@
 mod frame;
 mod inet;
 mod inet6;
+mod room;
 
 use std::io;
 use std::net::IpAddr;
 
 pub use frame::{Frame, FrameSocket};
+pub use room::Room;
 
 use super::engine::SocketName;
 use super::packet::ah;
 use crate::core::config::model::Family;
+use crate::core::config::model::services::ReceiveBuffer;
+use crate::core::receive_buffer;
 
 /// IP protocol number of VRRP (RFC 9568 section 5.1.1.4).
 const VRRP: u8 = 112;
-/// Room for a burst of adverts of many virtual routers while the process is busy.
-const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// An interface, by its number in the kernel and its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +68,23 @@ impl AdvertSocket {
             }
             Family::Inet6 => Self::Inet6(inet6::Inet6Socket::open(interface)?),
         })
+    }
+
+    /// Gives it another receive buffer than the usual one, which has room for a burst of adverts of
+    /// many virtual routers while the process is busy.
+    pub fn set_receive_buffer(&self, wanted: ReceiveBuffer) {
+        match self {
+            Self::Inet(socket) => receive_buffer::set(socket.receiver(), wanted, "adverts"),
+            Self::Inet6(socket) => receive_buffer::set(socket.receiver(), wanted, "adverts"),
+        }
+    }
+
+    /// Bytes of its receive buffer.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        match self {
+            Self::Inet(socket) => receive_buffer::size(socket.receiver()),
+            Self::Inet6(socket) => receive_buffer::size(socket.receiver()),
+        }
     }
 
     /// Joins a multicast group on the interface; joining again is not an error.

@@ -32,6 +32,8 @@ pub struct Context {
     pub track_groups: BTreeMap<String, Span>,
     /// Of the next rule that gives none.
     pub next_preference: u32,
+    /// Instances that say `notify_priority_changes` themselves.
+    pub own_priority_notices: BTreeSet<String>,
     /// There was an `SSL` block.
     pub tls: bool,
     /// One that decides was kept beyond the limit.
@@ -47,6 +49,7 @@ impl Default for Context {
             targets: BTreeSet::new(),
             track_groups: BTreeMap::new(),
             next_preference: FIRST_PREFERENCE,
+            own_priority_notices: BTreeSet::new(),
             tls: false,
             full: false,
         }

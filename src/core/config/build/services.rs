@@ -304,8 +304,8 @@ fn scheduling(context: &mut Context, statement: &Statement, global: &mut Global)
                 context.old_spelling(statement, &format!("{who}_rlimit_rttime"));
             }
             if let Some(limit) = context.number(statement, 1..=u32::MAX) {
-                // The kernel warns one microsecond before it kills.
-                settings.realtime_limit = Interval::from_micros(u64::from(limit.max(2)));
+                // The kernel warns half way, and that must not be zero.
+                settings.realtime_limit = Some(Interval::from_micros(u64::from(limit.max(2))));
             }
         }
         _ => return false,

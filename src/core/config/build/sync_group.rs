@@ -1,6 +1,7 @@
 //! `vrrp_sync_group`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::context::Context;
 use super::global::set;
@@ -31,6 +32,7 @@ pub fn build(context: &mut Context, block: &Statement, whole: &mut Config) {
         ..SyncGroup::default()
     };
     let objects = Objects::of(whole);
+    let mut priority_notices = None;
     for statement in block.children() {
         match statement.keyword() {
             "group" if !group.members.is_empty() => {
@@ -49,7 +51,7 @@ pub fn build(context: &mut Context, block: &Statement, whole: &mut Config) {
             "track_process" => objects.processes(context, statement, &mut group.track_processes),
             "track_bfd" => objects.bfd(context, statement, &mut group.track_bfd),
             "notify_priority_changes" => {
-                set(&mut group.notify_priority_changes, context.boolean(statement));
+                priority_notices = context.boolean(statement).or(priority_notices);
             }
             "smtp_alert" => set(&mut group.smtp_alert, context.boolean(statement)),
             "sync_group_tracking_weight" => group.tracking_weight = true,
@@ -59,6 +61,16 @@ pub fn build(context: &mut Context, block: &Statement, whole: &mut Config) {
                 group.tracking_weight = true;
             }
             _ => notify(context, GROUP, statement, &mut group.notify),
+        }
+    }
+    if let Some(notices) = priority_notices {
+        group.notify_priority_changes = notices;
+        let said = &context.own_priority_notices;
+        let members = whole.vrrp.instances.iter_mut();
+        for member in members.filter(|found| group.members.contains(&found.name)) {
+            if !said.contains(&member.name) && member.notify_priority_changes != notices {
+                Arc::make_mut(member).notify_priority_changes = notices;
+            }
         }
     }
     if !group.tracking_weight {

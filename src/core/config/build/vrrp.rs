@@ -246,7 +246,10 @@ fn one(
             set(&mut instance.down_timer_adverts, byte(context, statement, 1, 100));
         }
         "notify_priority_changes" => {
-            set(&mut instance.notify_priority_changes, context.boolean(statement));
+            if let Some(found) = context.boolean(statement) {
+                instance.notify_priority_changes = found;
+                context.own_priority_notices.insert(instance.name.clone());
+            }
         }
         _ => rare(context, statement, draft, instance),
     }

@@ -122,7 +122,7 @@ pub struct ProcessNames {
 }
 
 /// Scheduling of one child process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProcessSettings {
     /// `vrrp_priority` / `checker_priority`: nice value, -20..=19.
     pub nice: Option<i8>,
@@ -132,20 +132,9 @@ pub struct ProcessSettings {
     pub no_swap: bool,
     /// `vrrp_cpu_affinity` and so on: numbers of CPUs; all when empty.
     pub cpus: BTreeSet<u16>,
-    /// `vrrp_rlimit_rttime` and so on: longest realtime run without a blocking call.
-    pub realtime_limit: Interval,
-}
-
-impl Default for ProcessSettings {
-    fn default() -> Self {
-        Self {
-            nice: None,
-            realtime: None,
-            no_swap: false,
-            cpus: BTreeSet::new(),
-            realtime_limit: Interval::from_micros(10_000),
-        }
-    }
+    /// `vrrp_rlimit_rttime` and so on: a real-time process that runs for so long without a blocking
+    /// call is killed; never when absent (keepalived: after 10 ms).
+    pub realtime_limit: Option<Interval>,
 }
 
 /// `lvs_timeouts`: seconds after which idle connections are forgotten; the kernel's when absent.

@@ -75,7 +75,8 @@ pub enum IpvlanMode {
 pub struct InterfaceDelay {
     /// The interface.
     pub interface: String,
-    /// How long it must be down to count as down.
+    /// How long it must be down to count as down; like the other one below two advert intervals
+    /// of a router on it.
     pub down: Interval,
     /// How long it must be up to count as up.
     pub up: Interval,

@@ -414,7 +414,7 @@ pub struct Instance {
     pub v3_checksum_as_v2: bool,
     /// `down_timer_adverts`.
     pub down_timer_adverts: u8,
-    /// `notify_priority_changes`.
+    /// `notify_priority_changes`, else its group's, else the global one.
     pub notify_priority_changes: bool,
     /// `vrf`: unicast within it, without an interface.
     pub vrf: Option<String>,
@@ -567,7 +567,8 @@ pub struct SyncGroup {
     pub track_processes: Vec<Tracked>,
     /// `track_bfd` for every member.
     pub track_bfd: Vec<Tracked>,
-    /// `notify_priority_changes`, else the global one.
+    /// `notify_priority_changes`, else the global one; worked in to members that do not say it
+    /// themselves.
     pub notify_priority_changes: bool,
     /// `smtp_alert`, else `smtp_alert_vrrp`, else the global one.
     pub smtp_alert: bool,
