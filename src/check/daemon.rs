@@ -19,6 +19,7 @@ use crate::core::netlink::error::NetlinkError;
 use crate::core::notify::script::ScriptPolicy;
 use crate::core::notify::security::unusable;
 use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump, Ladder};
+use crate::core::saved::Saver;
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::time::{Interval, Timestamp};
@@ -75,6 +76,7 @@ struct Daemon<'a> {
     local: Option<LocalAddresses>,
     files: FileTracker,
     file_inbox: mpsc::Receiver<FileChange>,
+    saver: Saver,
 }
 
 /// Takes out checks whose program cannot be run: keepalived does so, and their servers are up as far
@@ -133,6 +135,7 @@ impl<'a> Daemon<'a> {
             local: None,
             files: FileTracker::new(file_results),
             file_inbox,
+            saver: Saver::default(),
             table,
             config,
         };
@@ -209,8 +212,11 @@ impl<'a> Daemon<'a> {
                 biased;
                 command = commands.recv() => match command {
                     Some(DaemonCommand::Reload(config)) => {
+                        self.saver.begin();
+                        self.saver.before(&self.config.global, "check", || self.data());
                         self.reload(*config);
                         self.settle();
+                        self.saver.after(&self.config.global, "check", || self.data());
                         report(&reports, DaemonReport::Reloaded);
                     }
                     Some(DaemonCommand::DumpData) => self.dump(),
@@ -346,9 +352,13 @@ impl<'a> Daemon<'a> {
 
     // ---- dump and end
 
+    fn data(&self) -> String {
+        status::data(&self.engine)
+    }
+
     fn dump(&self) {
         tracing::info!("Printing healthchecker data for process({}) on signal", std::process::id());
-        let text = status::data(&self.engine);
+        let text = self.data();
         if let Err(error) = Dump::Check.write(&self.config.global, &text) {
             tracing::error!("cannot write the data file: {error}");
         }
