@@ -63,3 +63,9 @@ fn answers_that_never_end_are_judged_in_time_and_in_bounded_memory() {
 fn every_forwarding_family_protocol_and_scheduler_carries_requests() {
     scenario("lvs-forwarding");
 }
+
+/// `drain_time` and `slow_start`.
+#[test]
+fn a_server_that_is_taken_out_drains_and_one_that_comes_back_starts_slowly() {
+    scenario("lvs-drain");
+}

@@ -53,6 +53,12 @@ fn virtual_macs_come_and_go_with_the_daemon_and_move_with_the_address() {
     scenario("vrrp-vmac");
 }
 
+/// Groups of services by firewall marks (`nftables_ipvs`).
+#[test]
+fn packets_to_groups_of_services_are_marked() {
+    scenario("lvs-marks");
+}
+
 /// V-146: a router that does not accept for its addresses.
 #[test]
 fn addresses_that_are_not_accepted_for_are_refused_by_the_firewall() {

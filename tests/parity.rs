@@ -9,6 +9,9 @@
 //! - *bad* gives *code* and leaves the model alone. With `!` the model may change (a correction, or
 //!   an object that is left out). Code `*`: any argument does as well; `text`: any text is a value.
 
+#[path = "parity/numbers.rs"]
+mod numbers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -293,14 +296,18 @@ fn rows() -> Vec<Row> {
 }
 
 impl Row {
-    fn read(&self, line: &str) -> Compiled {
+    fn text(&self, line: &str) -> String {
         let separator = if self.frame.ends_with("_line") || self.frame.starts_with("static-") {
             " "
         } else {
             "\n"
         };
         let line = format!("{}{separator}{line}", self.base);
-        compile(&SourceSet::from_text("test.conf", framed(&self.frame, line.trim())))
+        framed(&self.frame, line.trim())
+    }
+
+    fn read(&self, line: &str) -> Compiled {
+        compile(&SourceSet::from_text("test.conf", self.text(line)))
     }
 
     fn check(&self) -> Result<(), String> {

@@ -31,6 +31,7 @@ const PURE: &[&str] = &[
     "src/vrrp/status.rs",
     "src/vrrp/json.rs",
     "src/check/health.rs",
+    "src/check/marks.rs",
     "src/check/virtual_server.rs",
     "src/check/engine",
     "src/check/event.rs",

@@ -10,6 +10,7 @@ use super::engine::{CheckEngine, CheckerId, Input, Outcome, Output};
 use super::event::{Event, Importance};
 use super::kernel_table::{KernelTable, Look};
 use super::local_addresses::LocalAddresses;
+use super::marking::{Marker, marking};
 use super::probe::{self, Surroundings};
 use super::status;
 use super::telling::Telling;
@@ -31,6 +32,8 @@ use crate::ipvs::model::Table;
 const MOST_PROBES: usize = 2048;
 /// The kernel tells nobody of changes: how often the table is looked at.
 const DRIFT_CHECK: Interval = Interval::from_secs(5);
+/// How often the connections of servers on their way out are counted.
+const COUNT: Interval = Interval::from_secs(1);
 /// How often a kernel without IPVS is asked again.
 const REOPEN: Interval = Interval::from_secs(30);
 /// At stop, what scripts get.
@@ -63,6 +66,8 @@ struct Daemon<'a> {
     engine: CheckEngine,
     /// `None` while the kernel has no IPVS.
     table: Option<KernelTable<Client>>,
+    /// Packets to groups of services.
+    marker: Marker,
     running: BTreeMap<CheckerId, (u64, AbortHandle)>,
     next_run: u64,
     places: Arc<Semaphore>,
@@ -72,6 +77,7 @@ struct Daemon<'a> {
     telling: Telling,
     ladder: Ladder,
     next_look: Timestamp,
+    next_count: Timestamp,
     /// Watched while a service asks for it.
     local: Option<LocalAddresses>,
     files: FileTracker,
@@ -119,7 +125,6 @@ impl<'a> Daemon<'a> {
         let (results, inbox) = mpsc::channel(MOST_PROBES);
         let (file_results, file_inbox) = mpsc::channel(64);
         let policy = ScriptPolicy::of(&config.global);
-        let wait = if table.is_some() { DRIFT_CHECK } else { REOPEN };
         let mut daemon = Self {
             options,
             engine,
@@ -131,17 +136,25 @@ impl<'a> Daemon<'a> {
             surroundings: Surroundings { policy, tls: config.check.tls.clone() }.into(),
             telling: Telling::new(&config),
             ladder: Ladder::new(&config.global, &config.global.checker_process),
-            next_look: now + wait,
+            next_look: now + DRIFT_CHECK,
+            next_count: now + COUNT,
             local: None,
             files: FileTracker::new(file_results),
             file_inbox,
             saver: Saver::default(),
             table,
+            marker: Marker::default(),
             config,
         };
+        daemon.mark();
         daemon.watch_addresses();
         daemon.watch_files();
         daemon
+    }
+
+    /// Has packets marked as the engine has the services of groups.
+    fn mark(&mut self) {
+        self.marker.want(marking(&self.config, self.engine.marked()));
     }
 
     /// Begins or ends the watch of this host's addresses, as the configuration asks.
@@ -206,8 +219,7 @@ impl<'a> Daemon<'a> {
         }
         report(&reports, DaemonReport::Ready);
         loop {
-            let deadline =
-                self.engine.poll_timeout().map_or(self.next_look, |at| at.min(self.next_look));
+            let deadline = self.next_due();
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
@@ -218,6 +230,7 @@ impl<'a> Daemon<'a> {
                         self.settle();
                         self.saver.after(&self.config.global, "check", || self.data());
                         report(&reports, DaemonReport::Reloaded);
+                        runtime::give_memory_back();
                     }
                     Some(DaemonCommand::DumpData) => self.dump(),
                     Some(
@@ -238,6 +251,9 @@ impl<'a> Daemon<'a> {
             self.engine.handle_timeout(now);
             if self.next_look <= now {
                 self.look(now);
+            }
+            if self.next_count <= now && self.is_draining() {
+                self.count(now);
             }
             self.settle();
         }
@@ -265,6 +281,7 @@ impl<'a> Daemon<'a> {
             tracing::info!("Nothing differs");
             return;
         }
+        config.check.share_with(&self.config.check);
         let policy = ScriptPolicy::of(&config.global);
         self.surroundings = Surroundings { policy, tls: config.check.tls.clone() }.into();
         self.telling.set(&config);
@@ -274,8 +291,11 @@ impl<'a> Daemon<'a> {
             table.set_timeouts(config.global.lvs_timeouts.as_ref());
         }
         let input = Input::Reconfigure(Box::new(config.check.clone()));
-        self.engine.handle(runtime::now(), input);
+        let now = runtime::now();
+        self.engine.handle(now, input);
+        self.next_count = now + COUNT;
         self.config = config;
+        self.mark();
         self.watch_addresses();
         self.watch_files();
     }
@@ -329,6 +349,7 @@ impl<'a> Daemon<'a> {
     /// Looks for changes that others have made, or for IPVS where there was none.
     fn look(&mut self, now: Timestamp) {
         self.watch_addresses();
+        self.marker.look();
         if let Some(table) = &mut self.table {
             let look = table.look(|| self.engine.desired());
             self.next_look = match look {
@@ -341,12 +362,33 @@ impl<'a> Daemon<'a> {
             };
             return;
         }
-        self.next_look = now + REOPEN;
+        self.next_look = now + if self.engine.marked().is_empty() { REOPEN } else { DRIFT_CHECK };
         if let Ok(client) = Client::open() {
             tracing::info!("IPVS is there now");
             let mut table = KernelTable::take_over(client, &self.config.global);
             table.program(&self.engine.desired());
             self.table = Some(table);
+        }
+    }
+
+    fn next_due(&self) -> Timestamp {
+        let timer = self.engine.poll_timeout().into_iter().chain([self.next_look]);
+        let count = self.is_draining().then_some(self.next_count);
+        timer.chain(count).min().unwrap_or(self.next_look)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.table.is_some() && self.engine.draining().next().is_some()
+    }
+
+    /// Looks for servers on their way out that have no connections any more.
+    fn count(&mut self, now: Timestamp) {
+        self.next_count = now + COUNT;
+        let services: Vec<_> = self.engine.draining().collect();
+        let Some(table) = &mut self.table else { return };
+        match table.live(&services) {
+            Ok(live) => self.engine.handle(now, Input::Connections(live)),
+            Err(error) => tracing::debug!("cannot count connections: {error}"),
         }
     }
 
@@ -380,10 +422,11 @@ impl<'a> Daemon<'a> {
                 Output::StartProbe { .. } | Output::CancelProbe(_) => {}
             }
         }
-        if !self.options.keep_ipvs
-            && let Some(table) = &mut self.table
-        {
-            table.clear(&desired, self.config.global.lvs_flush_on_stop);
+        if !self.options.keep_ipvs {
+            if let Some(table) = &mut self.table {
+                table.clear(&desired, self.config.global.lvs_flush_on_stop);
+            }
+            self.marker.clear();
         }
         self.telling.finish(STOP_GRACE).await;
     }

@@ -1,6 +1,7 @@
 //! All services and their checkers: results of probes and reloads in; probes to start, scripts to
 //! run and the desired table out. Pure: it owns no clock, socket or file.
 
+mod drain;
 mod files;
 mod reload;
 mod slow_start;
@@ -9,17 +10,20 @@ mod suspension;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+pub use self::drain::{Leaving, Live};
 use self::reload::Known;
 use self::slow_start::Ramp;
 use super::event::{
     Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of, up_or_down,
 };
 use super::health::{Health, Memory};
+use super::marks::Marks;
 use super::virtual_server::{self, ServerView};
 use crate::core::config::model::Script;
 use crate::core::config::model::check::{
     CheckConfig, Checker, GivenUp, Probe, RealServer, Target, VirtualServer,
 };
+use crate::core::netlink::nftables::marking::Range;
 use crate::core::shared::Shared;
 use crate::core::time::{Interval, TimerTable, Timestamp};
 use crate::ipvs::model::{DestinationKey, ServiceKey, Table};
@@ -79,6 +83,8 @@ pub enum Input {
         /// The number.
         value: i64,
     },
+    /// How many connections the [`CheckEngine::draining`] services have.
+    Connections(Live),
     /// A reload.
     Reconfigure(Box<CheckConfig>),
     /// The process ends.
@@ -124,6 +130,8 @@ enum TimerKind {
     Silence,
     /// A server that is back gets more of its weight.
     Ramp,
+    /// A server on its way out has had its time.
+    Drain,
 }
 
 /// A checker with its memory.
@@ -190,6 +198,8 @@ pub struct ServiceState {
     pub keys: Vec<ServiceKey>,
     /// `ha_suspend`, and none of its addresses is on this host: no probes until one is.
     pub suspended: bool,
+    /// Servers that a reload has taken out, as long as they have connections.
+    pub leaving: Vec<Leaving>,
     /// As in FIFOs and mails: the services of one group are numbered.
     told_as: String,
 }
@@ -272,6 +282,21 @@ impl ServiceState {
     }
 }
 
+/// A service, one of its servers, one of that server's checkers.
+type Place = (usize, usize, usize);
+
+/// Where each checker stands, in the order of their names: one piece of memory, made anew by each
+/// reload.
+#[derive(Debug, Clone, Default)]
+struct Places(Vec<(CheckerId, Place)>);
+
+impl Places {
+    fn get(&self, id: CheckerId) -> Option<Place> {
+        let found = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        self.0.get(found).map(|(_, place)| *place)
+    }
+}
+
 /// Where the desired table may differ from what it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Changes {
@@ -300,7 +325,7 @@ impl Changes {
 #[derive(Debug, Clone)]
 pub struct CheckEngine {
     services: Vec<ServiceState>,
-    places: BTreeMap<CheckerId, (usize, usize, usize)>,
+    places: Places,
     timers: TimerTable<(CheckerId, TimerKind)>,
     outputs: VecDeque<Output>,
     /// New checkers that the log has not told of.
@@ -310,6 +335,10 @@ pub struct CheckEngine {
     changes: Changes,
     /// Some key is of two services, and the later one counts.
     keys_are_shared: bool,
+    /// Of groups that the kernel knows by one.
+    marks: Marks,
+    /// Packets that are to get them.
+    marked: BTreeSet<Range>,
     /// Addresses of this host, once they are known.
     local: Option<BTreeSet<IpAddr>>,
     /// Numbers in files, once they are known.
@@ -322,7 +351,7 @@ impl CheckEngine {
     pub fn new(now: Timestamp, config: &CheckConfig, adopted: &Table, seed: u64) -> Self {
         let mut engine = Self {
             services: Vec::new(),
-            places: BTreeMap::new(),
+            places: Places::default(),
             timers: TimerTable::new(),
             outputs: VecDeque::new(),
             unannounced: VecDeque::new(),
@@ -330,9 +359,12 @@ impl CheckEngine {
             seed,
             changes: Changes::All,
             keys_are_shared: false,
+            marks: Marks::default(),
+            marked: BTreeSet::new(),
             local: None,
             files: BTreeMap::new(),
         };
+        engine.mark_groups(config);
         for service in &config.virtual_servers {
             let state = engine.new_service(now, service, config, adopted, &Known::new());
             engine.services.push(state);
@@ -357,6 +389,7 @@ impl CheckEngine {
             Input::Addresses(local) => self.set_local(now, local),
             Input::AddressAdded(address) => self.add_local(now, address),
             Input::AddressRemoved(address) => self.remove_local(now, address),
+            Input::Connections(live) => self.counted(&live),
             Input::FileChanged { name, value } => self.file_changed(name, value),
             Input::Reconfigure(config) => self.reconfigure(now, &config),
             Input::Shutdown => self.shutdown(),
@@ -369,6 +402,7 @@ impl CheckEngine {
             match kind {
                 TimerKind::Probe => self.start_probe(id),
                 TimerKind::Ramp => self.step_ramp(id),
+                TimerKind::Drain => self.left(id, "its time is over"),
                 TimerKind::Silence => {
                     self.outputs.push_back(Output::CancelProbe(id));
                     let text = "a check gave no result in time".to_owned();
@@ -411,7 +445,17 @@ impl CheckEngine {
         &self.services
     }
 
+    /// Which packets are to be marked for the services of groups.
+    pub fn marked(&self) -> &BTreeSet<Range> {
+        &self.marked
+    }
+
     // ---- configuration
+
+    fn mark_groups(&mut self, config: &CheckConfig) {
+        self.marks.assign(config);
+        self.marked = self.marks.marked(config);
+    }
 
     fn new_service(
         &mut self,
@@ -421,7 +465,7 @@ impl CheckEngine {
         adopted: &Table,
         known: &Known,
     ) -> ServiceState {
-        let keys = virtual_server::service_keys(config, all);
+        let keys = virtual_server::service_keys(config, all, &self.marks);
         let there = keys.iter().find_map(|key| adopted.get(key));
         let servers: Vec<ServerState> = config
             .real_servers
@@ -443,6 +487,7 @@ impl CheckEngine {
             quorum: !config.alpha,
             keys,
             suspended: false,
+            leaving: Vec::new(),
             told_as: String::new(),
         };
         let total = virtual_server::live_weight(&service.views());
@@ -514,7 +559,6 @@ impl CheckEngine {
     }
 
     fn index(&mut self) {
-        self.places.clear();
         let mut groups: BTreeMap<String, usize> = BTreeMap::new();
         for service in &mut self.services {
             service.told_as = match &service.config.target {
@@ -529,13 +573,16 @@ impl CheckEngine {
         let mut keys = BTreeSet::new();
         let mut all_keys = self.services.iter().flat_map(|service| &service.keys);
         self.keys_are_shared = !all_keys.all(|key| keys.insert(*key));
+        let mut places = Vec::with_capacity(self.places.0.len());
         for (service, state) in self.services.iter().enumerate() {
             for (server, state) in state.servers.iter().enumerate() {
                 for (checker, state) in state.checkers.iter().enumerate() {
-                    self.places.insert(state.id, (service, server, checker));
+                    places.push((state.id, (service, server, checker)));
                 }
             }
         }
+        places.sort_unstable();
+        self.places = Places(places);
     }
 
     /// Has the log told of the checkers from this one on.
@@ -582,7 +629,7 @@ impl CheckEngine {
                 service.servers.iter().for_each(|server| self.forget(server));
             }
         }
-        self.places.clear();
+        self.places = Places::default();
     }
 
     /// A service goes away: its servers are told, then that there is no quorum any more.
@@ -603,7 +650,7 @@ impl CheckEngine {
     // ---- probes
 
     fn checker(&mut self, id: CheckerId) -> Option<&mut CheckerState> {
-        let (service, server, checker) = *self.places.get(&id)?;
+        let (service, server, checker) = self.places.get(id)?;
         self.services.get_mut(service)?.servers.get_mut(server)?.checkers.get_mut(checker)
     }
 
@@ -611,13 +658,13 @@ impl CheckEngine {
     fn serves(&self, id: CheckerId) -> bool {
         let found = self
             .places
-            .get(&id)
-            .and_then(|(service, server, _)| self.services.get(*service)?.servers.get(*server));
+            .get(id)
+            .and_then(|(service, server, _)| self.services.get(service)?.servers.get(server));
         found.is_some_and(|server| server.up)
     }
 
     fn names(&self, id: CheckerId) -> Option<Names> {
-        let (service, server, _) = *self.places.get(&id)?;
+        let (service, server, _) = self.places.get(id)?;
         let service = self.services.get(service)?;
         let server = service.server_name(&service.servers.get(server)?.config);
         Some(Names { server, service: service.name().0 })
@@ -640,7 +687,7 @@ impl CheckEngine {
 
     fn finished(&mut self, now: Timestamp, id: CheckerId, outcome: &Outcome) {
         self.timers.cancel(&(id, TimerKind::Silence));
-        let Some((service, ..)) = self.places.get(&id).copied() else { return };
+        let Some((service, ..)) = self.places.get(id) else { return };
         let Some(checker) = self.checker(id) else { return };
         // A result that comes after the checker was given up does not count twice.
         if !std::mem::replace(&mut checker.probing, false) {
@@ -715,7 +762,7 @@ impl CheckEngine {
 
     /// A checker has changed its mind.
     fn mail_check(&mut self, id: CheckerId, probe: &Probe, outcome: &Outcome) {
-        let Some((service, server, _)) = self.places.get(&id).copied() else { return };
+        let Some((service, server, _)) = self.places.get(id) else { return };
         let Some(service) = self.services.get(service) else { return };
         let Some(server) = service.servers.get(server) else { return };
         let up = matches!(outcome, Outcome::Success { .. });
@@ -792,7 +839,10 @@ fn table_of<'a>(services: impl Iterator<Item = &'a ServiceState>) -> Table {
     for service in services {
         let views = service.views_now();
         for key in &service.keys {
-            let entry = virtual_server::entry(&service.config, key, &views, service.quorum);
+            let mut entry = virtual_server::entry(&service.config, key, &views, service.quorum);
+            for leaving in &service.leaving {
+                virtual_server::keep_without_weight(&mut entry, key, &leaving.config);
+            }
             table.insert(*key, entry);
         }
     }

@@ -47,6 +47,7 @@ fn server(last: u8) -> RealServer {
         snmp_name: None,
         checkers: vec![checker.into()],
         slow_start: Interval::ZERO,
+        drain_time: Interval::ZERO,
         file_checks: Vec::new(),
         bfd_checks: Vec::new(),
     }

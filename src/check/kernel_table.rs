@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::engine::{Changes, CheckEngine};
+use super::engine::{Changes, CheckEngine, Live};
 use crate::core::config::model::global::{FlushOnStop, Global, LvsTimeouts};
 use crate::ipvs::client::{IpvsError, IpvsTable};
 use crate::ipvs::model::{Destinations, Entry, ServiceKey, Table};
 use crate::ipvs::plan::{Operation, plan};
 
+const TCP: u8 = 6;
 /// Services whose destinations one step of a look compares.
 const STEP: usize = 64;
 
@@ -220,6 +221,21 @@ impl<T: IpvsTable> KernelTable<T> {
         Ok(changed.iter().any(|key| self.owned.contains(key)))
     }
 
+    /// Live connections of the destinations of some services. TCP counts what is established; of
+    /// others the kernel does not know.
+    pub fn live(&mut self, services: &[ServiceKey]) -> Result<Live, IpvsError> {
+        let mut live = Live::new();
+        for service in services {
+            let tcp = matches!(service, ServiceKey::Address { protocol: TCP, .. });
+            for (key, connections) in self.client.connections(service)? {
+                let others = if tcp { 0 } else { connections.inactive };
+                let count = u64::from(connections.active) + u64::from(others);
+                live.insert((*service, key), count);
+            }
+        }
+        Ok(live)
+    }
+
     /// What is left behind at the end.
     pub fn clear(&mut self, desired: &Table, how: FlushOnStop) {
         let mut ours: BTreeSet<ServiceKey> = desired.keys().copied().collect();
@@ -261,6 +277,7 @@ fn told(refused: &mut BTreeSet<String>, error: &IpvsError) {
 mod tests {
     use super::*;
     use crate::check::engine::tests::service;
+    use crate::check::marks::Marks;
     use crate::check::virtual_server::{ServerView, entry, service_keys};
     use crate::core::config::model::Family;
     use crate::core::config::model::check::CheckConfig;
@@ -268,7 +285,7 @@ mod tests {
 
     fn desired(servers: u8) -> Table {
         let config = service(servers);
-        let key = service_keys(&config, &CheckConfig::default())[0];
+        let key = service_keys(&config, &CheckConfig::default(), &Marks::default())[0];
         let views = vec![ServerView { up: true, weight: 1 }; usize::from(servers)];
         Table::from([(key, entry(&config, &key, &views, true))])
     }

@@ -1,8 +1,9 @@
 //! Health checks: which servers are alive, and so which table IPVS should have.
 //!
-//! [`health`] is one checker's memory, [`engine`] everything together (pure), [`event`] the words.
-//! [`probe`] does the asking, [`kernel_table`] keeps IPVS as desired, [`local_addresses`] tells where
-//! we are, [`daemon`] is the rim.
+//! [`health`] is one checker's memory, [`marks`] what stands for groups, [`engine`] everything together
+//! (pure), [`event`] the words.
+//! [`probe`] does the asking, [`kernel_table`] keeps IPVS as desired, [`marking`] has packets marked,
+//! [`local_addresses`] tells where we are, [`daemon`] is the rim.
 
 pub mod daemon;
 pub mod engine;
@@ -11,6 +12,8 @@ pub mod genhash;
 pub mod health;
 pub mod kernel_table;
 pub mod local_addresses;
+pub mod marking;
+pub mod marks;
 pub mod probe;
 pub mod status;
 pub mod telling;

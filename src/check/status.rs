@@ -32,6 +32,10 @@ fn service_data(text: &mut String, service: &ServiceState) {
     if let Some(sorry) = &config.sorry_server {
         let _ = writeln!(text, "   sorry server = {}", sorry.address);
     }
+    for leaving in &service.leaving {
+        let name = service.server_name(&leaving.config);
+        let _ = writeln!(text, "   draining: {name}");
+    }
     for server in &service.servers {
         let state = if server.up { "UP" } else { "DOWN" };
         let name = service.server_name(&server.config);

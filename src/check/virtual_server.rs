@@ -1,13 +1,14 @@
 //! A virtual service: which of its servers get traffic, given what the checkers think. Pure: the
 //! table follows from the state, it is never written step by step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::event::family_of;
+use super::marks::Marks;
 use crate::core::config::model::Family;
 use crate::core::config::model::check::{
-    CheckConfig, Forwarding, GroupEntry, Target, VirtualServer,
+    CheckConfig, Forwarding, GroupEntry, RealServer, Target, VirtualServer,
 };
 use crate::ipvs::model::{Destination, DestinationKey, Entry, Service, ServiceKey};
 
@@ -41,7 +42,11 @@ pub fn live_weight(servers: &[ServerView]) -> u64 {
 }
 
 /// The kernel's services of one virtual server: several for a group.
-pub fn service_keys(service: &VirtualServer, config: &CheckConfig) -> Vec<ServiceKey> {
+pub fn service_keys(
+    service: &VirtualServer,
+    config: &CheckConfig,
+    marks: &Marks,
+) -> Vec<ServiceKey> {
     let first = service.real_servers.first().map(|server| server.address.ip());
     let family = family_of(&service.target, first);
     match &service.target {
@@ -52,6 +57,9 @@ pub fn service_keys(service: &VirtualServer, config: &CheckConfig) -> Vec<Servic
         Target::Group { name, protocol } => {
             let group = config.groups.iter().find(|group| group.name == *name);
             let entries = group.map(|group| group.entries.as_slice()).unwrap_or_default();
+            if let Some(mark) = marks.get(name, *protocol) {
+                return marked_keys(entries, mark, family);
+            }
             entries
                 .iter()
                 .flat_map(|entry| match entry {
@@ -69,6 +77,27 @@ pub fn service_keys(service: &VirtualServer, config: &CheckConfig) -> Vec<Servic
                 .collect()
         }
     }
+}
+
+/// One service for all addresses of a family, and those that have a mark anyway.
+fn marked_keys(entries: &[GroupEntry], mark: u32, family: Family) -> Vec<ServiceKey> {
+    let keys: BTreeSet<ServiceKey> = entries
+        .iter()
+        .map(|entry| match entry {
+            GroupEntry::Fwmark { mark, family: own } => {
+                ServiceKey::Fwmark { mark: *mark, family: own.unwrap_or(family) }
+            }
+            GroupEntry::Addresses { first, .. } => {
+                ServiceKey::Fwmark { mark, family: Family::of(first.ip()) }
+            }
+        })
+        .collect();
+    keys.into_iter().collect()
+}
+
+/// The last of some consecutive addresses.
+pub fn last_of(first: IpAddr, count: u32) -> IpAddr {
+    shifted(first, count.saturating_sub(1)).unwrap_or(first)
 }
 
 fn address_key(address: SocketAddr, protocol: u8) -> ServiceKey {
@@ -129,6 +158,37 @@ pub fn entry(
     Entry { service: kernel_service(service, key), destinations }
 }
 
+/// What the kernel calls a server of the service.
+pub fn destination_key(
+    key: &ServiceKey,
+    address: SocketAddr,
+    forwarding: Forwarding,
+) -> DestinationKey {
+    let unchanged = matches!(forwarding, Forwarding::DirectRouting | Forwarding::Tunnel(_));
+    let port = match key {
+        // A marked packet keeps its port, whatever it is.
+        ServiceKey::Fwmark { .. } if unchanged => 0,
+        ServiceKey::Address { port, .. } if unchanged || address.port() == 0 => *port,
+        ServiceKey::Address { .. } | ServiceKey::Fwmark { .. } => address.port(),
+    };
+    DestinationKey { address: address.ip(), port }
+}
+
+/// A server that is not in the configuration any more keeps its connections, unless it is there as
+/// another one.
+pub fn keep_without_weight(entry: &mut Entry, key: &ServiceKey, server: &RealServer) {
+    let there = destination_key(key, server.address, server.forwarding);
+    if !entry.destinations.contains_key(&there) {
+        let destination = Destination {
+            forwarding: Some(server.forwarding),
+            weight: 0,
+            upper_threshold: server.thresholds.upper,
+            lower_threshold: server.thresholds.lower,
+        };
+        add(&mut entry.destinations, key, server.address, destination);
+    }
+}
+
 fn add(
     destinations: &mut BTreeMap<DestinationKey, Destination>,
     key: &ServiceKey,
@@ -139,16 +199,9 @@ fn add(
     if Family::of(address.ip()) != key.family() && !tunnelled {
         return;
     }
-    let unchanged =
-        matches!(destination.forwarding, Some(Forwarding::DirectRouting | Forwarding::Tunnel(_)));
-    let port = match key {
-        // A marked packet keeps its port, whatever it is.
-        ServiceKey::Fwmark { .. } if unchanged => 0,
-        ServiceKey::Address { port, .. } if unchanged || address.port() == 0 => *port,
-        ServiceKey::Address { .. } | ServiceKey::Fwmark { .. } => address.port(),
-    };
+    let Some(forwarding) = destination.forwarding else { return };
     destinations
-        .entry(DestinationKey { address: address.ip(), port })
+        .entry(destination_key(key, address, forwarding))
         // A sorry server that is also a real one: the real one's entry stays unless it is idle.
         .and_modify(|there| {
             if there.weight == 0 {
@@ -216,7 +269,7 @@ mod tests {
         let total = live_weight(&views);
         let quorum = has_quorum(service, total, was);
         assert_eq!(quorum, total >= u64::from(service.quorum), "no hysteresis, no memory");
-        let key = service_keys(service, &CheckConfig::default())[0];
+        let key = service_keys(service, &CheckConfig::default(), &Marks::default())[0];
         let entry = entry(service, &key, &views, quorum);
         let weight = |address: SocketAddr| {
             let key = DestinationKey { address: address.ip(), port: 80 };

@@ -48,6 +48,11 @@ pub trait IpvsTable {
     fn services(&mut self) -> Result<Vec<(ServiceKey, Service)>, IpvsError>;
     /// The destinations of one service; none where there is no such service.
     fn destinations(&mut self, service: &ServiceKey) -> Result<Destinations, IpvsError>;
+    /// Connections of the destinations of one service.
+    fn connections(
+        &mut self,
+        service: &ServiceKey,
+    ) -> Result<Vec<(DestinationKey, Connections)>, IpvsError>;
     /// All that is there.
     fn table(&mut self) -> Result<Table, IpvsError> {
         let mut table = Table::new();
@@ -215,6 +220,14 @@ impl IpvsTable for Client {
     fn destinations(&mut self, service: &ServiceKey) -> Result<Destinations, IpvsError> {
         let found = self.dump_destinations(service)?;
         Ok(found.into_iter().map(|(key, destination, _)| (key, destination)).collect())
+    }
+
+    fn connections(
+        &mut self,
+        service: &ServiceKey,
+    ) -> Result<Vec<(DestinationKey, Connections)>, IpvsError> {
+        let found = self.dump_destinations(service)?;
+        Ok(found.into_iter().map(|(key, _, connections)| (key, connections)).collect())
     }
 
     fn apply(&mut self, operations: &[Operation]) -> Vec<Result<(), IpvsError>> {

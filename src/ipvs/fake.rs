@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::client::{IpvsError, IpvsTable};
-use super::model::{Destinations, Entry, Service, ServiceKey, Table};
+use super::message::Connections;
+use super::model::{DestinationKey, Destinations, Entry, Service, ServiceKey, Table};
 use super::plan::Operation;
 use crate::core::config::model::global::LvsTimeouts;
 use crate::core::netlink::NetlinkError;
@@ -19,6 +20,8 @@ pub struct FakeKernel {
     pub timeouts: Option<LvsTimeouts>,
     /// How many more dumps fail.
     pub unreadable: u32,
+    /// Connections of destinations, whatever their service.
+    pub live: BTreeMap<DestinationKey, Connections>,
     /// A service whose every change is refused.
     pub refuse: Option<ServiceKey>,
 }
@@ -34,6 +37,15 @@ impl IpvsTable for FakeKernel {
 
     fn destinations(&mut self, service: &ServiceKey) -> Result<Destinations, IpvsError> {
         Ok(self.table.get(service).map(|entry| entry.destinations.clone()).unwrap_or_default())
+    }
+
+    fn connections(
+        &mut self,
+        service: &ServiceKey,
+    ) -> Result<Vec<(DestinationKey, Connections)>, IpvsError> {
+        let destinations = self.destinations(service)?;
+        let live = |key| self.live.get(key).copied().unwrap_or_default();
+        Ok(destinations.keys().map(|key| (*key, live(key))).collect())
     }
 
     fn apply(&mut self, operations: &[Operation]) -> Vec<Result<(), IpvsError>> {

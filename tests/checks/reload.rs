@@ -157,6 +157,9 @@ const ROWS: &[Row] = &[
     (Living, "connect_timeout", "connect_timeout 2", "connect_timeout 3", &[]),
     (Living, "delay_loop", "delay_loop 11", "delay_loop 12", &[]),
     (Dead, "delay_loop", "delay_loop 11", "delay_loop 12", &[]),
+    (Service, "drain_time", "drain_time 10", "drain_time 20", &[]),
+    (Living, "drain_time", "drain_time 10", "drain_time 20", &[]),
+    (Dead, "drain_time", "drain_time 10", "drain_time 20", &[]),
     (Service, "slow_start", "slow_start 10", "slow_start 20", &[]),
     (Living, "slow_start", "slow_start 10", "slow_start 20", &[]),
     (Dead, "slow_start", "slow_start 10", "slow_start 20", &[]),
@@ -521,4 +524,91 @@ fn every_option_has_its_row() {
         .filter(|word| !EXCUSED.iter().any(|(excused, _)| word.contains(excused)))
         .collect();
     assert_eq!(missing, [] as [&str; 0]);
+}
+
+#[test]
+fn after_a_reload_there_is_one_copy_of_what_has_not_changed() {
+    let text = |weight| {
+        let server = |last, weight| {
+            format!("real_server 10.1.0.{last} 80 {{\nweight {weight}\nTCP_CHECK {{\n}}\n}}\n")
+        };
+        let service = |last, weight| {
+            let (one, two) = (server(1, weight), server(2, 1));
+            format!("virtual_server 10.0.0.{last} 80 {{\nprotocol TCP\n{one}{two}}}\n")
+        };
+        service(1, weight) + &service(2, 1)
+    };
+    let old = read(&text(1)).config.check;
+    let mut new = read(&text(5)).config.check;
+    let as_written = new.clone();
+    new.share_with(&old);
+    assert_eq!(new, as_written);
+    let [changed, same] = new.virtual_servers.as_slice() else { panic!() };
+    let [old_changed, old_same] = old.virtual_servers.as_slice() else { panic!() };
+    assert!(std::ptr::eq(&raw const **same, &raw const **old_same));
+    let (server, old_server) = (&changed.real_servers[1], &old_changed.real_servers[1]);
+    assert!(std::ptr::eq(&raw const **server, &raw const **old_server));
+    let (server, old_server) = (&changed.real_servers[0], &old_changed.real_servers[0]);
+    assert_eq!((server.weight, old_server.weight), (5, 1));
+    let (check, old_check) = (&server.checkers[0], &old_server.checkers[0]);
+    assert!(std::ptr::eq(&raw const **check, &raw const **old_check));
+}
+
+/// Two servers, or the first alone, with a time for the second to leave.
+fn leaving(second: bool) -> String {
+    let server = |last| format!("real_server 10.1.0.{last} 80 {{\nTCP_CHECK {{\n}}\n}}\n");
+    let second = if second { server(2) } else { String::new() };
+    format!("virtual_server 10.0.0.1 80 {{\nprotocol TCP\ndrain_time 60\n{}{second}}}\n", server(1))
+}
+
+#[test]
+fn a_server_that_is_taken_out_keeps_its_connections_until_the_last_has_ended() {
+    let mut rig = Rig::new(&leaving(true));
+    rig.run(10);
+    rig.connect("10.1.0.2", 3);
+    rig.operations();
+    rig.reload(&leaving(false));
+    assert_eq!(rig.operations().iter().map(word).collect::<Vec<_>>(), ["=2"]);
+    assert_eq!(rig.weight("10.1.0.2"), Some(0));
+    rig.run(5);
+    rig.count();
+    assert_eq!(rig.weight("10.1.0.2"), Some(0), "it still has connections");
+    rig.connect("10.1.0.2", 0);
+    rig.count();
+    assert_eq!(rig.weight("10.1.0.2"), None);
+    assert!(rig.said("Removing drained service [10.1.0.2]:tcp:80"));
+}
+
+#[test]
+fn a_server_that_is_taken_out_has_no_longer_than_its_time() {
+    let mut rig = Rig::new(&leaving(true));
+    rig.run(10);
+    rig.connect("10.1.0.2", 3);
+    rig.reload(&leaving(false));
+    // Another reload does not begin the time anew.
+    rig.run(30);
+    rig.reload(
+        &(leaving(false) + "virtual_server 10.0.0.9 80 {\nreal_server 10.1.0.9 80 {\n}\n}\n"),
+    );
+    rig.run(29);
+    rig.count();
+    assert_eq!(rig.weight("10.1.0.2"), Some(0));
+    rig.run(2);
+    assert_eq!(rig.weight("10.1.0.2"), None);
+}
+
+#[test]
+fn a_server_that_comes_back_while_it_leaves_serves_again_and_a_dead_one_leaves_at_once() {
+    let mut rig = Rig::new(&leaving(true));
+    rig.run(10);
+    rig.connect("10.1.0.2", 3);
+    rig.reload(&leaving(false));
+    rig.reload(&leaving(true));
+    assert_eq!(rig.weight("10.1.0.2"), Some(1));
+    rig.run(100);
+    assert_eq!(rig.weight("10.1.0.2"), Some(1), "no timer is left");
+    rig.kill("10.1.0.2");
+    rig.run(200);
+    rig.reload(&leaving(false));
+    assert_eq!(rig.weight("10.1.0.2"), None);
 }

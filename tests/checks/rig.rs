@@ -16,7 +16,8 @@ use steadfast::core::config::source::SourceSet;
 use steadfast::core::time::{Interval, Timestamp};
 use steadfast::ipvs::client::{IpvsError, IpvsTable};
 use steadfast::ipvs::fake::FakeKernel;
-use steadfast::ipvs::model::{Destinations, Service, ServiceKey};
+use steadfast::ipvs::message::Connections;
+use steadfast::ipvs::model::{DestinationKey, Destinations, Service, ServiceKey};
 use steadfast::ipvs::plan::Operation;
 
 pub fn read(text: &str) -> Compiled {
@@ -34,6 +35,13 @@ impl IpvsTable for Kernel {
 
     fn destinations(&mut self, service: &ServiceKey) -> Result<Destinations, IpvsError> {
         self.0.borrow_mut().destinations(service)
+    }
+
+    fn connections(
+        &mut self,
+        service: &ServiceKey,
+    ) -> Result<Vec<(DestinationKey, Connections)>, IpvsError> {
+        self.0.borrow_mut().connections(service)
     }
 
     fn apply(&mut self, operations: &[Operation]) -> Vec<Result<(), IpvsError>> {
@@ -100,6 +108,33 @@ impl Rig {
 
     pub fn revive(&mut self, address: &str) {
         self.dead.remove(&format!("[{address}]:"));
+    }
+
+    /// A server has so many connections now.
+    pub fn connect(&mut self, address: &str, active: u32) {
+        let key = DestinationKey { address: address.parse().unwrap(), port: 80 };
+        let connections = Connections { active, inactive: 7 };
+        self.kernel.0.borrow_mut().live.insert(key, connections);
+    }
+
+    /// As the daemon does each second while servers leave.
+    pub fn count(&mut self) {
+        let services: Vec<_> = self.engine.draining().collect();
+        let live = self.table.live(&services).unwrap();
+        self.engine.handle(self.now, Input::Connections(live));
+        self.settle();
+    }
+
+    /// What the kernel gives a server of the first service.
+    pub fn weight(&self, address: &str) -> Option<u32> {
+        let kernel = self.kernel.0.borrow();
+        let destinations = &kernel.table.values().next()?.destinations;
+        let key = DestinationKey { address: address.parse().unwrap(), port: 80 };
+        destinations.get(&key).map(|found| found.weight)
+    }
+
+    pub fn said(&self, words: &str) -> bool {
+        self.seen.lines.iter().any(|line| line.contains(words))
     }
 
     /// As the daemon does with SIGHUP.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-use super::{Changes, CheckEngine, ServerState, ServiceState, gone};
+use super::{
+    Changes, CheckEngine, CheckerState, Importance, ServerState, ServiceState, drain, gone,
+};
 use crate::check::health::{Health, Memory};
 use crate::check::virtual_server;
 use crate::core::config::model::check::{CheckConfig, Checker, RealServer, Target, VirtualServer};
@@ -44,6 +46,7 @@ impl CheckEngine {
     pub(super) fn reconfigure(&mut self, now: Timestamp, config: &CheckConfig) {
         let first_new = self.next_id;
         self.changes = Changes::All;
+        self.mark_groups(config);
         let mut new = Vec::new();
         let before = std::mem::take(&mut self.services);
         let known_servers = known_servers(&before, config);
@@ -83,6 +86,11 @@ impl CheckEngine {
         all: &CheckConfig,
         known_servers: &Known,
     ) -> ServiceState {
+        if before.config == *config {
+            // What it is stays where it is; its group may have changed.
+            let keys = virtual_server::service_keys(config, all, &self.marks);
+            return ServiceState { config: config.clone(), keys, ..before };
+        }
         let mut old = Former::new(before.servers, |server| server.config.address);
         let mut servers = Vec::new();
         for server in &config.real_servers {
@@ -93,18 +101,24 @@ impl CheckEngine {
             servers.push(state);
         }
         let service = ServiceState {
-            keys: virtual_server::service_keys(config, all),
+            keys: virtual_server::service_keys(config, all, &self.marks),
             config: config.clone(),
             servers,
             quorum: before.quorum,
             suspended: before.suspended,
+            leaving: Vec::new(),
             told_as: before.told_as,
         };
-        for server in old.rest() {
-            self.forget(&server);
-            self.outputs.extend(gone(&service, &server, "Removing"));
+        let rest: Vec<ServerState> = old.rest().collect();
+        for server in &rest {
+            self.forget(server);
+            self.outputs.extend(gone(&service, server, "Removing"));
+            if let Some(text) = drain::words(&service, server) {
+                self.log(Importance::Normal, text);
+            }
         }
-        service
+        let leaving = self.leaving(now, before.leaving, &rest, config);
+        ServiceState { leaving, ..service }
     }
 
     fn carry_server(
@@ -113,11 +127,16 @@ impl CheckEngine {
         mut before: ServerState,
         config: &Shared<RealServer>,
     ) -> ServerState {
+        if before.config == *config {
+            return ServerState { config: config.clone(), ..before };
+        }
         let mut old = std::mem::take(&mut before.checkers);
         let mut checkers = Vec::new();
         for checker in &config.checkers {
             match old.iter().position(|found| found.config == *checker) {
-                Some(place) => checkers.push(old.swap_remove(place)),
+                // What is equal is taken from the new configuration, so that the old one goes.
+                Some(place) => checkers
+                    .push(CheckerState { config: checker.clone(), ..old.swap_remove(place) }),
                 None => {
                     // A changed checker has nothing to say yet: the server stays as it is, so that
                     // neither a dead one gets traffic nor a living one loses it.

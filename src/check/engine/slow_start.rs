@@ -67,13 +67,13 @@ impl CheckEngine {
     }
 
     fn reweighed(&mut self, id: CheckerId) {
-        if let Some((service, ..)) = self.places.get(&id) {
-            self.changes.add(*service);
+        if let Some((service, ..)) = self.places.get(id) {
+            self.changes.add(service);
         }
     }
 
     fn server_of(&mut self, id: CheckerId) -> Option<&mut ServerState> {
-        let (service, server, _) = *self.places.get(&id)?;
+        let (service, server, _) = self.places.get(id)?;
         self.services.get_mut(service)?.servers.get_mut(server)
     }
 }

@@ -5,16 +5,23 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{CheckEngine, Importance, Output, SOON, ServiceState, TimerKind};
+use crate::core::netlink::nftables::marking::Range;
 use crate::core::time::Timestamp;
 use crate::ipvs::model::ServiceKey;
 
 impl ServiceState {
     /// Whether it should be suspended on a host with these addresses. A service of marks only has
     /// no address that could be missing.
-    fn belongs_elsewhere(&self, local: &BTreeSet<IpAddr>) -> bool {
+    fn belongs_elsewhere(&self, local: &BTreeSet<IpAddr>, marked: &BTreeSet<Range>) -> bool {
         let here = |key: &ServiceKey| match key {
             ServiceKey::Address { address, .. } => local.contains(address),
-            ServiceKey::Fwmark { .. } => true,
+            ServiceKey::Fwmark { mark, .. } => {
+                let mut ranges = marked.iter().filter(|range| range.mark == *mark).peekable();
+                ranges.peek().is_none()
+                    || ranges.any(|range| {
+                        local.range(range.addresses.0..=range.addresses.1).next().is_some()
+                    })
+            }
         };
         self.config.ha_suspend && !self.keys.iter().any(here)
     }
@@ -45,7 +52,9 @@ impl CheckEngine {
     pub(super) fn settle_suspension(&mut self, now: Timestamp) {
         for place in 0..self.services.len() {
             let Some(service) = self.services.get(place) else { continue };
-            let suspend = self.local.as_ref().is_some_and(|local| service.belongs_elsewhere(local));
+            let suspend = self.local.as_ref();
+            let suspend =
+                suspend.is_some_and(|local| service.belongs_elsewhere(local, &self.marked));
             match (service.suspended, suspend) {
                 (false, false) => continue,
                 // Again for checkers that a reload has brought.

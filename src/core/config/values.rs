@@ -53,7 +53,7 @@ pub fn signed(word: &str, range: RangeInclusive<i32>) -> Result<i32, Fault> {
 pub fn seconds(word: &str, range: RangeInclusive<Interval>) -> Result<Interval, Fault> {
     let decimal =
         map_opt((digit1, opt(preceded(char('.'), opt(digit1)))), |(integer, fraction)| {
-            let seconds: u64 = str::parse(integer).ok().filter(|s| *s <= 1 << 32)?;
+            let seconds: u64 = str::parse(integer).ok().filter(|s| *s <= MOST_SECONDS)?;
             let mut micros: u64 = 0;
             let fraction: &str = fraction.flatten().unwrap_or("");
             for place in 0..6 {
@@ -69,6 +69,9 @@ pub fn seconds(word: &str, range: RangeInclusive<Interval>) -> Result<Interval, 
         Err(format!("outside of {}..{} seconds", range.start(), range.end()))
     }
 }
+
+/// What fits [`Interval`].
+const MOST_SECONDS: u64 = u64::MAX / 1_000_000_000;
 
 /// `on`, `true`, `yes`, `off`, `false`, `no`.
 pub fn boolean(word: &str) -> Result<bool, Fault> {
@@ -284,6 +287,9 @@ mod tests {
         assert_eq!(seconds("3.", any.clone()), Ok(Interval::from_secs(3)));
         assert!(seconds("256", any.clone()).is_err());
         assert!(seconds(".5s", any).is_err());
+        let long = Interval::ZERO..=Interval::from_secs(MOST_SECONDS);
+        assert_eq!(seconds("4294967296", long.clone()), Ok(Interval::from_secs(1 << 32)));
+        assert!(seconds("18446744074", long).is_err());
     }
 
     #[test]

@@ -1,6 +1,9 @@
-//! nftables: a table of our own that refuses traffic to and from addresses (`linux/netfilter/nf_tables.h`).
+//! nftables: a table of our own that refuses traffic to and from addresses, and in [`marking`] one that
+//! marks packets (`linux/netfilter/nf_tables.h`).
 //!
 //! Everything is one transaction: it comes into force as a whole or not at all. Numbers are big endian.
+
+pub mod marking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -121,17 +124,12 @@ impl Ruleset {
     pub fn install(&self) -> Vec<Builder> {
         let mut out = Vec::new();
         for family in TableFamily::ALL {
-            out.extend(self.remove_family(family));
+            out.extend(remove(family, &self.table));
             if self.has(family) {
                 self.install_family(family, &mut out);
             }
         }
         out
-    }
-
-    /// Removes a table, also when there is none.
-    fn remove_family(&self, family: TableFamily) -> [Builder; 2] {
-        [NEWTABLE, DELTABLE].map(|kind| message(kind, family).text(1, &self.table))
     }
 
     /// Elements that come and go, when nothing else differs from `before`.
@@ -316,6 +314,11 @@ impl Ruleset {
             number(number(immediate, 1, VERDICT).begin(2).begin(2), 1, verdict).end().end()
         })
     }
+}
+
+/// Removes a table, also when there is none.
+fn remove(family: TableFamily, table: &str) -> [Builder; 2] {
+    [NEWTABLE, DELTABLE].map(|kind| message(kind, family).text(1, table))
 }
 
 /// A key, and in a map its value.

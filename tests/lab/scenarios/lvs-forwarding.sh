@@ -93,7 +93,9 @@ spread "IPv6 in IPv4" "$EACH" -n 30 "${A6[MIX]}" 80
 spread "IPv4 in IPv6" "$EACH" -n 30 "${A4[MIX]}" 80
 spread "a mark" "$EACH" -n 30 "${A4[MARK]}" 80
 GOT=$(on client1 lab-http udp-get -n 30 -t 500 "${A4[NAT]}" 5353) || :
-if [[ $(summary) == "fail 0 $EACH" ]]; then ok "UDP: $(summary)"; else not_ok "UDP" "$(summary)"; fi
+# a port that the client happens to use again stays with its server
+NEAR='(8|9|10|11|12)'
+if [[ $(summary) =~ ^fail\ 0\ $NEAR\ rs1\ $NEAR\ rs2\ $NEAR\ rs3$ ]]; then ok "UDP: $(summary)"; else not_ok "UDP" "$(summary)"; fi
 get -n 12 "${A4[NAT]}" 81
 if [[ $(summary) =~ ^"fail 0 12 rs"[123]$ ]]; then ok "persistence: $(summary)"; else not_ok "persistence" "$(summary)"; fi
 # SCTP, where this kernel speaks it: each server says its name

@@ -24,8 +24,10 @@ use crate::core::time::Interval;
 
 const SERVICE: &str = "virtual_server";
 const SERVER: &str = "virtual_server/real_server";
-/// As long as the dialect's numbers go: keepalived knows no limit of its own.
-const LONG: Interval = Interval::from_secs(4_294_967_295);
+/// keepalived takes any delay; this is five centuries.
+pub(super) const LONG: Interval = Interval::from_secs(u64::MAX / 1_000_000_000);
+/// Of `connect_timeout`: microseconds in 32 bits.
+pub(super) const LONGEST_TIMEOUT: Interval = Interval::from_micros(u32::MAX as u64);
 /// When `persistence_timeout` stands without a number.
 const PERSISTENCE: u32 = 360;
 /// What the kernel takes as the name of a persistence engine.
@@ -125,6 +127,8 @@ pub struct Inherited {
     pub virtualhost: Option<String>,
     /// `slow_start`.
     pub slow_start: Option<Interval>,
+    /// `drain_time`.
+    pub drain_time: Option<Interval>,
     /// `alpha`.
     pub alpha: bool,
     /// `inhibit_on_failure`.
@@ -150,10 +154,12 @@ impl Inherited {
             }
             "warmup" => keep(&mut self.warmup, context.seconds(statement, any)),
             "connect_timeout" => {
-                keep(&mut self.connect_timeout, context.seconds(statement, positive));
+                let range = Interval::from_micros(1)..=LONGEST_TIMEOUT;
+                keep(&mut self.connect_timeout, context.seconds(statement, range));
             }
             "virtualhost" => keep(&mut self.virtualhost, context.text(statement)),
             "slow_start" => keep(&mut self.slow_start, context.seconds(statement, any)),
+            "drain_time" => keep(&mut self.drain_time, context.seconds(statement, any)),
             _ => return false,
         }
         true
@@ -641,6 +647,7 @@ fn real_server(
         snmp_name: None,
         checkers: Vec::new(),
         slow_start: Interval::ZERO,
+        drain_time: Interval::ZERO,
         file_checks: Vec::new(),
         bfd_checks: Vec::new(),
     };
@@ -655,10 +662,10 @@ fn real_server(
                 set(&mut server.forwarding, forwarding(context, statement));
             }
             "uthreshold" => {
-                set(&mut server.thresholds.upper, context.number(statement, 0..=HEAVIEST));
+                set(&mut server.thresholds.upper, context.number(statement, 0..=u32::MAX));
             }
             "lthreshold" => {
-                set(&mut server.thresholds.lower, context.number(statement, 0..=HEAVIEST));
+                set(&mut server.thresholds.lower, context.number(statement, 0..=u32::MAX));
             }
             "inhibit_on_failure" => {
                 set(&mut server.inhibit_on_failure, context.boolean(statement));
@@ -677,6 +684,7 @@ fn real_server(
         server.thresholds.lower = 0;
     }
     server.slow_start = inherited.slow_start.unwrap_or(Interval::ZERO);
+    server.drain_time = inherited.drain_time.unwrap_or(Interval::ZERO);
     server.address.set_port(server_port(context, block, service, written, server.forwarding));
     let probed = SocketAddr::new(ip, written.unwrap_or(server.address.port()));
     let probed = match service.target {

@@ -11,6 +11,7 @@ mod udp;
 use std::net::{IpAddr, SocketAddr};
 
 use super::check::Inherited;
+use super::check::{LONG, LONGEST_TIMEOUT};
 use super::context::Context;
 use super::global::set;
 use crate::core::config::model::check::{
@@ -23,8 +24,6 @@ use crate::core::config::tree::Statement;
 use crate::core::config::values;
 use crate::core::time::Interval;
 
-/// As long as the dialect's numbers go: keepalived knows no limit of its own.
-const LONG: Interval = Interval::from_secs(4_294_967_295);
 const DELAY_LOOP: Interval = Interval::from_secs(60);
 const CONNECT_TIMEOUT: Interval = Interval::from_secs(5);
 /// Results in a row that `rise` and `fall` may ask for.
@@ -176,7 +175,10 @@ impl Draft {
             "bindto" => self.bind = context.parse(statement, values::address),
             "bind_port" => set(&mut self.bind_port, context.parse(statement, values::port)),
             "bind_if" => self.interface = context.text(statement),
-            "connect_timeout" => self.timeout = context.seconds(statement, positive),
+            "connect_timeout" => {
+                let range = Interval::from_micros(1)..=LONGEST_TIMEOUT;
+                self.timeout = context.seconds(statement, range);
+            }
             "fwmark" => set(&mut self.fwmark, context.number(statement, 0..=u32::MAX)),
             "retry" => self.retry = context.number(statement, 0..=u32::MAX),
             "nb_get_retry" => {

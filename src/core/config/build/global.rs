@@ -86,7 +86,7 @@ fn one(context: &mut Context, statement: &Statement, draft: &mut Draft, global: 
         }
         "vrrp_garp_master_repeat" => keep(&mut draft.repeat, repeat(context, statement)),
         "vrrp_garp_master_refresh" => {
-            set(&mut vrrp.garp.refresh, context.whole_seconds(statement, 0..=LONGEST));
+            set(&mut vrrp.garp.refresh, context.whole_seconds(statement, 0..=u32::MAX));
         }
         "vrrp_garp_master_refresh_repeat" => {
             set(&mut vrrp.garp.refresh_repeat, repeat(context, statement));
@@ -208,7 +208,7 @@ pub fn root(context: &mut Context, statement: &Statement, global: &mut Global) -
         }
         "use_pid_dir" => global.use_pid_dir = true,
         "child_wait_time" => {
-            set(&mut global.child_wait_time, context.whole_seconds(statement, 0..=LONGEST));
+            set(&mut global.child_wait_time, context.whole_seconds(statement, 0..=u32::MAX));
         }
         _ => return false,
     }

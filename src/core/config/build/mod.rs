@@ -167,6 +167,9 @@ impl Assembly {
         vrrp::finish(&mut context, &mut config);
         tracked::settle_groups(&mut context, &mut config.vrrp);
         services::finish(&mut context, &mut config);
+        let firewall = &config.global.firewall;
+        config.check.first_mark =
+            firewall.ipvs.is_some().then(|| firewall.ipvs_first_mark.unwrap_or(FIRST_MARK));
         context.unsupported.sort_by_key(|found| found.span);
         Built {
             config,
@@ -176,6 +179,9 @@ impl Assembly {
         }
     }
 }
+
+/// Of groups with `nftables_ipvs`, when nothing else is written.
+const FIRST_MARK: u32 = 1000;
 
 /// Whether a root block holds what other objects name, or defaults of others.
 pub fn is_named_by_others(keyword: &str) -> bool {

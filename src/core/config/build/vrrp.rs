@@ -215,7 +215,7 @@ fn one(
             set(&mut instance.garp.repeat, repeat(context, statement));
         }
         "garp_master_refresh" => {
-            set(&mut instance.garp.refresh, context.whole_seconds(statement, 0..=LONG));
+            set(&mut instance.garp.refresh, context.whole_seconds(statement, 0..=u32::MAX));
         }
         "garp_master_refresh_repeat" => {
             set(&mut instance.garp.refresh_repeat, repeat(context, statement));

@@ -6,6 +6,8 @@ use super::Keyword;
 #[rustfmt::skip]
 pub(super) const ADDITIONS: &[Keyword] = &[
     Keyword { block: "virtual_server", name: "slow_start", arguments: "SECONDS", range: "decimal ≥0", default: "0", help: "Of servers that say nothing themselves. Not in keepalived.", tier: super::Tier::C },
+    Keyword { block: "virtual_server", name: "drain_time", arguments: "SECONDS", range: "decimal ≥0", default: "0", help: "Of servers that say nothing themselves. Not in keepalived.", tier: super::Tier::C },
+    Keyword { block: "virtual_server/real_server", name: "drain_time", arguments: "SECONDS", range: "decimal ≥0", default: "VS value", help: "A server that serves when a reload takes it out stays in the table with weight 0 until its last connection has ended, or this time is over. Not in keepalived.", tier: super::Tier::C },
     Keyword { block: "virtual_server/real_server", name: "slow_start", arguments: "SECONDS", range: "decimal ≥0", default: "VS value", help: "A server that comes back gets its weight within this time, in ten steps; the quorum counts it whole. Not in keepalived.", tier: super::Tier::C },
     Keyword { block: "virtual_server/real_server/TCP_CHECK", name: "send", arguments: "\"TEXT\"", range: "escapes \\r \\n \\t \\0 \\\\ \\xHH", default: "nothing", help: "Sent when the connection is there. Not in keepalived.", tier: super::Tier::C },
     Keyword { block: "virtual_server/real_server/TCP_CHECK", name: "expect", arguments: "\"PATTERN\"", range: "PCRE2, one word; within connect_timeout and 64 KiB", default: "any or no answer", help: "The check succeeds when what the server says matches. Not in keepalived.", tier: super::Tier::C },

@@ -1,5 +1,6 @@
 //! Virtual services, the servers behind them and how these are probed.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Family, Script};
@@ -13,8 +14,40 @@ pub struct CheckConfig {
     pub virtual_servers: Vec<Shared<VirtualServer>>,
     /// `virtual_server_group` blocks.
     pub groups: Vec<VirtualServerGroup>,
+    /// `nftables_ipvs`: groups are known to the kernel by firewall marks, from this one on.
+    pub first_mark: Option<u32>,
     /// `SSL` block: client key and certificates of SSL_GET.
     pub tls: TlsIdentity,
+}
+
+impl CheckConfig {
+    /// Takes over what is equal in `old`, whose pieces are held elsewhere too: after a reload there
+    /// is one copy of what has not changed, and it stays where it was.
+    pub fn share_with(&mut self, old: &Self) {
+        let services: BTreeMap<&Target, &Shared<VirtualServer>> =
+            old.virtual_servers.iter().map(|service| (&service.target, service)).collect();
+        for service in &mut self.virtual_servers {
+            let Some(old) = services.get(&service.target) else { continue };
+            if service == *old {
+                service.clone_from(old);
+                continue;
+            }
+            let servers: BTreeMap<SocketAddr, &Shared<RealServer>> =
+                old.real_servers.iter().map(|server| (server.address, server)).collect();
+            for server in &mut service.real_servers {
+                let Some(old) = servers.get(&server.address) else { continue };
+                if server == *old {
+                    server.clone_from(old);
+                    continue;
+                }
+                for checker in &mut server.checkers {
+                    if let Some(old) = old.checkers.iter().find(|old| *old == checker) {
+                        checker.clone_from(old);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The `SSL` block.
@@ -259,6 +292,8 @@ pub struct RealServer {
     pub checkers: Vec<Shared<Checker>>,
     /// `slow_start`: in this time it gets its weight when it comes back; at once unless written.
     pub slow_start: Interval,
+    /// `drain_time`: when a reload takes it out, its connections have this long; nothing unless written.
+    pub drain_time: Interval,
     /// `FILE_CHECK`: what the numbers in files do to it.
     pub file_checks: Vec<FileCheck>,
     /// `BFD_CHECK`: sessions that must be up.
