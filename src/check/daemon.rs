@@ -20,6 +20,7 @@ use crate::core::netlink::error::NetlinkError;
 use crate::core::notify::script::ScriptPolicy;
 use crate::core::notify::security::unusable;
 use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump, Ladder};
+use crate::core::saved::Saver;
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::time::{Interval, Timestamp};
@@ -81,6 +82,7 @@ struct Daemon<'a> {
     local: Option<LocalAddresses>,
     files: FileTracker,
     file_inbox: mpsc::Receiver<FileChange>,
+    saver: Saver,
 }
 
 /// Takes out checks whose program cannot be run: keepalived does so, and their servers are up as far
@@ -139,6 +141,7 @@ impl<'a> Daemon<'a> {
             local: None,
             files: FileTracker::new(file_results),
             file_inbox,
+            saver: Saver::default(),
             table,
             marker: Marker::default(),
             config,
@@ -221,8 +224,11 @@ impl<'a> Daemon<'a> {
                 biased;
                 command = commands.recv() => match command {
                     Some(DaemonCommand::Reload(config)) => {
+                        self.saver.begin();
+                        self.saver.before(&self.config.global, "check", || self.data());
                         self.reload(*config);
                         self.settle();
+                        self.saver.after(&self.config.global, "check", || self.data());
                         report(&reports, DaemonReport::Reloaded);
                         runtime::give_memory_back();
                     }
@@ -388,9 +394,13 @@ impl<'a> Daemon<'a> {
 
     // ---- dump and end
 
+    fn data(&self) -> String {
+        status::data(&self.engine)
+    }
+
     fn dump(&self) {
         tracing::info!("Printing healthchecker data for process({}) on signal", std::process::id());
-        let text = status::data(&self.engine);
+        let text = self.data();
         if let Err(error) = Dump::Check.write(&self.config.global, &text) {
             tracing::error!("cannot write the data file: {error}");
         }

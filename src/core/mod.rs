@@ -15,6 +15,7 @@ pub mod notify;
 pub mod receive_buffer;
 pub mod reconcile;
 pub mod runtime;
+pub mod saved;
 pub mod shared;
 pub mod supervisor;
 pub mod time;

@@ -35,6 +35,7 @@ use crate::core::netlink::link::Link;
 use crate::core::netlink::monitor::Monitor;
 use crate::core::notify::script::{Outcome, ScriptPolicy};
 use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump, Ladder};
+use crate::core::saved::Saver;
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::supervisor::legacy::Legacy;
@@ -128,6 +129,7 @@ struct Daemon<'a> {
     busy_since: Option<Timestamp>,
     /// The kernel's addresses or links have changed since they were last brought in line.
     kernel_changed: bool,
+    saver: Saver,
 }
 
 /// What a socket had when it was looked at.
@@ -207,6 +209,7 @@ impl<'a> Daemon<'a> {
             untold: Vec::new(),
             busy_since: None,
             kernel_changed: true,
+            saver: Saver::default(),
             config,
         })
     }
@@ -251,8 +254,11 @@ impl<'a> Daemon<'a> {
                 changer = self.firewall.disturbed() => self.firewall.restore(&changer),
                 command = commands.recv() => match command {
                     Some(DaemonCommand::Reload(config)) => {
+                        self.saver.begin();
+                        self.saver.before(&self.config.global, "vrrp", || self.data());
                         self.reload(*config);
                         self.settle();
+                        self.saver.after(&self.config.global, "vrrp", || self.data());
                         report(&reports, DaemonReport::Reloaded);
                     }
                     Some(DaemonCommand::DumpData) => self.dump_data(),

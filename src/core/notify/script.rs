@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist, setgid, setgroups, setuid};
 use tokio::process::{Child, Command};
 
-use super::security::examine_script;
+use super::security::{examine_script, real_path};
 use crate::core::config::model::global::Global;
 use crate::core::config::model::{Script, ScriptUser};
 use crate::core::time::Interval;
@@ -30,6 +31,9 @@ pub struct ScriptPolicy {
     pub security: bool,
     /// `set_supplementary_groups`: all groups of the user, not only the one.
     pub all_groups: bool,
+    /// `use_symlink_paths`: symbolic links are followed by the kernel when it starts the script, not
+    /// before.
+    pub keep_links: bool,
 }
 
 impl ScriptPolicy {
@@ -39,6 +43,7 @@ impl ScriptPolicy {
             default_user: global.script_user.clone(),
             security: global.script_security,
             all_groups: global.supplementary_groups,
+            keep_links: global.symlink_paths,
         }
     }
 }
@@ -167,8 +172,11 @@ pub fn start(
     {
         return Err(format!("{program}: {why}, and enable_script_security is set"));
     }
-    let mut command = Command::new(program);
+    let real = real_path(program).filter(|_| !policy.keep_links);
+    let mut command = Command::new(real.as_deref().unwrap_or(Path::new(program)));
     command
+        // A program may do what it is called.
+        .arg0(program)
         .args(own_arguments)
         .args(arguments)
         .stdin(Stdio::null())
@@ -349,6 +357,31 @@ mod tests {
         let started = std::time::Instant::now();
         assert_eq!(run_it(&slow, &[], Some(Interval::from_millis(100))), Outcome::TimedOut);
         assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn links_are_followed_before_a_script_runs_unless_they_are_to_be_kept() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let (real, link) = (folder.join("real.sh"), folder.join("link.sh"));
+        std::fs::write(&real, "#!/bin/sh\ntest \"$0\" = \"$1\"\n").unwrap();
+        std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o755)).unwrap();
+        symlink(&real, &link).unwrap();
+        let text = |path: &Path| path.display().to_string();
+        let run_as = |keep_links, name: &Path| {
+            let policy = ScriptPolicy { keep_links, ..policy() };
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(run(&script(&[&text(&link)]), &[text(name)], &policy, None))
+        };
+        assert!(run_as(false, &real).is_success());
+        assert!(run_as(true, &link).is_success());
+        // A program that goes by its name is still called so.
+        let name = folder.join("named");
+        symlink("/bin/sh", &name).unwrap();
+        let command = script(&[&text(&name), "-c", "test \"$0\" = \"$1\"", &text(&name)]);
+        assert!(run_it(&command, &[text(&name)], None).is_success());
     }
 
     #[test]

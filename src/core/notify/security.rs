@@ -34,6 +34,12 @@ pub fn unusable(script: &Script, policy: &ScriptPolicy) -> Option<String> {
     }
 }
 
+/// Where the program really is, all links followed: what was examined is what is run, whatever a link
+/// says by then.
+pub fn real_path(name: &str) -> Option<PathBuf> {
+    std::fs::canonicalize(find(name)?).ok()
+}
+
 /// The program itself, by `PATH` when it has no slash.
 fn find(name: &str) -> Option<PathBuf> {
     let executable = |path: &Path| {
@@ -92,7 +98,7 @@ mod tests {
                 group: None,
             }),
             security: true,
-            all_groups: false,
+            ..ScriptPolicy::default()
         };
         let examined = || examine_script(&script(path.to_str().unwrap()), &policy);
         assert!(examined().unwrap_err().contains("not executable"));

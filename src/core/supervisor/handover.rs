@@ -2,11 +2,13 @@
 //! with a sealed memfd beside it where a configuration travels. The parent's end closing means that
 //! the parent is gone.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IoSlice, IoSliceMut, Read as _, Seek as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
@@ -189,10 +191,37 @@ pub fn seal(write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::R
     Ok(file.into())
 }
 
-/// Reads what [`seal`] wrote.
+/// The same in a file of `folder` (`tmp_config_directory`) that has no name, and that only we can
+/// open: what comes back can be read, and nobody has kept what could be written to.
+pub fn seal_in(
+    folder: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<OwnedFd> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
+    let mut writer = BufWriter::new(options.open(folder)?);
+    write(&mut writer)?;
+    let file = writer.into_inner()?;
+    let reader = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    Ok(reader.into())
+}
+
+/// Whether nobody can change it: sealed memory, or a file without a name, open for reading. Some file
+/// systems know seals of files too, so that having none says nothing.
+fn is_sealed(descriptor: &OwnedFd) -> io::Result<bool> {
+    let seals = fcntl(descriptor.as_fd(), FcntlArg::F_GET_SEALS).unwrap_or(0);
+    let wanted = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK;
+    if SealFlag::from_bits_truncate(seals).contains(wanted) {
+        return Ok(true);
+    }
+    let mode = OFlag::from_bits_truncate(fcntl(descriptor.as_fd(), FcntlArg::F_GETFL)?);
+    let found = nix::sys::stat::fstat(descriptor)?;
+    Ok(found.st_nlink == 0 && mode & OFlag::O_ACCMODE == OFlag::O_RDONLY)
+}
+
+/// Reads what [`seal`] or [`seal_in`] wrote.
 pub fn unseal(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
-    let seals = SealFlag::from_bits_truncate(fcntl(descriptor.as_fd(), FcntlArg::F_GET_SEALS)?);
-    if !seals.contains(SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK) {
+    if !is_sealed(&descriptor)? {
         return Err(io::Error::other("the configuration that was handed over is not sealed"));
     }
     let mut file = File::from(descriptor);
@@ -237,7 +266,23 @@ mod tests {
     #[test]
     fn an_ordinary_file_is_not_taken_for_a_configuration() {
         let file = tempfile::tempfile().unwrap();
-        assert!(unseal(file.into()).is_err());
+        assert!(unseal(file.into()).is_err(), "it could be written to");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(unseal(File::open(file.path()).unwrap().into()).is_err(), "it has a name");
+    }
+
+    #[test]
+    fn a_configuration_may_travel_in_a_file_of_a_folder() {
+        // The second one is in memory, where files have seals.
+        for place in [std::env::temp_dir(), "/dev/shm".into()] {
+            let folder = tempfile::tempdir_in(place).unwrap();
+            let sealed = seal_in(folder.path(), |file| file.write_all(b"text")).unwrap();
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it has no name");
+            let mut writer = File::from(sealed.try_clone().unwrap());
+            assert!(writer.write_all(b"x").is_err());
+            assert_eq!(unseal(sealed).unwrap(), b"text");
+        }
+        assert!(seal_in(Path::new("/nonexistent"), |_| Ok(())).is_err());
     }
 
     #[test]

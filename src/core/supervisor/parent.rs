@@ -34,6 +34,7 @@ use crate::core::log::{self, LogOptions};
 use crate::core::notify::fifo_keeper::FifoKeeper;
 use crate::core::notify::script::{self, Outcome, ScriptPolicy};
 use crate::core::runtime::{self, Dump};
+use crate::core::saved::Saver;
 use crate::core::time::{Interval, Timestamp};
 
 const EXIT_OK: u8 = 0;
@@ -257,6 +258,7 @@ struct Parent<'a> {
     clock: Option<((String, bool), tokio::task::JoinHandle<()>)>,
     /// The file that shows a reload.
     marker: Option<PathBuf>,
+    saver: Saver,
     slots: [Slot; 2],
     generations: u64,
     events: mpsc::Sender<Event>,
@@ -274,16 +276,19 @@ impl<'a> Parent<'a> {
         loaded: Loaded,
     ) -> io::Result<Self> {
         let (events, inbox) = mpsc::channel(WAITING_EVENTS);
+        let mut saver = Saver::default();
+        saver.configuration(&loaded.compiled.config.global, &loaded.sources);
         Ok(Self {
             options,
             personality,
             arguments,
-            sealed: handover::seal(|file| loaded.sources.write_to(file))?,
+            sealed: seal(&loaded)?,
             work: Work::of(loaded.compiled.config),
             legacy: Legacy::new()?,
             fifos: FifoKeeper::default(),
             clock: None,
             marker: None,
+            saver,
             slots: Role::ALL.map(|role| Slot {
                 role,
                 child: None,
@@ -786,10 +791,11 @@ impl<'a> Parent<'a> {
             let reason = format!("{what} cannot be changed by a reload");
             return self.refuse_reload(&reason);
         }
-        let former = match handover::seal(|file| loaded.sources.write_to(file)) {
+        let former = match seal(&loaded) {
             Ok(sealed) => std::mem::replace(&mut self.sealed, sealed),
             Err(error) => return self.refuse_reload(&error.to_string()),
         };
+        self.saver.configuration(&loaded.compiled.config.global, &loaded.sources);
         self.work = Work::of(loaded.compiled.config);
         take_name_and_umask(self.options, self.personality, &self.work.global);
         runtime::give_memory_back();
@@ -894,12 +900,26 @@ fn take_name_and_umask(options: &Options, personality: Personality, global: &Glo
     }
 }
 
+/// What the children get.
+fn seal(loaded: &Loaded) -> io::Result<std::os::fd::OwnedFd> {
+    let write = |file: &mut io::BufWriter<std::fs::File>| loaded.sources.write_to(file);
+    let Some(folder) = &loaded.compiled.config.global.files.temporary_directory else {
+        return handover::seal(write);
+    };
+    handover::seal_in(std::path::Path::new(folder), write).or_else(|error| {
+        tracing::error!("nothing can be kept in {folder}, memory is used: {error}");
+        handover::seal(write)
+    })
+}
+
 /// What a reload must not change.
 fn unchangeable(old: &Global, new: &Global) -> Option<&'static str> {
     if old.net_namespace != new.net_namespace {
         Some("net_namespace")
     } else if old.instance != new.instance {
         Some("instance")
+    } else if old.files.temporary_directory != new.files.temporary_directory {
+        Some("tmp_config_directory")
     } else {
         None
     }

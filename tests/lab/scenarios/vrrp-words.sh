@@ -13,6 +13,8 @@ global_defs {
     vrrp_rt_priority 10
     vrrp_rlimit_rttime 500000
     vrrp_rx_bufs_policy 20000
+    config_save_dir $LAB_DIR/saved$1
+    tmp_config_directory $LAB_DIR
 }
 interface_up_down_delays {
     eth0 1.5 0.5
@@ -95,6 +97,8 @@ printf 'linkbeat_interfaces {\n    eth0 ETHTOOL\n}\n' >>"$LAB_DIR/d1.conf"
 mark=$(log_mark d1)
 kill -HUP "$(bg_pid d1 daemon)"
 check "its link is polled" wait_until 3 logged d1 'link of eth0 is polled by ETHTOOL' "$mark"
+saved() { ls "$LAB_DIR"/saved1/keepalived.conf.*.[01] "$LAB_DIR"/saved1/keepalived_vrrp.*.1.{pre,post}; }
+check "configurations and states are saved" eval '[[ $(saved | wc -l) == 4 ]]'
 limits() { prlimit --pid "$(child_pid d1 vrrp)" --rttime --noheadings --output SOFT,HARD | tr -s ' '; }
 check "its real-time runs are limited" eval '[[ $(limits) == *"250000 500000"* ]]'
 fault port d1 down
