@@ -8,6 +8,7 @@ mod addresses;
 mod adverts;
 mod debounce;
 mod packets;
+mod rival;
 mod tracking;
 mod transitions;
 mod words;
@@ -17,6 +18,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use self::debounce::Debounce;
+pub use self::rival::Rival;
 use super::announce::Pacer;
 use super::desired::{self, DesiredAddress, RoutingEntry};
 use super::event::{Event, EventKind, Notice, Reason, State, Subject};
@@ -197,6 +199,8 @@ enum TimerKind {
     Advert,
     /// Master: announcements.
     Announce,
+    /// Master: a rival is silent.
+    Rival,
 }
 
 /// The next moment that matters, and for what.
@@ -409,6 +413,7 @@ impl VrrpEngine {
                 TimerKind::MasterDown => self.master_is_down(now, id),
                 TimerKind::Advert => self.advert_due(now, due, id),
                 TimerKind::Announce => self.announce_due(now, id),
+                TimerKind::Rival => self.rival_gone(now, id),
             }
         }
         while let Some(announcement) = self.pacer.pop(now) {
@@ -424,6 +429,7 @@ impl VrrpEngine {
                 TimerKind::MasterDown => "master down",
                 TimerKind::Advert => "advert",
                 TimerKind::Announce => "announcement",
+                TimerKind::Rival => "silent rival",
             },
         });
         let pace = self.pacer.next().map(|at| Deadline { at, why: "paced announcement" });

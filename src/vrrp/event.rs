@@ -208,6 +208,8 @@ pub enum EventKind {
     DiscardedLower { from: IpAddr, theirs: Priority },
     DuplicateAddress { from: IpAddr },
     TwoOwners { from: IpAddr },
+    RivalHeard { from: IpAddr, theirs: Priority, ours: Priority },
+    RivalGone { from: IpAddr, adverts: u64, lasted: Interval },
     PriorityChanged { from: Priority, to: Priority },
     Announcing { interface: String, address: IpAddr },
     Rejected { from: IpAddr, rejection: Rejection },
@@ -244,6 +246,8 @@ impl EventKind {
             | Self::AddressListDiffers { .. }
             | Self::DuplicateAddress { .. }
             | Self::TwoOwners { .. }
+            | Self::RivalHeard { .. }
+            | Self::RivalGone { .. }
             | Self::Lost(_)
             | Self::UnknownRouter { .. }
             | Self::Listening { .. } => Importance::Warning,
@@ -318,6 +322,14 @@ impl fmt::Display for Event {
             EventKind::TwoOwners { from } => write!(
                 f,
                 "CONFIGURATION ERROR: local instance and {from} are both configured as address owner"
+            ),
+            EventKind::RivalHeard { from, theirs, ours } => write!(
+                f,
+                "RIVAL: {from} sends adverts too, with priority {theirs}, ours {ours}; it does not hear ours, or not in time"
+            ),
+            EventKind::RivalGone { from, adverts, lasted } => write!(
+                f,
+                "rival {from} is silent after {adverts} adverts in {lasted} s, announcing the addresses again"
             ),
             EventKind::PriorityChanged { from, to } => {
                 write!(f, "Changing effective priority from {from} to {to}")

@@ -237,6 +237,8 @@ fn statistics(counters: &Statistics) -> String {
         ("pri_zero_sent", counters.pri_zero_sent),
         ("advert_late", counters.advert_late),
         ("advert_latest_usecs", counters.advert_latest.as_micros()),
+        ("rivals", counters.rivals),
+        ("rival_adverts", counters.rival_adverts),
     ] {
         object.raw(key, &value);
     }
@@ -285,7 +287,7 @@ mod tests {
         assert_eq!(value[0]["stats"]["advert_sent"], 0);
         // What keepalived does not have comes last.
         assert!(
-            text.ends_with("\"pri_zero_sent\":0,\"advert_late\":0,\"advert_latest_usecs\":0}}]")
+            text.ends_with("\"pri_zero_sent\":0,\"advert_late\":0,\"advert_latest_usecs\":0,\"rivals\":0,\"rival_adverts\":0}}]")
         );
         let object = dump(&engine, &[], JsonVersion::Object, times).unwrap();
         let value: Value = serde_json::from_str(&object).unwrap();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::announce::Schedule;
 use super::desired::{self, DesiredAddress};
-use super::engine::SocketName;
+use super::engine::{Rival, SocketName};
 use super::event::{Fault, Rejection, State};
 use super::packet::advert::{self, AUTH_HEADER, AUTH_SIMPLE, Advert, ChecksumForm, Malformed};
 use super::packet::ah::{self, Carrier};
@@ -110,6 +110,8 @@ pub struct Router {
     /// Master, and away for so long that another one may be there: nothing is sent before it had its
     /// chance to be heard.
     pub listening: bool,
+    /// Master, and another one goes on sending adverts.
+    pub rival: Option<Box<Rival>>,
     /// The state that was last notified.
     pub notified: Option<&'static str>,
 }
@@ -136,6 +138,7 @@ impl Router {
             told: BTreeSet::new(),
             remarked: BTreeSet::new(),
             listening: false,
+            rival: None,
             notified: None,
         }
     }

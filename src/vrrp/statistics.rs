@@ -46,6 +46,10 @@ pub struct Statistics {
     pub advert_late: u64,
     /// The advert that was sent the longest after its time.
     pub advert_latest: Interval,
+    /// Times that another router went on as master beside this better one.
+    pub rivals: u64,
+    /// Adverts of such routers.
+    pub rival_adverts: u64,
     /// Accepted with the less common form of the version 3 checksum.
     pub checksum_other_form: u64,
 }

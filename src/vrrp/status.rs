@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::engine::VrrpEngine;
+use super::engine::{Rival, VrrpEngine};
 use super::event::State;
 use super::router::Router;
 use crate::core::config::model::global::Global;
@@ -125,6 +125,12 @@ fn router_data(text: &mut String, router: &Router, engine: &VrrpEngine, now: Tim
     line(text, 3, "Advert interval", &interval);
     line(text, 3, "Late adverts", &router.statistics.advert_late);
     line(text, 3, "Latest advert", &format!("{} sec late", router.statistics.advert_latest));
+    line(text, 3, "Rivals", &router.statistics.rivals);
+    if let Some(rival) = &router.rival {
+        let Rival { address, priority, adverts, .. } = **rival;
+        let what = format!("{address}, priority {priority}, {adverts} adverts so far");
+        line(text, 3, "Rival now", &what);
+    }
     let preempt = match instance.preemption {
         Preemption::Never => "disabled".to_owned(),
         Preemption::After(delay) if delay.is_zero() => "enabled".to_owned(),

@@ -115,8 +115,12 @@ impl VrrpEngine {
     }
 
     pub(super) fn disarm(&mut self, id: RouterId) {
-        for kind in [TimerKind::MasterDown, TimerKind::Advert, TimerKind::Announce] {
+        use TimerKind::{Advert, Announce, MasterDown, Rival};
+        for kind in [MasterDown, Advert, Announce, Rival] {
             self.timers.cancel(&(id, kind));
+        }
+        if let Some(router) = self.routers.get_mut(&id) {
+            router.rival = None;
         }
     }
 }

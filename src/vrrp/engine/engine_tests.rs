@@ -923,3 +923,6 @@ mod telling;
 
 #[path = "words_tests.rs"]
 mod words_of_the_dialect;
+
+#[path = "rival_tests.rs"]
+mod rivals;

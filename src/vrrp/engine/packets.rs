@@ -164,6 +164,7 @@ impl VrrpEngine {
             if router.remarked.insert("own address") {
                 self.log(&name, EventKind::DuplicateAddress { from }, None);
             }
+            self.rival_heard(now, id, from, found);
             return;
         }
         // Somebody took over while this router was away; if it may not preempt, or not yet, it is a
@@ -207,6 +208,7 @@ impl VrrpEngine {
             let kind = EventKind::LowerPriority { from, theirs: found.priority, ours };
             self.log(&name, kind, None);
         }
+        self.rival_heard(now, id, from, found);
         self.lower_priority_seen(now, id);
     }
 
