@@ -12,6 +12,7 @@
 //! | [`core`] | what every process shares: time, configuration, netlink, scripts, supervision |
 //! | [`vrrp`] | packets, the election engine, its sockets and daemon |
 //! | [`check`] | health of servers, virtual services, probes and daemon |
+//! | [`bfd`] | packets and sessions of RFC 5880 |
 //! | [`ipvs`] | the kernel's load balancer: model, plan, messages, client |
 //! | [`tool`] | `steadfast config`: lint, dump, explain, diff, compare, manual pages |
 //!
@@ -22,6 +23,7 @@
 //! import one another. Pure files name no tokio, nix, socket, clock or randomness. `tests/tidy.rs`
 //! checks this.
 
+pub mod bfd;
 pub mod check;
 pub mod core;
 pub mod ipvs;

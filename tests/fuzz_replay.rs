@@ -47,3 +47,9 @@ fn answers_of_the_other_checks_that_the_fuzzer_found_are_harmless() {
     replay("icmp_echo", steadfast::check::probe::echo::fuzz);
     replay("expect", steadfast::check::probe::expect::fuzz);
 }
+
+#[test]
+fn bfd_packets_and_news_that_the_fuzzer_found_are_harmless() {
+    replay("bfd_packet", steadfast::bfd::packet::fuzz);
+    replay("bfd_news", steadfast::core::bfd_news::fuzz);
+}

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Files that know no kernel, clock, file, thread or chance. Folders end with a slash.
 const PURE: &[&str] = &[
     "src/core/time.rs",
+    "src/core/bfd_news.rs",
     "src/core/reconcile.rs",
     "src/core/diagnostics/",
     "src/core/config/preprocess",
@@ -30,6 +31,10 @@ const PURE: &[&str] = &[
     "src/vrrp/statistics.rs",
     "src/vrrp/status.rs",
     "src/vrrp/json.rs",
+    "src/bfd/packet.rs",
+    "src/bfd/session",
+    "src/bfd/engine",
+    "src/bfd/event.rs",
     "src/check/health.rs",
     "src/check/marks.rs",
     "src/check/virtual_server.rs",
@@ -67,13 +72,17 @@ const IMPURE: &[&str] = &[
 
 /// A path must not name any of these modules of the crate.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("src/vrrp/", &["crate::check", "crate::core::supervisor::parent"]),
+    ("src/vrrp/", &["crate::check", "crate::bfd", "crate::core::supervisor::parent"]),
     // Of IPVS, vrrp knows the connection sync daemon and nothing else.
     ("src/vrrp/", &["ipvs::client", "ipvs::model", "ipvs::plan", "ipvs::message", "ipvs::fake"]),
-    ("src/check/", &["crate::vrrp", "crate::core::supervisor::parent"]),
-    ("src/ipvs/", &["crate::vrrp", "crate::check", "crate::core::supervisor"]),
-    ("src/core/", &["crate::vrrp", "crate::check", "crate::ipvs", "crate::tool"]),
-    ("src/tool/", &["crate::vrrp::daemon", "crate::check::daemon", "crate::ipvs"]),
+    ("src/check/", &["crate::vrrp", "crate::bfd", "crate::core::supervisor::parent"]),
+    (
+        "src/bfd/",
+        &["crate::vrrp", "crate::check", "crate::ipvs", "crate::core::supervisor::parent"],
+    ),
+    ("src/ipvs/", &["crate::vrrp", "crate::check", "crate::bfd", "crate::core::supervisor"]),
+    ("src/core/", &["crate::vrrp", "crate::check", "crate::bfd", "crate::ipvs", "crate::tool"]),
+    ("src/tool/", &["crate::vrrp::daemon", "crate::check::daemon", "crate::bfd", "crate::ipvs"]),
 ];
 
 /// Files that may hold `unsafe`, each block with its reason.

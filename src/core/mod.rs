@@ -1,10 +1,11 @@
 //! What every process shares.
 //!
 //! Pure: [`time`], [`diagnostics`], [`config`] (but for reading files), [`reconcile`],
-//! [`shared`]. The rest is
+//! [`shared`], [`bfd_news`]. The rest is
 //! rim: it talks to the kernel, to children and to people. Start with [`config`] for what a file
 //! means, with [`supervisor`] for how the processes live.
 
+pub mod bfd_news;
 pub mod config;
 pub mod diagnostics;
 pub mod iproute;
