@@ -126,7 +126,7 @@ fn two_neighbours_come_up_and_stay_up() {
         pair.news,
         [[News { name: "to-b".into(), up: true }], [News { name: "to-a".into(), up: true }]]
     );
-    assert!(pair.lines.contains(&"0 BFD_Instance(to-b) Entering Up state".to_owned()));
+    assert!(pair.lines.contains(&"0 (to-b) Entering Up state".to_owned()));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_cut_wire_is_noticed_within_the_detection_time() {
     pair.run(16);
     assert_eq!(pair.states(), [State::Down, State::Down]);
     assert_eq!(pair.news[0], [News { name: "to-b".into(), up: false }]);
-    let line = "0 BFD_Instance(to-b) Expired after 100 ms (0 usec overdue)";
+    let line = "0 (to-b) Expired after 100 ms (0 usec overdue)";
     assert!(pair.lines.iter().any(|found| found == line), "{:?}", pair.lines);
     pair.wire = true;
     pair.run(3000);
@@ -164,7 +164,7 @@ fn one_end_that_hears_nothing_takes_the_other_down_at_once() {
     let now = pair.now;
     pair.hosts[0].expire(now, now, id);
     pair.deliver();
-    let line = "1 BFD_Instance(to-a) Entering Down state (Local diagnostic - Neighbor Signaled \
+    let line = "1 (to-a) Entering Down state (Local diagnostic - Neighbor Signaled \
                 Session Down, Remote diagnostic - Control Detection Time Expired)";
     assert!(pair.lines.iter().any(|found| found == line), "{:?}", pair.lines);
 }
@@ -333,8 +333,8 @@ fn down_packet() -> packet::ControlPacket {
     }
 }
 
-fn rejection(engine: &mut BfdEngine, packet: ReceivedPacket) -> Option<Rejection> {
-    engine.handle_packet(at(0), &packet).err()
+fn rejection(engine: &mut BfdEngine, packet: &ReceivedPacket) -> Option<Rejection> {
+    engine.handle_packet(at(0), packet).err()
 }
 
 #[test]
@@ -342,26 +342,26 @@ fn each_check_of_a_packet_has_its_name() {
     let mut engine = BfdEngine::new(at(0), vec![session(B)], 1);
     let good = packet::emit(&down_packet());
     assert_eq!(
-        rejection(&mut engine, received(&good[..20])),
+        rejection(&mut engine, &received(&good[..20])),
         Some(Rejection::Malformed(Malformed::Short(20)))
     );
     let stranger = ReceivedPacket { from: A, ..received(&good) };
-    assert_eq!(rejection(&mut engine, stranger), Some(Rejection::NoSession(0)));
+    assert_eq!(rejection(&mut engine, &stranger), Some(Rejection::NoSession(0)));
     let other_port = ReceivedPacket { hop: Hop::Multi, ..received(&good) };
-    assert_eq!(rejection(&mut engine, other_port), Some(Rejection::NoSession(0)));
+    assert_eq!(rejection(&mut engine, &other_port), Some(Rejection::NoSession(0)));
     let wrong = packet::emit(&packet::ControlPacket { your_discriminator: 9, ..down_packet() });
-    assert_eq!(rejection(&mut engine, received(&wrong)), Some(Rejection::NoSession(9)));
+    assert_eq!(rejection(&mut engine, &received(&wrong)), Some(Rejection::NoSession(9)));
     let ours = engine.sessions().next().unwrap().discriminator;
     let right = packet::emit(&packet::ControlPacket { your_discriminator: ours, ..down_packet() });
     let stranger = ReceivedPacket { from: A, ..received(&right) };
-    assert_eq!(rejection(&mut engine, stranger), Some(Rejection::Neighbour(ours)));
+    assert_eq!(rejection(&mut engine, &stranger), Some(Rejection::Neighbour(ours)));
     let near = ReceivedPacket { ttl: Some(254), ..received(&good) };
-    assert_eq!(rejection(&mut engine, near), Some(Rejection::Ttl { ttl: 254, least: 255 }));
+    assert_eq!(rejection(&mut engine, &near), Some(Rejection::Ttl { ttl: 254, least: 255 }));
     let unknown = ReceivedPacket { ttl: None, ..received(&good) };
-    assert_eq!(rejection(&mut engine, unknown), Some(Rejection::NoTtl));
+    assert_eq!(rejection(&mut engine, &unknown), Some(Rejection::NoTtl));
     assert_eq!(engine.sessions().next().unwrap().state, State::Down, "nothing has happened");
     assert_eq!((engine.strays(), engine.sessions().next().unwrap().counters.rejected), (5, 2));
-    assert_eq!(rejection(&mut engine, received(&right)), None);
+    assert_eq!(rejection(&mut engine, &received(&right)), None);
     assert_eq!(engine.sessions().next().unwrap().state, State::Init);
 }
 
@@ -383,11 +383,14 @@ fn a_multihop_session_may_be_some_hops_away() {
     let good = packet::emit(&down_packet());
     let packet = |ttl| ReceivedPacket { hop: Hop::Multi, ttl, ..received(&good) };
     let least = 250;
-    assert_eq!(rejection(&mut engine, packet(Some(249))), Some(Rejection::Ttl { ttl: 249, least }));
-    assert_eq!(rejection(&mut engine, packet(Some(250))), None);
+    assert_eq!(
+        rejection(&mut engine, &packet(Some(249))),
+        Some(Rejection::Ttl { ttl: 249, least })
+    );
+    assert_eq!(rejection(&mut engine, &packet(Some(250))), None);
     let any = BfdSession { max_hops: None, ..far };
     engine.handle(at(0), Input::Reconfigure(vec![any]));
-    assert_eq!(rejection(&mut engine, packet(None)), None);
+    assert_eq!(rejection(&mut engine, &packet(None)), None);
 }
 
 #[test]
@@ -400,7 +403,10 @@ fn two_sessions_with_one_neighbour_are_told_apart_by_our_address() {
     let other = IpAddr::from([10, 0, 0, 3]);
     let mut engine = BfdEngine::new(at(0), vec![from("one", A), from("two", other)], 1);
     let good = packet::emit(&down_packet());
-    assert_eq!(rejection(&mut engine, ReceivedPacket { to: Some(other), ..received(&good) }), None);
+    assert_eq!(
+        rejection(&mut engine, &ReceivedPacket { to: Some(other), ..received(&good) }),
+        None
+    );
     let states: Vec<_> = engine.sessions().map(|session| session.state).collect();
     assert_eq!(states, [State::Down, State::Init]);
 }

@@ -90,7 +90,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Entering { name, state, local, remote } => {
-                write!(f, "BFD_Instance({name}) Entering {} state", state.name())?;
+                write!(f, "({name}) Entering {} state", state.name())?;
                 match state {
                     State::Down => {
                         write!(f, " (Local diagnostic - {local}, Remote diagnostic - {remote})")
@@ -100,11 +100,11 @@ impl fmt::Display for Event {
             }
             Self::Expired { name, after, late } => write!(
                 f,
-                "BFD_Instance({name}) Expired after {} ms ({} usec overdue)",
+                "({name}) Expired after {} ms ({} usec overdue)",
                 after.as_millis(),
                 late.as_micros()
             ),
-            Self::Polling { name } => write!(f, "BFD_Instance({name}) Starting poll sequence"),
+            Self::Polling { name } => write!(f, "({name}) Starting poll sequence"),
             Self::Discarding { from, rejection } => {
                 write!(f, "Discarding packet from {from} ({rejection})")
             }

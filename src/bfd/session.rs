@@ -144,17 +144,24 @@ impl Session {
         if packet.sequence == Sequence::Final {
             self.end_poll();
         }
-        let next = match (self.state, packet.state) {
+        // RFC 5880 section 6.8.6, the column of what was received within each state of ours.
+        let next = match self.state {
             // Nobody but a reload takes it out of there.
-            (State::AdminDown, _) => State::AdminDown,
-            (State::Down, State::AdminDown | State::Up) => State::Down,
-            (State::Down, State::Down) => State::Init,
-            (State::Down, State::Init) => State::Up,
-            (State::Init, State::AdminDown) => State::Down,
-            (State::Init, State::Down) => State::Init,
-            (State::Init, State::Init | State::Up) => State::Up,
-            (State::Up, State::AdminDown | State::Down) => State::Down,
-            (State::Up, State::Init | State::Up) => State::Up,
+            State::AdminDown => State::AdminDown,
+            State::Down => match packet.state {
+                State::AdminDown | State::Up => State::Down,
+                State::Down => State::Init,
+                State::Init => State::Up,
+            },
+            State::Init => match packet.state {
+                State::AdminDown => State::Down,
+                State::Down => State::Init,
+                State::Init | State::Up => State::Up,
+            },
+            State::Up => match packet.state {
+                State::AdminDown | State::Down => State::Down,
+                State::Init | State::Up => State::Up,
+            },
         };
         if next == State::Down && self.state != State::Down {
             self.diagnostic = Diagnostic::NeighbourSignalledDown;
