@@ -69,3 +69,8 @@ fn every_forwarding_family_protocol_and_scheduler_carries_requests() {
 fn a_server_that_is_taken_out_drains_and_one_that_comes_back_starts_slowly() {
     scenario("lvs-drain");
 }
+
+#[test]
+fn what_the_kernel_refuses_is_told_in_words_and_stops_nothing_else() {
+    scenario("lvs-refused");
+}

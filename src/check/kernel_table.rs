@@ -8,6 +8,7 @@ use crate::core::config::model::global::{FlushOnStop, Global, LvsTimeouts};
 use crate::ipvs::client::{IpvsError, IpvsTable};
 use crate::ipvs::model::{Destinations, Entry, ServiceKey, Table};
 use crate::ipvs::plan::{Operation, plan};
+use crate::ipvs::refusal;
 
 const TCP: u8 = 6;
 /// Services whose destinations one step of a look compares.
@@ -132,11 +133,8 @@ impl<T: IpvsTable> KernelTable<T> {
             return true;
         }
         let results = self.client.apply(operations);
-        let mut failed = false;
-        for (operation, result) in operations.iter().zip(results) {
-            let Err(error) = result else { continue };
-            failed = true;
-            let line = format!("{operation:?}: {error}");
+        let failed = results.iter().any(Result::is_err);
+        for line in refusal::lines(operations, &results) {
             if self.refused.insert(line.clone()) {
                 tracing::error!("{line}");
             }
