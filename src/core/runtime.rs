@@ -43,10 +43,11 @@ pub enum DaemonReport {
     Reloaded,
 }
 
-/// The kernel's monotonic clock (it does not count time spent suspended).
+/// The kernel's clock since boot, which nobody sets. It counts time spent suspended too: a master that
+/// wakes up must see how long it was away, or it would go on as if nobody had taken over.
 pub fn now() -> Timestamp {
     let time =
-        clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
+        clock_gettime(ClockId::CLOCK_BOOTTIME).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
     let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
     let nanoseconds = u64::try_from(time.tv_nsec()).unwrap_or(0);
     Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
@@ -54,9 +55,7 @@ pub fn now() -> Timestamp {
 
 /// How long the system has run, time suspended included.
 pub fn since_boot() -> Interval {
-    let time =
-        clock_gettime(ClockId::CLOCK_BOOTTIME).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
-    Interval::from_secs(u64::try_from(time.tv_sec()).unwrap_or(0))
+    Interval::from_secs(now().as_nanos() / 1_000_000_000)
 }
 
 /// The time since 1970 by the wall clock: for people and files only.
@@ -85,7 +84,7 @@ impl AlarmClock {
     /// An alarm that is not set.
     pub fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        let timer = TimerFd::new(timerfd::ClockId::CLOCK_MONOTONIC, flags)?;
+        let timer = TimerFd::new(timerfd::ClockId::CLOCK_BOOTTIME, flags)?;
         Ok(Self { timer: watch(timer.into())?, set_for: None })
     }
 
@@ -386,6 +385,35 @@ mod tests {
                 assert!(now() >= at);
             }
         });
+    }
+
+    /// A machine cannot be suspended here; a namespace whose clocks differ as they do after that, can be
+    /// made: there, time since boot is an hour ahead of the monotonic clock.
+    #[test]
+    fn the_clock_and_the_alarm_count_time_suspended() {
+        const INNER: &str = "STEADFAST_TEST_TIME_NAMESPACE";
+        if std::env::var_os(INNER).is_some() {
+            let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+            let ahead =
+                now().as_nanos() / 1_000_000_000 - u64::try_from(monotonic.tv_sec()).unwrap();
+            assert!((3600..3700).contains(&ahead), "{ahead} s");
+            return an_alarm_is_never_early_and_can_be_moved();
+        }
+        let name = "core::runtime::tests::the_clock_and_the_alarm_count_time_suspended";
+        let inner = |program: &[&str]| {
+            let mut unshare = std::process::Command::new("unshare");
+            unshare.args(["--time", "--boottime=3600", "--fork"]).args(program);
+            unshare.env(INNER, "1").output()
+        };
+        let possible = inner(&["true"]).is_ok_and(|output| output.status.success());
+        if !possible {
+            eprintln!("SKIPPED: no time namespaces here, or not allowed");
+            return;
+        }
+        let this = std::env::current_exe().unwrap();
+        let output = inner(&[this.to_str().unwrap(), "--exact", name]).unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("1 passed"), "{told}");
     }
 
     #[test]

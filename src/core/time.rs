@@ -1,6 +1,6 @@
 //! Points in time, lengths of time and the table of pending timers, for code that owns no clock.
 //!
-//! The daemon turns the kernel's monotonic clock into [`Timestamp`]s at the rim; tests and the
+//! The daemon turns the kernel's clock since boot into [`Timestamp`]s at the rim; tests and the
 //! simulator make them up. Wall-clock time never enters an engine.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -410,7 +410,7 @@ impl VrrpEngine {
         for _ in 0..TIMERS_AT_ONCE {
             let Some((due, (id, kind))) = self.timers.pop_due(now) else { break };
             match kind {
-                TimerKind::MasterDown => self.master_is_down(now, id),
+                TimerKind::MasterDown => self.master_is_down(now, due, id),
                 TimerKind::Advert => self.advert_due(now, due, id),
                 TimerKind::Announce => self.announce_due(now, id),
                 TimerKind::Rival => self.rival_gone(now, id),

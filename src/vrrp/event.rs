@@ -220,6 +220,7 @@ pub enum EventKind {
     GroupSync(State),
     Lost(String),
     Listening { late: Interval },
+    WasAway { late: Interval },
     LinkChangeWaits { up: bool, delay: Interval },
     UnknownRouter { from: IpAddr, vrid: u8 },
 }
@@ -250,7 +251,8 @@ impl EventKind {
             | Self::RivalGone { .. }
             | Self::Lost(_)
             | Self::UnknownRouter { .. }
-            | Self::Listening { .. } => Importance::Warning,
+            | Self::Listening { .. }
+            | Self::WasAway { .. } => Importance::Warning,
             Self::Entering { .. }
             | Self::MasterTimeout
             | Self::SentPriorityZero
@@ -359,6 +361,9 @@ impl fmt::Display for Event {
                 f,
                 "an advert was {late} s late: listening for another master before sending it"
             ),
+            EventKind::WasAway { late } => {
+                write!(f, "away for {late} s: listening for an advert before taking over")
+            }
             EventKind::GroupSync(_)
             | EventKind::UnknownRouter { .. }
             | EventKind::LinkChangeWaits { .. } => Ok(()),

@@ -14,7 +14,7 @@ use crate::core::config::model::vrrp::{
 };
 use crate::core::time::{Interval, Timestamp};
 
-/// The file; `None` when there is no virtual router. `times` are the same moment by the monotonic
+/// The file; `None` when there is no virtual router. `times` are the same moment by the kernel's
 /// clock and since 1970.
 pub fn dump(
     engine: &VrrpEngine,

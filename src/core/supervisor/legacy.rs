@@ -2,7 +2,7 @@
 //! were in time. A piece of memory that the parent holds, so that it outlives the child.
 //!
 //! ```text
-//!  alive: u64, ns of the monotonic clock | length: u32 | names, one per line
+//!  alive: u64, ns of the clock since boot | length: u32 | names, one per line
 //! ```
 //! The length is 0 while the names are being written: a child killed in the middle leaves nothing.
 

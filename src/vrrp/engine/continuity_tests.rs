@@ -68,3 +68,39 @@ fn a_late_advert_within_the_patience_of_the_others_is_just_sent() {
     rig.pump();
     assert_eq!(rig.sent.len(), 1);
 }
+
+#[test]
+fn a_backup_that_was_away_listens_before_it_takes_over() {
+    let asleep = || {
+        let mut rig = Rig::new(vec![instance("V", 100)]);
+        rig.receive(150);
+        rig.forget();
+        rig.now += Interval::from_secs(60);
+        rig.engine.handle_timeout(rig.now);
+        rig.pump();
+        assert_eq!((rig.state(), rig.sent.len()), (State::Backup, 0));
+        rig
+    };
+    let mut rig = asleep();
+    rig.run(Interval::from_millis(900));
+    rig.receive(150);
+    rig.run(Interval::from_millis(3500));
+    assert_eq!(
+        (rig.state(), rig.sent.len()),
+        (State::Backup, 0),
+        "the master was there all the time"
+    );
+    // One interval and our skew later than it woke up, if nobody is there.
+    let mut rig = asleep();
+    assert_eq!(
+        rig.time_until(State::Master),
+        Interval::from_secs(1) + Interval::from_secs(1).fraction(156, 256)
+    );
+    // A little late is no reason to wait.
+    let mut rig = Rig::new(vec![instance("V", 100)]);
+    rig.receive(150);
+    rig.now += Interval::from_secs(7);
+    rig.engine.handle_timeout(rig.now);
+    rig.pump();
+    assert_eq!(rig.state(), State::Master);
+}

@@ -7,7 +7,12 @@ use crate::vrrp::event::{EventKind, Reason, State};
 use crate::vrrp::router::Master;
 
 impl VrrpEngine {
-    pub(super) fn master_is_down(&mut self, now: Timestamp, id: RouterId) {
+    /// No advert since the master down timer was set; it should have gone off at `due`.
+    ///
+    /// A backup that was away for as long as that (a suspended machine) has not heard a silence: it
+    /// listens for one more advert. What arrived while only the process was stopped has been taken
+    /// before this timer.
+    pub(super) fn master_is_down(&mut self, now: Timestamp, due: Timestamp, id: RouterId) {
         if self.state_of(id) != Some(State::Backup) {
             return;
         }
@@ -15,6 +20,13 @@ impl VrrpEngine {
             return;
         };
         let name = router.instance.name.clone();
+        let late = now.since(due);
+        if late >= router.master_down_interval() {
+            let at = now + router.master_interval() + router.skew();
+            self.timers.set((id, TimerKind::MasterDown), at);
+            self.log(&name, EventKind::WasAway { late }, None);
+            return;
+        }
         let group = self.group_of(id);
         let members = self.members(id);
         if let Some(group) = &group {
