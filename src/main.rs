@@ -72,5 +72,8 @@ fn run(options: &Options, personality: Personality, words: &[OsString]) -> u8 {
         Some(Role::Check) => child::run(Role::Check, options, personality, |start| {
             steadfast::check::daemon::run(start, options)
         }),
+        Some(Role::Bfd) => child::run(Role::Bfd, options, personality, |start| {
+            steadfast::bfd::daemon::run(start, options)
+        }),
     }
 }

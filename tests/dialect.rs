@@ -252,18 +252,15 @@ fn static_entries_stand_on_the_default_interface_and_follow_groups_that_exist() 
 
 #[test]
 fn a_block_without_effect_is_told_once_and_an_option_where_it_stands() {
-    let text = instance("track_bfd {\nB\n}\nvirtual_ipaddress_excluded {\n10.0.0.7 use_vmac\n}");
-    let session = "bfd_instance B {\nneighbor_ip 10.0.0.2\nmin_rx 100\n}\n";
-    let compiled = read(&format!("{session}{text}"));
+    let text = instance("virtual_ipaddress_excluded {\n10.0.0.7 use_vmac\n}");
+    let group = "garp_group {\ngarp_interval 1\ninterface eth0\n}\n";
+    let compiled = read(&format!("{group}{text}"));
     let found: Vec<_> = compiled
         .unsupported
         .iter()
         .map(|found| (found.block.as_str(), found.keyword.as_str()))
         .collect();
-    assert_eq!(
-        found,
-        [("(root)", "bfd_instance"), ("vrrp_instance", "track_bfd"), ("address_line", "use_vmac"),]
-    );
+    assert_eq!(found, [("(root)", "garp_group"), ("address_line", "use_vmac")]);
     assert_eq!(compiled.test_exit_code(), 0);
 }
 

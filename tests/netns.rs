@@ -48,6 +48,17 @@ fn flapping_links_missing_sources_and_late_timers_are_treated_as_configured() {
     scenario("vrrp-words");
 }
 
+/// keepalived and FRR's bfdd, IPv4 and IPv6.
+#[test]
+fn bfd_sessions_with_other_implementations_come_up_and_notice_cuts() {
+    scenario("bfd-interop");
+}
+
+#[test]
+fn a_lost_bfd_session_moves_the_address_within_the_detection_time() {
+    scenario("bfd-track");
+}
+
 #[test]
 fn virtual_macs_come_and_go_with_the_daemon_and_move_with_the_address() {
     scenario("vrrp-vmac");

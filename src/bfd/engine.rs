@@ -427,19 +427,17 @@ impl BfdEngine {
 
     fn remove(&mut self, now: Timestamp, id: SessionId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
+        if entry.session.remote.discriminator == 0 {
+            // Nobody is there to be told.
+            return self.forget(id);
+        }
         entry.leaving = true;
-        let was_known = entry.session.remote.discriminator != 0;
         let transition = entry.session.take_down(now);
         let wait = entry.session.remote_detection_time().min(LONGEST_FAREWELL);
         self.timers.cancel(&(id, TimerKind::Settled));
         self.timers.cancel(&(id, TimerKind::Detection));
         self.follow(now, id, transition, false);
-        // Nobody is there to be told.
-        if was_known {
-            self.timers.set((id, TimerKind::Farewell), now + wait);
-        } else {
-            self.forget(id);
-        }
+        self.timers.set((id, TimerKind::Farewell), now + wait);
     }
 
     fn forget(&mut self, id: SessionId) {

@@ -14,6 +14,7 @@ use super::marking::{Marker, marking};
 use super::probe::{self, Surroundings};
 use super::status;
 use super::telling::Telling;
+use crate::core::bfd_news::News;
 use crate::core::config::model::Config;
 use crate::core::config::model::check::{Checker, Probe};
 use crate::core::netlink::error::NetlinkError;
@@ -24,6 +25,7 @@ use crate::core::saved::Saver;
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::time::{Interval, Timestamp};
+use crate::core::track::bfd::BfdTracker;
 use crate::core::track::file::{FileChange, FileTracker};
 use crate::ipvs::client::{Client, OpenError};
 use crate::ipvs::model::Table;
@@ -48,7 +50,8 @@ pub async fn run(start: DaemonStart, options: &Options) -> u8 {
         tracing::error!("cannot make a timer");
         return EXIT_SOFTWARE;
     };
-    let daemon = Daemon::open(start.config, options);
+    let sessions = BfdTracker::new(start.news.tracker);
+    let daemon = Daemon::open(start.config, sessions, options);
     daemon.live(start.commands, start.reports, alarm).await;
     EXIT_OK
 }
@@ -82,6 +85,7 @@ struct Daemon<'a> {
     local: Option<LocalAddresses>,
     files: FileTracker,
     file_inbox: mpsc::Receiver<FileChange>,
+    sessions: BfdTracker,
     saver: Saver,
 }
 
@@ -113,7 +117,7 @@ fn leave_out_unusable(config: &mut Config) {
 }
 
 impl<'a> Daemon<'a> {
-    fn open(mut config: Config, options: &'a Options) -> Self {
+    fn open(mut config: Config, sessions: BfdTracker, options: &'a Options) -> Self {
         leave_out_unusable(&mut config);
         let table = open_table(&config);
         let nothing = Table::new();
@@ -141,6 +145,7 @@ impl<'a> Daemon<'a> {
             local: None,
             files: FileTracker::new(file_results),
             file_inbox,
+            sessions,
             saver: Saver::default(),
             table,
             marker: Marker::default(),
@@ -149,6 +154,7 @@ impl<'a> Daemon<'a> {
         daemon.mark();
         daemon.watch_addresses();
         daemon.watch_files();
+        daemon.watch_sessions();
         daemon
     }
 
@@ -187,6 +193,22 @@ impl<'a> Daemon<'a> {
         let wanted: Vec<_> =
             files.filter(|file| named.contains(file.name.as_str())).cloned().collect();
         self.files.set(&wanted);
+    }
+
+    /// Hears of the sessions of `BFD_CHECK`s, and of no others.
+    fn watch_sessions(&mut self) {
+        let servers =
+            self.config.check.virtual_servers.iter().flat_map(|found| &found.real_servers);
+        let checks = servers.flat_map(|server| &server.bfd_checks);
+        self.sessions.set(&checks.map(|check| check.name.clone()).collect());
+    }
+
+    fn sessions_changed(&mut self, news: Vec<News>) {
+        for News { name, up } in news {
+            let state = if up { "Up" } else { "Down" };
+            tracing::info!("Received BFD event: instance {name} is in state {state}");
+            self.engine.handle(runtime::now(), Input::SessionChanged { name, up });
+        }
     }
 
     fn file_changed(&mut self, FileChange { name, value }: FileChange) {
@@ -243,6 +265,7 @@ impl<'a> Daemon<'a> {
                 Some((id, run, report)) = self.inbox.recv() => self.heard(id, run, report),
                 change = next_change(&mut self.local) => self.address_changed(change),
                 Some(change) = self.file_inbox.recv() => self.file_changed(change),
+                news = self.sessions.changed() => self.sessions_changed(news),
                 () = alarm.wait_until(Some(deadline)) => {}
             }
             self.ladder.due(Some(deadline), "check");
@@ -298,6 +321,7 @@ impl<'a> Daemon<'a> {
         self.mark();
         self.watch_addresses();
         self.watch_files();
+        self.watch_sessions();
     }
 
     /// Brings the kernel's table in line, and carries out what else the engine wants.

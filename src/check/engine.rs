@@ -4,6 +4,7 @@
 mod drain;
 mod files;
 mod reload;
+mod sessions;
 mod slow_start;
 mod suspension;
 
@@ -12,6 +13,7 @@ use std::net::IpAddr;
 
 pub use self::drain::{Leaving, Live};
 use self::reload::Known;
+use self::sessions::Presumed;
 use self::slow_start::Ramp;
 use super::event::{
     Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of, up_or_down,
@@ -82,6 +84,13 @@ pub enum Input {
         name: String,
         /// The number.
         value: i64,
+    },
+    /// A BFD session is up or not.
+    SessionChanged {
+        /// Name of the `bfd_instance`.
+        name: String,
+        /// Whether it is.
+        up: bool,
     },
     /// How many connections the [`CheckEngine::draining`] services have.
     Connections(Live),
@@ -163,13 +172,19 @@ pub struct ServerState {
     files_allow: bool,
     /// What `FILE_CHECK`s add to its weight.
     moved_by_files: i64,
+    /// No `BFD_CHECK` takes it out.
+    sessions_allow: bool,
+    /// What sessions count as that are not known yet.
+    presumed: Presumed,
     /// It has come back, and has not its whole weight yet.
     ramp: Option<Ramp>,
 }
 
 impl ServerState {
     fn is_up(&self) -> bool {
-        self.files_allow && self.checkers.iter().all(|checker| checker.memory.health.is_up())
+        self.files_allow
+            && self.sessions_allow
+            && self.checkers.iter().all(|checker| checker.memory.health.is_up())
     }
 
     /// The configured weight, moved by what each script asked for.
@@ -343,6 +358,8 @@ pub struct CheckEngine {
     local: Option<BTreeSet<IpAddr>>,
     /// Numbers in files, once they are known.
     files: BTreeMap<String, i64>,
+    /// BFD sessions, once they are known: whether they are up.
+    sessions: BTreeMap<String, bool>,
 }
 
 impl CheckEngine {
@@ -363,6 +380,7 @@ impl CheckEngine {
             marked: BTreeSet::new(),
             local: None,
             files: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         };
         engine.mark_groups(config);
         for service in &config.virtual_servers {
@@ -391,6 +409,7 @@ impl CheckEngine {
             Input::AddressRemoved(address) => self.remove_local(now, address),
             Input::Connections(live) => self.counted(&live),
             Input::FileChanged { name, value } => self.file_changed(name, value),
+            Input::SessionChanged { name, up } => self.session_changed(now, name, up),
             Input::Reconfigure(config) => self.reconfigure(now, &config),
             Input::Shutdown => self.shutdown(),
         }
@@ -443,6 +462,11 @@ impl CheckEngine {
     /// For dumps.
     pub fn services(&self) -> &[ServiceState] {
         &self.services
+    }
+
+    /// Whether a BFD session is up, if that is known.
+    pub fn session(&self, name: &str) -> Option<bool> {
+        self.sessions.get(name).copied()
     }
 
     /// Which packets are to be marked for the services of groups.
@@ -523,8 +547,11 @@ impl CheckEngine {
             up: true,
             files_allow: true,
             moved_by_files: 0,
+            sessions_allow: true,
+            presumed: Presumed::New { serves },
             ramp: None,
         };
+        server.take_sessions(|name| self.session(name));
         server.up = server.is_up();
         server
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::core::config::model::Family;
 use crate::core::config::model::check::{
-    Connect, FileCheck, FileCheckEffect, Forwarding, Protocol, Scheduler, SmtpProbe, SorryServer,
-    Target, Thresholds, UdpProbe,
+    BfdCheck, Connect, FileCheck, FileCheckEffect, Forwarding, Protocol, Scheduler, SmtpProbe,
+    SorryServer, Target, Thresholds, UdpProbe,
 };
 
 pub(crate) fn tcp_checker() -> Checker {
@@ -575,6 +575,100 @@ fn a_number_in_a_file_moves_a_weight_and_takes_a_server_out_and_in() {
     service.real_servers[0].weight = 3;
     rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![service]))));
     assert_eq!(rig.weights(), [(1, 3)]);
+}
+
+fn with_sessions(alpha: bool) -> VirtualServer {
+    let mut service = service(3);
+    for place in 0..2 {
+        let check = BfdCheck { name: format!("B{}", place + 1), alpha };
+        service.real_servers[place].bfd_checks = vec![check];
+    }
+    service
+}
+
+fn session(rig: &mut Rig, name: &str, up: bool) {
+    rig.engine.handle(rig.now, Input::SessionChanged { name: name.into(), up });
+    rig.run(0);
+}
+
+#[test]
+fn a_bfd_session_takes_its_servers_out_and_in_at_once() {
+    let mut rig = Rig::new(&config(vec![with_sessions(false)]));
+    rig.run(15);
+    assert_eq!(rig.weights(), [(1, 1), (2, 1), (3, 1)], "up until something else is told");
+    session(&mut rig, "B1", false);
+    assert_eq!(rig.weights(), [(2, 1), (3, 1)]);
+    session(&mut rig, "B2", true);
+    session(&mut rig, "other", false);
+    assert_eq!(rig.weights(), [(2, 1), (3, 1)]);
+    for line in [
+        "BFD check of [B1] RS([10.1.0.1]:tcp:80) is DOWN",
+        "Removing service [10.1.0.1]:tcp:80 from VS [10.0.0.1]:tcp:80",
+    ] {
+        assert!(rig.lines.contains(&line.to_owned()), "{line}");
+    }
+    assert!(!rig.lines.iter().any(|line| line.contains("[B2]")), "that is no news");
+    let mail = "Realserver [10.1.0.1]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN: \
+                BFD CHECK failed on service";
+    assert!(rig.told.contains(&mail.to_owned()), "{:?}", rig.told);
+    session(&mut rig, "B1", true);
+    assert_eq!(rig.weights(), [(1, 1), (2, 1), (3, 1)]);
+    // The other checks have their say too.
+    rig.dead.insert(1);
+    rig.run(15);
+    session(&mut rig, "B1", true);
+    assert_eq!(rig.weights(), [(2, 1), (3, 1)]);
+}
+
+#[test]
+fn with_alpha_a_server_waits_for_its_session() {
+    let mut rig = Rig::new(&config(vec![with_sessions(true)]));
+    rig.run(15);
+    assert_eq!(rig.weights(), [(3, 1)]);
+    session(&mut rig, "B1", false);
+    session(&mut rig, "B2", true);
+    assert_eq!(rig.weights(), [(2, 1), (3, 1)]);
+    let line = "BFD check of [B2] RS([10.1.0.2]:tcp:80) is UP".to_owned();
+    assert!(rig.lines.contains(&line), "{:?}", rig.lines);
+}
+
+#[test]
+fn a_new_process_leaves_out_what_a_session_had_taken_out_before_it() {
+    let before = config(vec![with_sessions(false)]);
+    let mut rig = Rig::new(&before);
+    rig.run(15);
+    session(&mut rig, "B1", false);
+    let table = rig.engine.desired();
+    let mut rig = Rig::adopting(&before, &table);
+    assert_eq!(rig.weights(), [(2, 1), (3, 1)], "nobody has said that it is back");
+    rig.run(15);
+    session(&mut rig, "B1", true);
+    session(&mut rig, "B2", true);
+    assert_eq!(rig.weights(), [(1, 1), (2, 1), (3, 1)]);
+}
+
+#[test]
+fn a_reload_keeps_what_is_known_of_sessions_and_presumes_nothing_of_new_ones() {
+    let mut rig = Rig::new(&config(vec![with_sessions(false)]));
+    rig.run(15);
+    session(&mut rig, "B1", false);
+    session(&mut rig, "B2", true);
+    let mut changed = with_sessions(false);
+    changed.real_servers[0].weight = 3;
+    changed.real_servers[2].bfd_checks = vec![BfdCheck { name: "B3".into(), alpha: true }];
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![changed.clone()]))));
+    rig.run(0);
+    assert_eq!(rig.weights(), [(2, 1), (3, 1)], "the third one serves, and goes on");
+    session(&mut rig, "B3", false);
+    assert_eq!(rig.weights(), [(2, 1)]);
+    session(&mut rig, "B1", true);
+    assert_eq!(rig.weights(), [(1, 3), (2, 1)]);
+    for server in &mut changed.real_servers {
+        server.bfd_checks.clear();
+    }
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![changed]))));
+    assert_eq!(rig.weights(), [(1, 3), (2, 1), (3, 1)], "nothing is followed any more");
+    assert_eq!(rig.engine.session("B1"), None);
 }
 
 #[test]

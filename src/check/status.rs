@@ -9,12 +9,12 @@ use super::health::Health;
 pub fn data(engine: &CheckEngine) -> String {
     let mut text = String::from("------< LVS Topology >------\n");
     for service in engine.services() {
-        service_data(&mut text, service);
+        service_data(&mut text, service, engine);
     }
     text
 }
 
-fn service_data(text: &mut String, service: &ServiceState) {
+fn service_data(text: &mut String, service: &ServiceState, engine: &CheckEngine) {
     let config = &service.config;
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(text, " ------< Virtual server >------");
@@ -47,6 +47,14 @@ fn service_data(text: &mut String, service: &ServiceState) {
             server.weight(),
             server.config.weight
         );
+        for name in server.sessions() {
+            let state = match engine.session(name) {
+                Some(true) => "up",
+                Some(false) => "down",
+                None => "not known yet",
+            };
+            let _ = writeln!(text, "     BFD_CHECK {name}: {state}");
+        }
         for checker in &server.checkers {
             let kind = checker.config.probe.keyword();
             let health = match checker.memory.health {

@@ -284,6 +284,8 @@ pub enum Dump {
     Vrrp,
     /// SIGUSR1, of the check process.
     Check,
+    /// SIGUSR1, of the bfd process.
+    Bfd,
     /// SIGUSR2.
     Statistics,
     /// SIGRTMIN+2.
@@ -296,13 +298,14 @@ impl Dump {
         match self {
             Self::Parent => "_parent",
             Self::Check => "_check",
+            Self::Bfd => "_bfd",
             Self::Vrrp | Self::Statistics | Self::Json => "",
         }
     }
 
     const fn extension(self) -> &'static str {
         match self {
-            Self::Parent | Self::Vrrp | Self::Check => "data",
+            Self::Parent | Self::Vrrp | Self::Check | Self::Bfd => "data",
             Self::Statistics => "stats",
             Self::Json => "json",
         }
@@ -313,7 +316,7 @@ impl Dump {
         let files = &global.files;
         let data = self.extension() == "data";
         let configured = match self {
-            Self::Parent | Self::Vrrp | Self::Check => &files.state_dump,
+            Self::Parent | Self::Vrrp | Self::Check | Self::Bfd => &files.state_dump,
             Self::Statistics => &files.statistics_dump,
             Self::Json => &files.json_dump,
         };

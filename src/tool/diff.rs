@@ -73,6 +73,9 @@ fn objects(config: &Config) -> BTreeMap<String, Fields> {
     for process in &config.vrrp.processes {
         all.insert(format!("vrrp_track_process {}", process.name), fields(process, &["name"]));
     }
+    for session in &config.bfd {
+        all.insert(format!("bfd_instance {}", session.name), fields(session, &["name"]));
+    }
     for file in &config.track_files {
         all.insert(format!("track_file {}", file.name), fields(file, &["name"]));
     }

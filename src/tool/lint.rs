@@ -133,6 +133,16 @@ impl Lint {
         for process in vrrp.processes.iter().filter(|p| !processes.contains(p.name.as_str())) {
             self.unused_one("vrrp_track_process", &process.name);
         }
+        let servers = config.check.virtual_servers.iter().flat_map(|found| &found.real_servers);
+        let sessions: BTreeSet<&str> = instances()
+            .flat_map(|found| &found.track_bfd)
+            .chain(groups().flat_map(|group| &group.track_bfd))
+            .map(|tracked| tracked.name.as_str())
+            .chain(servers.flat_map(|server| &server.bfd_checks).map(|check| check.name.as_str()))
+            .collect();
+        for session in config.bfd.iter().filter(|found| !sessions.contains(found.name.as_str())) {
+            self.unused_one("bfd_instance", &session.name);
+        }
         for script in &vrrp.scripts {
             if !script.timeout.is_zero() && script.timeout > script.interval {
                 let name = &script.name;
@@ -262,7 +272,8 @@ fn weights(instance: &Instance, group: Option<&SyncGroup>) -> Option<String> {
     let links = instance.track_interfaces.iter().filter(|_| own).map(|tracked| tracked.effect);
     let processes = instance.track_processes.iter().filter(|_| own).map(|tracked| tracked.effect);
     let (mut best, mut worst) = (0i32, 0i32);
-    for effect in scripts.chain(links).chain(processes) {
+    let sessions = instance.track_bfd.iter().filter(|_| own).map(|tracked| tracked.effect);
+    for effect in scripts.chain(links).chain(processes).chain(sessions) {
         match effect {
             TrackEffect::Weight(weight) if weight > 0 => best += i32::from(weight),
             TrackEffect::Weight(weight) => worst += i32::from(weight),
@@ -286,7 +297,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("unicast-alone", "unicast without peers"),
     ("weights-out-of-range", "weights that bring the priority out of 1..254"),
     ("slow-adverts", "an advert interval of ten seconds and more"),
-    ("unused", "scripts, processes and groups that nothing uses"),
+    ("unused", "scripts, processes, BFD sessions and groups that nothing uses"),
     ("script-timeout", "a script that may run longer than its interval"),
     ("sorry-inhibit", "a sorry server that persistent clients do not reach"),
     ("never-checked", "a server without any check"),

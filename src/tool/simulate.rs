@@ -64,6 +64,7 @@ enum Failure {
     OrderlyStop,
     Link(String),
     Script(String),
+    Bfd(String),
 }
 
 impl Failure {
@@ -73,6 +74,7 @@ impl Failure {
             Self::OrderlyStop => format!("{file} stops in order"),
             Self::Link(interface) => format!("{interface} of {file} goes down"),
             Self::Script(script) => format!("the script {script} fails on {file}"),
+            Self::Bfd(session) => format!("the BFD session {session} of {file} is lost"),
         }
     }
 }
@@ -128,7 +130,14 @@ fn failures(file: &File) -> Vec<Failure> {
         .into_iter()
         .chain(links.into_iter().map(|name| Failure::Link(name.to_owned())))
         .chain(scripts.cloned().map(Failure::Script))
+        .chain(tracked_sessions(&file.vrrp).into_iter().map(Failure::Bfd))
         .collect()
+}
+
+fn tracked_sessions(config: &VrrpConfig) -> BTreeSet<String> {
+    let own = config.instances.iter().flat_map(|instance| &instance.track_bfd);
+    let grouped = config.sync_groups.iter().flat_map(|group| &group.track_bfd);
+    own.chain(grouped).map(|tracked| tracked.name.clone()).collect()
 }
 
 /// Interfaces that are there without the daemon.
@@ -295,6 +304,9 @@ impl<'a> Cluster<'a> {
         for process in &file.vrrp.processes {
             self.input(place, Input::Process { name: process.name.clone(), good: true });
         }
+        for session in tracked_sessions(&file.vrrp) {
+            self.input(place, Input::Bfd { name: session, up: true });
+        }
         self.input(place, Input::Start);
     }
 
@@ -325,6 +337,9 @@ impl<'a> Cluster<'a> {
             Failure::Script(name) => {
                 self.input(place, Input::Script { name: name.clone(), good: false });
             }
+            Failure::Bfd(name) => {
+                self.input(place, Input::Bfd { name: name.clone(), up: false });
+            }
         }
         self.note();
     }
@@ -338,6 +353,9 @@ impl<'a> Cluster<'a> {
             }
             Failure::Script(name) => {
                 self.input(place, Input::Script { name: name.clone(), good: true });
+            }
+            Failure::Bfd(name) => {
+                self.input(place, Input::Bfd { name: name.clone(), up: true });
             }
         }
         self.note();

@@ -25,6 +25,7 @@ use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
 use super::telling::Telling;
 use super::virtual_link::VirtualLinks;
+use crate::core::bfd_news::News;
 use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;
 use crate::core::config::model::services::ReceiveBuffer;
@@ -40,6 +41,7 @@ use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::supervisor::legacy::Legacy;
 use crate::core::time::{Interval, Timestamp};
+use crate::core::track::bfd::BfdTracker;
 use crate::core::track::file::{FileChange, FileTracker};
 use crate::core::track::process::{ProcessChange, ProcessTracker};
 use crate::core::track::script::{ScriptRun, ScriptTracker};
@@ -68,7 +70,8 @@ const EXIT_SOFTWARE: u8 = 70;
 
 /// Runs until told to stop. Returns the process's exit status.
 pub async fn run(start: DaemonStart, options: &Options) -> u8 {
-    let mut daemon = match Daemon::open(start.config, options) {
+    let sessions = BfdTracker::new(start.news.tracker);
+    let mut daemon = match Daemon::open(start.config, sessions, options) {
         Ok(daemon) => daemon,
         Err(error) => {
             tracing::error!("cannot start: {error}");
@@ -109,6 +112,7 @@ struct Daemon<'a> {
     file_inbox: mpsc::Receiver<FileChange>,
     processes: ProcessTracker,
     process_inbox: mpsc::Receiver<ProcessChange>,
+    sessions: BfdTracker,
     telling: Telling,
     ladder: Ladder,
     routing: Routing,
@@ -163,7 +167,11 @@ struct Refusal {
 }
 
 impl<'a> Daemon<'a> {
-    fn open(mut config: Config, options: &'a Options) -> Result<Self, Box<dyn std::error::Error>> {
+    fn open(
+        mut config: Config,
+        sessions: BfdTracker,
+        options: &'a Options,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         scripts::leave_out_unusable(&mut config);
         // Subscribe first, then read: nothing falls between.
         let monitor = Monitor::open()?;
@@ -196,6 +204,7 @@ impl<'a> Daemon<'a> {
             file_inbox,
             processes: ProcessTracker::new(process_results),
             process_inbox,
+            sessions,
             telling: Telling::new(&config),
             ladder: Ladder::new(&config.global, &config.global.vrrp_process),
             routing: Routing::default(),
@@ -273,6 +282,7 @@ impl<'a> Daemon<'a> {
                 Some(run) = self.script_inbox.recv() => self.handle_script(&run),
                 Some(change) = self.file_inbox.recv() => self.handle_file(change),
                 Some(change) = self.process_inbox.recv() => self.handle_process(change),
+                news = self.sessions.changed() => self.handle_sessions(news),
                 () = alarm.wait_until(deadline) => {}
             }
             self.ladder.due(deadline, "vrrp");
@@ -398,6 +408,7 @@ impl<'a> Daemon<'a> {
         self.files.set(&self.config.track_files);
         let buffers = &self.config.global.buffers;
         self.processes.set(&self.config.vrrp.processes, buffers.process_monitor);
+        self.sessions.set(&tracked_sessions(&self.config.vrrp));
         self.route.set_receive_buffer(buffers.vrrp_command);
         self.monitor.set_receive_buffer(buffers.vrrp_monitor);
         self.telling.set(&self.config);
@@ -512,6 +523,14 @@ impl<'a> Daemon<'a> {
         self.engine.handle(runtime::now(), Input::Process { name, good });
     }
 
+    fn handle_sessions(&mut self, news: Vec<News>) {
+        for News { name, up } in news {
+            let state = if up { "Up" } else { "Down" };
+            tracing::info!("Received BFD event: instance {name} is in state {state}");
+            self.engine.handle(runtime::now(), Input::Bfd { name, up });
+        }
+    }
+
     // ---- dumps and the end
 
     fn data(&self) -> String {
@@ -602,6 +621,13 @@ fn watched_interfaces(config: &VrrpConfig) -> BTreeSet<String> {
     let tracked = config.instances.iter().flat_map(|instance| &instance.track_interfaces);
     let grouped = config.sync_groups.iter().flat_map(|group| &group.track_interfaces);
     own.chain(tracked.chain(grouped).map(|tracked| tracked.name.clone())).collect()
+}
+
+/// BFD sessions that some instance or group tracks.
+fn tracked_sessions(config: &VrrpConfig) -> BTreeSet<String> {
+    let own = config.instances.iter().flat_map(|instance| &instance.track_bfd);
+    let grouped = config.sync_groups.iter().flat_map(|group| &group.track_bfd);
+    own.chain(grouped).map(|tracked| tracked.name.clone()).collect()
 }
 
 fn configured(config: &VrrpConfig) -> BTreeSet<DesiredAddress> {

@@ -150,6 +150,13 @@ pub enum Input {
         /// Whether there are as many as there should be.
         good: bool,
     },
+    /// A tracked BFD session is up or not.
+    Bfd {
+        /// Name of the `bfd_instance`.
+        name: String,
+        /// Whether it is.
+        up: bool,
+    },
     /// A reload.
     Reconfigure(Box<(Global, VrrpConfig)>),
     /// Count from zero.
@@ -275,6 +282,7 @@ pub struct VrrpEngine {
     initially_bad: BTreeSet<String>,
     files: BTreeMap<String, i64>,
     processes: BTreeMap<String, bool>,
+    sessions: BTreeMap<String, bool>,
     group_states: BTreeMap<String, State>,
     outputs: VecDeque<Output>,
     startup_until: Option<Timestamp>,
@@ -312,6 +320,7 @@ impl VrrpEngine {
             initially_bad: BTreeSet::new(),
             files: BTreeMap::new(),
             processes: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             group_states: BTreeMap::new(),
             outputs: VecDeque::new(),
             startup_until: (!delay.is_zero()).then(|| now + delay),
@@ -385,6 +394,10 @@ impl VrrpEngine {
             }
             Input::Process { name, good } => {
                 self.processes.insert(name, good);
+                self.review(now);
+            }
+            Input::Bfd { name, up } => {
+                self.sessions.insert(name, up);
                 self.review(now);
             }
             Input::Reconfigure(config) => self.reconfigure(now, *config),
@@ -546,6 +559,11 @@ impl VrrpEngine {
         &self.scripts
     }
 
+    /// The BFD sessions that have been told of, by name.
+    pub fn bfd_states(&self) -> &BTreeMap<String, bool> {
+        &self.sessions
+    }
+
     // ---- configuration
 
     fn take_config(&mut self, config: VrrpConfig) {
@@ -557,6 +575,11 @@ impl VrrpEngine {
             .map(|script| script.name.clone())
             .collect();
         self.groups = config.sync_groups;
+        let own = config.instances.iter().flat_map(|instance| &instance.track_bfd);
+        let grouped = self.groups.iter().flat_map(|group| &group.track_bfd);
+        let used: BTreeSet<&str> = own.chain(grouped).map(|found| found.name.as_str()).collect();
+        // One that is tracked again later is told anew.
+        self.sessions.retain(|name, _| used.contains(name.as_str()));
         let mut old: BTreeMap<_, _> = std::mem::take(&mut self.routers)
             .into_iter()
             .map(|(id, router)| (router.identity(), (id, router)))

@@ -106,6 +106,8 @@ pub enum Fault {
     File(String),
     /// A tracked process.
     Process(String),
+    /// A tracked BFD session.
+    Bfd(String),
     /// A member of the sync group has a fault.
     Group(String),
 }
@@ -123,6 +125,7 @@ impl fmt::Display for Fault {
             Self::Script(name) => write!(f, "script {name}"),
             Self::File(name) => write!(f, "track file {name}"),
             Self::Process(name) => write!(f, "track process {name}"),
+            Self::Bfd(name) => write!(f, "BFD session {name}"),
             Self::Group(name) => write!(f, "sync group {name}"),
         }
     }

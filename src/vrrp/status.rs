@@ -153,6 +153,17 @@ fn router_data(text: &mut String, router: &Router, engine: &VrrpEngine, now: Tim
             let _ = writeln!(text, "     {} {:?}", tracked.name, tracked.effect);
         }
     }
+    if !instance.track_bfd.is_empty() {
+        text.push_str("   Tracked BFDs :\n");
+        for tracked in &instance.track_bfd {
+            let state = match engine.bfd_states().get(&tracked.name) {
+                Some(true) => "up",
+                Some(false) => "down",
+                None => "not known yet",
+            };
+            let _ = writeln!(text, "     {}: {:?}, Bfd is {state}", tracked.name, tracked.effect);
+        }
+    }
 }
 
 fn list(text: &mut String, label: &str, addresses: &[Arc<VirtualAddress>], router: &Router) {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use super::{
-    Changes, CheckEngine, CheckerState, Importance, ServerState, ServiceState, drain, gone,
+    Changes, CheckEngine, CheckerState, Importance, Presumed, ServerState, ServiceState, drain,
+    gone,
 };
 use crate::check::health::{Health, Memory};
 use crate::check::virtual_server;
@@ -67,6 +68,7 @@ impl CheckEngine {
         self.index();
         for place in 0..self.services.len() {
             self.apply_files(place);
+            self.apply_sessions(place);
             if new.contains(&place)
                 && let Some(service) = self.services.get(place)
             {
@@ -74,6 +76,7 @@ impl CheckEngine {
             }
             self.settle(place);
         }
+        self.forget_sessions();
         self.announce_checkers(first_new);
         self.settle_suspension(now);
     }
@@ -154,6 +157,8 @@ impl CheckEngine {
             up: before.up,
             files_allow: before.files_allow,
             moved_by_files: before.moved_by_files,
+            sessions_allow: before.sessions_allow,
+            presumed: Presumed::AsBefore { up: before.up },
             ramp: None,
         };
         server.keep_ramp(&before);

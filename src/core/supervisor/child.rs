@@ -37,10 +37,24 @@ pub struct DaemonStart {
     pub config: Config,
     /// What the process before this one has left; the vrrp process only.
     pub legacy: Option<Legacy>,
+    /// Ends of the channels between the bfd process and those that track sessions.
+    pub news: NewsChannels,
     /// Commands; closed when the parent is gone, which means stop.
     pub commands: mpsc::Receiver<DaemonCommand>,
     /// Reports to the parent.
     pub reports: mpsc::Sender<DaemonReport>,
+}
+
+/// What the parent keeps between the bfd process and the other two, so that each can be started again
+/// without the others.
+#[derive(Debug, Default)]
+pub struct NewsChannels {
+    /// The end of a process that tracks sessions.
+    pub tracker: Option<OwnedFd>,
+    /// The bfd process's end towards the vrrp process.
+    pub for_vrrp: Option<OwnedFd>,
+    /// The bfd process's end towards the check process.
+    pub for_check: Option<OwnedFd>,
 }
 
 /// Runs a child to its end; `daemon` is what it is for. Returns the exit status.
@@ -105,12 +119,18 @@ where
             return EXIT_SOFTWARE;
         }
     };
-    let mut legacy = None;
-    let mut first = channel.receive::<ToChild>().await;
-    if let Ok(Some((ToChild::Legacy, Some(descriptor)))) = first {
-        legacy = Some(Legacy::from_descriptor(descriptor));
-        first = channel.receive::<ToChild>().await;
-    }
+    let (mut legacy, mut news) = (None, NewsChannels::default());
+    let first = loop {
+        match channel.receive::<ToChild>().await {
+            Ok(Some((ToChild::Legacy, Some(descriptor)))) => {
+                legacy = Some(Legacy::from_descriptor(descriptor));
+            }
+            Ok(Some((ToChild::News, descriptor))) => news.tracker = descriptor,
+            Ok(Some((ToChild::NewsForVrrp, descriptor))) => news.for_vrrp = descriptor,
+            Ok(Some((ToChild::NewsForCheck, descriptor))) => news.for_check = descriptor,
+            other => break other,
+        }
+    };
     let config = match first {
         Ok(Some((ToChild::Start, Some(descriptor)))) => match read_config(descriptor) {
             Ok(config) => config,
@@ -141,6 +161,7 @@ where
     let settings = match role {
         Role::Vrrp => &config.global.vrrp_process,
         Role::Check => &config.global.checker_process,
+        Role::Bfd => &config.global.bfd_process,
     };
     if settings.realtime_limit.is_some() {
         tell_long_runs(role);
@@ -150,7 +171,7 @@ where
     let (command_sender, commands) = mpsc::channel(WAITING_COMMANDS);
     let (reports, report_receiver) = mpsc::channel(WAITING_COMMANDS);
     let talker = tokio::spawn(talk(channel, command_sender, report_receiver));
-    let status = daemon(DaemonStart { config, legacy, commands, reports }).await;
+    let status = daemon(DaemonStart { config, legacy, news, commands, reports }).await;
     talker.abort();
     status
 }
@@ -180,6 +201,7 @@ fn take_pid_file(role: Role, options: &Options, global: &Global) -> Result<PidFi
     let (given, name) = match role {
         Role::Vrrp => (&options.vrrp_pid_file, "vrrp"),
         Role::Check => (&options.checkers_pid_file, "checkers"),
+        Role::Bfd => (&options.bfd_pid_file, "bfd"),
     };
     let path = given.clone().unwrap_or_else(|| pid_path(global, name));
     PidFile::take(&path).map_err(|error| error.to_string())
@@ -274,8 +296,8 @@ fn command_of(
                 }
             }
         }
-        // Only ever the first message.
-        ToChild::Legacy => None,
+        // Only ever before the first configuration.
+        ToChild::Legacy | ToChild::News | ToChild::NewsForVrrp | ToChild::NewsForCheck => None,
         ToChild::DumpData => Some(DaemonCommand::DumpData),
         ToChild::DumpJson => Some(DaemonCommand::DumpJson),
         ToChild::DumpStatistics => Some(DaemonCommand::DumpStatistics),

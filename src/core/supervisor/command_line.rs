@@ -43,6 +43,7 @@ impl Personality {
             (Self::Steadfast, Process::Parent) => "steadfast",
             (Self::Steadfast, Process::Child(Role::Vrrp)) => "steadfast_vrrp",
             (Self::Steadfast, Process::Child(Role::Check)) => "steadfast_check",
+            (Self::Steadfast, Process::Child(Role::Bfd)) => "steadfast_bfd",
             (Self::Keepalived, Process::Parent | Process::Child(_)) => "keepalived",
         }
     }
@@ -53,6 +54,7 @@ impl Personality {
             Process::Parent => (&names.parent, None),
             Process::Child(Role::Vrrp) => (&names.vrrp, Some("keepalived_vrrp")),
             Process::Child(Role::Check) => (&names.checker, Some("keepalived_lvs")),
+            Process::Child(Role::Bfd) => (&names.bfd, Some("keepalived_bfd")),
         };
         let by_role = role.filter(|_| names.by_role).map(str::to_owned);
         own.clone()
@@ -67,9 +69,11 @@ impl Personality {
             (Self::Steadfast, Process::Parent) => "Steadfast",
             (Self::Steadfast, Process::Child(Role::Vrrp)) => "Steadfast_vrrp",
             (Self::Steadfast, Process::Child(Role::Check)) => "Steadfast_healthcheckers",
+            (Self::Steadfast, Process::Child(Role::Bfd)) => "Steadfast_bfd",
             (Self::Keepalived, Process::Parent) => "Keepalived",
             (Self::Keepalived, Process::Child(Role::Vrrp)) => "Keepalived_vrrp",
             (Self::Keepalived, Process::Child(Role::Check)) => "Keepalived_healthcheckers",
+            (Self::Keepalived, Process::Child(Role::Bfd)) => "Keepalived_bfd",
         }
     }
 }
@@ -90,17 +94,20 @@ pub enum Role {
     Check,
     /// Elects, holds addresses.
     Vrrp,
+    /// Watches neighbours for the other two.
+    Bfd,
 }
 
 impl Role {
     /// All of them, in the order in which keepalived starts them.
-    pub const ALL: [Self; 2] = [Self::Check, Self::Vrrp];
+    pub const ALL: [Self; 3] = [Self::Check, Self::Vrrp, Self::Bfd];
 
     /// For the hidden option that tells a re-executed binary what it is.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Check => "check",
             Self::Vrrp => "vrrp",
+            Self::Bfd => "bfd",
         }
     }
 
@@ -115,7 +122,7 @@ pub enum Subsystems {
     /// Those that the configuration has work for.
     #[default]
     Configured,
-    /// `--all`: also idle ones.
+    /// `--all`: also idle ones. `-P` and `-C` are about the other two: BFD serves both.
     All,
     /// `-P`.
     OnlyVrrp,
@@ -134,6 +141,8 @@ pub struct Options {
     pub all_config: bool,
     /// `-P`, `-C`, `--all`.
     pub subsystems: Subsystems,
+    /// `-B`.
+    pub no_bfd: bool,
     /// `-l`.
     pub log_console: bool,
     /// `-D`.
@@ -160,6 +169,8 @@ pub struct Options {
     pub vrrp_pid_file: Option<PathBuf>,
     /// `-c`.
     pub checkers_pid_file: Option<PathBuf>,
+    /// `-b`.
+    pub bfd_pid_file: Option<PathBuf>,
     /// `-s`.
     pub namespace: Option<String>,
     /// `--ignore-sigint`.
@@ -179,6 +190,7 @@ impl Default for Options {
             config_id: None,
             all_config: false,
             subsystems: Subsystems::default(),
+            no_bfd: false,
             log_console: false,
             detail: Detail::Normal,
             syslog: Some(Facility::DAEMON),
@@ -192,6 +204,7 @@ impl Default for Options {
             pid_file: None,
             vrrp_pid_file: None,
             checkers_pid_file: None,
+            bfd_pid_file: None,
             namespace: None,
             ignore_sigint: false,
             role: None,
@@ -249,9 +262,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
                 let file = parser.optional_value().unwrap_or_else(|| "/tmp/keepalived.log".into());
                 options.log_file = Some(file.into());
             }
-            // No BFD process yet; every log line is written at once; addresses are always released.
-            Long("no_bfd" | "flush-log-file" | "no-mem-check" | "release-vips")
-            | Short('B' | 'L' | 'O' | 'X') => {}
+            // Every log line is written at once; addresses are always released.
+            Long("flush-log-file" | "no-mem-check" | "release-vips") | Short('L' | 'O' | 'X') => {}
+            Short('B') | Long("no_bfd") => options.no_bfd = true,
             Short('u') | Long("umask") => {
                 let mask = text(value()?)?;
                 options.umask =
@@ -267,9 +280,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
             Short('p') | Long("pid") => options.pid_file = Some(value()?.into()),
             Short('r') | Long("vrrp_pid") => options.vrrp_pid_file = Some(value()?.into()),
             Short('c') | Long("checkers_pid") => options.checkers_pid_file = Some(value()?.into()),
-            Short('b') | Long("bfd_pid") => {
-                value()?;
-            }
+            Short('b') | Long("bfd_pid") => options.bfd_pid_file = Some(value()?.into()),
             Short('s') | Long("namespace") => options.namespace = Some(text(value()?)?),
             Short('i') | Long("config-id") => options.config_id = Some(text(value()?)?),
             Short('e') | Long("all-config") => options.all_config = true,
@@ -387,6 +398,7 @@ Usage: steadfast [OPTION...]
   -n, --dont-fork              Stay in the foreground
   -P, --vrrp                   Run VRRP only
   -C, --check                  Run health checks and IPVS only
+  -B, --no_bfd                 Do not run BFD
       --all                    Run all processes, also those without configuration
   -l, --log-console            Log to the console
   -D, --log-detail             Log details; twice: also the facts behind each line
@@ -397,6 +409,7 @@ Usage: steadfast [OPTION...]
   -p, --pid=FILE               Pid file of the parent process
   -r, --vrrp_pid=FILE          Pid file of the VRRP process
   -c, --checkers_pid=FILE      Pid file of the check process
+  -b, --bfd_pid=FILE           Pid file of the BFD process
   -s, --namespace=NAME         Run in this network namespace
   -R, --dont-respawn           End when a child process ends
   -V, --dont-release-vrrp      Leave the virtual addresses in place on stop
@@ -406,7 +419,7 @@ Usage: steadfast [OPTION...]
       --signum=NAME            Print a signal's number: STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON
   -v, --version                Print the version
   -h, --help                   Print this help
-Understood, without effect so far: -a, -A, -b, -B, -m, -M, -x, -X, --debug, --perf, --flush-log-file
+Understood, without effect so far: -a, -A, -m, -M, -x, -X, --debug, --perf, --flush-log-file
 ";
 
 #[cfg(test)]

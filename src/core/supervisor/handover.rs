@@ -27,7 +27,13 @@ const LARGEST: u64 = 256 << 20;
 pub enum ToChild {
     /// Before [`Self::Start`]; carries what the child before this one has left.
     Legacy,
-    /// The first message; carries the configuration.
+    /// Before [`Self::Start`]; carries the channel on which BFD sessions are told of.
+    News,
+    /// Before [`Self::Start`] of the bfd process; carries the other end of the vrrp process's channel.
+    NewsForVrrp,
+    /// Before [`Self::Start`] of the bfd process; carries the other end of the check process's channel.
+    NewsForCheck,
+    /// After those; carries the configuration.
     Start,
     /// Carries a new configuration.
     Reload,
@@ -66,6 +72,9 @@ impl Message for ToChild {
     fn byte(self) -> u8 {
         match self {
             Self::Legacy => b'L',
+            Self::News => b'N',
+            Self::NewsForVrrp => b'V',
+            Self::NewsForCheck => b'K',
             Self::Start => b'S',
             Self::Reload => b'R',
             Self::DumpData => b'D',
@@ -79,6 +88,9 @@ impl Message for ToChild {
     fn of(byte: u8) -> Option<Self> {
         [
             Self::Legacy,
+            Self::News,
+            Self::NewsForVrrp,
+            Self::NewsForCheck,
             Self::Start,
             Self::Reload,
             Self::DumpData,

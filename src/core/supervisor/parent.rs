@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -223,7 +223,7 @@ struct Slot {
     /// What a check process had before a reload that none has finished yet. Should it die meanwhile,
     /// the next one begins with this and then reloads: else nobody would know which services of the
     /// kernel's table are ours to remove.
-    former: Option<std::os::fd::OwnedFd>,
+    former: Option<OwnedFd>,
 }
 
 /// What the parent needs of the configuration; the rest is the children's.
@@ -233,6 +233,8 @@ struct Work {
     instances: usize,
     /// Virtual servers.
     services: usize,
+    /// BFD sessions.
+    sessions: usize,
 }
 
 impl Work {
@@ -241,6 +243,31 @@ impl Work {
             global: config.global,
             instances: config.vrrp.instances.len(),
             services: config.check.virtual_servers.len(),
+            sessions: config.bfd.len(),
+        }
+    }
+}
+
+/// The channels from the bfd process to the vrrp and check processes, both ends of each: they outlive
+/// every one of these processes.
+struct News {
+    vrrp: (OwnedFd, OwnedFd),
+    check: (OwnedFd, OwnedFd),
+}
+
+impl News {
+    fn new() -> io::Result<Self> {
+        Ok(Self { vrrp: handover::pair()?, check: handover::pair()? })
+    }
+
+    /// What a child of this role gets.
+    fn ends(&self, role: Role) -> Vec<(ToChild, &OwnedFd)> {
+        match role {
+            Role::Vrrp => vec![(ToChild::News, &self.vrrp.1)],
+            Role::Check => vec![(ToChild::News, &self.check.1)],
+            Role::Bfd => {
+                vec![(ToChild::NewsForVrrp, &self.vrrp.0), (ToChild::NewsForCheck, &self.check.0)]
+            }
         }
     }
 }
@@ -251,7 +278,7 @@ struct Parent<'a> {
     personality: Personality,
     arguments: &'a [OsString],
     work: Work,
-    sealed: std::os::fd::OwnedFd,
+    sealed: OwnedFd,
     legacy: Legacy,
     fifos: FifoKeeper,
     /// Who looks at `reload_time_file`, for which file and whether again and again.
@@ -259,7 +286,9 @@ struct Parent<'a> {
     /// The file that shows a reload.
     marker: Option<PathBuf>,
     saver: Saver,
-    slots: [Slot; 2],
+    /// Between the bfd process and those that track its sessions.
+    news: News,
+    slots: [Slot; 3],
     generations: u64,
     events: mpsc::Sender<Event>,
     inbox: mpsc::Receiver<Event>,
@@ -289,6 +318,7 @@ impl<'a> Parent<'a> {
             clock: None,
             marker: None,
             saver,
+            news: News::new()?,
             slots: Role::ALL.map(|role| Slot {
                 role,
                 child: None,
@@ -394,13 +424,17 @@ impl<'a> Parent<'a> {
         let configured = match role {
             Role::Vrrp => self.work.instances > 0,
             Role::Check => self.work.services > 0,
+            // keepalived's -P and -C do not keep it from running: those that run track its sessions.
+            Role::Bfd if self.options.no_bfd => return false,
+            Role::Bfd => self.work.sessions > 0,
         };
         match (self.options.subsystems, role) {
             (Subsystems::All, _)
             | (Subsystems::OnlyVrrp, Role::Vrrp)
             | (Subsystems::OnlyCheck, Role::Check) => true,
             (Subsystems::OnlyVrrp, Role::Check) | (Subsystems::OnlyCheck, Role::Vrrp) => false,
-            (Subsystems::Configured, _) => configured,
+            (Subsystems::Configured, _)
+            | (Subsystems::OnlyVrrp | Subsystems::OnlyCheck, Role::Bfd) => configured,
         }
     }
 
@@ -445,10 +479,11 @@ impl<'a> Parent<'a> {
     }
 
     fn slot(&mut self, role: Role) -> &mut Slot {
-        let [check, vrrp] = &mut self.slots;
+        let [check, vrrp, bfd] = &mut self.slots;
         match role {
             Role::Check => check,
             Role::Vrrp => vrrp,
+            Role::Bfd => bfd,
         }
     }
 
@@ -487,6 +522,9 @@ impl<'a> Parent<'a> {
         if role == Role::Vrrp {
             channel.send(ToChild::Legacy, Some(self.legacy.descriptor()?.as_fd()))?;
         }
+        for (message, end) in self.news.ends(role) {
+            channel.send(message, Some(end.as_fd()))?;
+        }
         match self.former(role) {
             Some(former) => {
                 channel.send(ToChild::Start, Some(former.as_fd()))?;
@@ -497,7 +535,7 @@ impl<'a> Parent<'a> {
         Ok((channel, process))
     }
 
-    fn former(&self, role: Role) -> Option<&std::os::fd::OwnedFd> {
+    fn former(&self, role: Role) -> Option<&OwnedFd> {
         self.slots.iter().find(|slot| slot.role == role)?.former.as_ref()
     }
 
@@ -507,6 +545,7 @@ impl<'a> Parent<'a> {
         let what = match role {
             Role::Vrrp => "VRRP",
             Role::Check => "Healthchecker",
+            Role::Bfd => "BFD",
         };
         tracing::info!("Starting {what} child process, pid={pid}");
 
@@ -630,7 +669,12 @@ impl<'a> Parent<'a> {
     }
 
     fn status_line(&self) -> String {
-        format!("{} VRRP instances, {} virtual servers", self.work.instances, self.work.services)
+        let Work { instances, services, sessions, .. } = &self.work;
+        let sessions = match sessions {
+            0 => String::new(),
+            some => format!(", {some} BFD sessions"),
+        };
+        format!("{instances} VRRP instances, {services} virtual servers{sessions}")
     }
 
     async fn handle_exit(&mut self, role: Role, exit: Exit) -> Option<u8> {
@@ -901,7 +945,7 @@ fn take_name_and_umask(options: &Options, personality: Personality, global: &Glo
 }
 
 /// What the children get.
-fn seal(loaded: &Loaded) -> io::Result<std::os::fd::OwnedFd> {
+fn seal(loaded: &Loaded) -> io::Result<OwnedFd> {
     let write = |file: &mut io::BufWriter<std::fs::File>| loaded.sources.write_to(file);
     let Some(folder) = &loaded.compiled.config.global.files.temporary_directory else {
         return handover::seal(write);

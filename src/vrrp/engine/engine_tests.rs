@@ -926,3 +926,6 @@ mod words_of_the_dialect;
 
 #[path = "rival_tests.rs"]
 mod rivals;
+
+#[path = "bfd_tests.rs"]
+mod bfd;

@@ -141,6 +141,20 @@ impl VrrpEngine {
                 }
             }
         }
+        let group_sessions = group.iter().flat_map(|group| &group.track_bfd);
+        for tracked in instance.track_bfd.iter().chain(group_sessions) {
+            match self.sessions.get(&tracked.name) {
+                Some(up) if priority::is_fault(tracked.effect, *up) => {
+                    faults.insert(Fault::Bfd(tracked.name.clone()));
+                }
+                Some(_) => {}
+                // It is told when the session has had its time to come up. keepalived begins with
+                // FAULT, and a master that is started again for an upgrade falls for no reason.
+                None => {
+                    waiting.insert(tracked.name.clone());
+                }
+            }
+        }
         (faults, waiting)
     }
 
@@ -217,7 +231,13 @@ impl VrrpEngine {
             .filter(|_| own)
             .chain(group.iter().flat_map(|group| &group.track_files))
             .filter_map(|tracked| Some((tracked.effect, *self.files.get(&tracked.name)?)));
-        let tracked = links.chain(scripts).chain(processes);
+        let sessions = instance
+            .track_bfd
+            .iter()
+            .filter(|_| own)
+            .chain(group.iter().flat_map(|group| &group.track_bfd))
+            .map(|tracked| (tracked.effect, self.sessions.get(&tracked.name).copied()));
+        let tracked = links.chain(scripts).chain(processes).chain(sessions);
         let new = priority::effective(instance.priority, tracked, files);
         let (old, name) = (router.priority, instance.name.clone());
         let (state, tells) = (router.state, instance.notify_priority_changes);

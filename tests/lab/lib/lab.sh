@@ -181,16 +181,16 @@ wait_owner() { wait_until "$3" owner_is "$1" "$2"; } # ADDR NODE SECONDS
 # LAB_PEER is the real keepalived, for scenarios that mix the two.
 : "${LAB_DAEMON:=keepalived}" "${LAB_PEER:=keepalived}"
 # /run is private to the node, so these are the usual pid files.
-LAB_DAEMON_ARGS="--dont-fork --no-syslog --log-console --log-detail --pid /run/main.pid --vrrp_pid /run/vrrp.pid --checkers_pid /run/checkers.pid"
+LAB_DAEMON_ARGS="--dont-fork --no-syslog --log-console --log-detail --pid /run/main.pid --vrrp_pid /run/vrrp.pid --checkers_pid /run/checkers.pid --bfd_pid /run/bfd.pid"
 # daemon NODE CONF [EXTRA ARGS...]: start it there; PROGRAM=... for another one
 daemon() {
     local n=$1 conf=$2; shift 2
-    on "$n" rm -f /run/main.pid /run/vrrp.pid /run/checkers.pid
+    on "$n" rm -f /run/main.pid /run/vrrp.pid /run/checkers.pid /run/bfd.pid
     # shellcheck disable=SC2086
     bg "$n" daemon "${PROGRAM:-$LAB_DAEMON}" $LAB_DAEMON_ARGS --use-file "$conf" "$@"
 }
 daemon_log() { bg_log "$1" daemon; }
-# child_pid NODE main|vrrp|checkers: from its pid file, if that process lives
+# child_pid NODE main|vrrp|checkers|bfd: from its pid file, if that process lives
 child_pid() { local p; p=$(on "$1" cat "/run/$2.pid" 2>/dev/null) && [[ -n $p ]] && kill -0 "$p" 2>/dev/null && printf '%s' "$p"; }
 # child_new NODE KIND OLDPID: there is another one now
 child_new() { local p; p=$(child_pid "$1" "$2") && [[ $p != "$3" ]]; }

@@ -101,6 +101,17 @@ pub fn build(context: &mut Context, block: &Statement, sessions: &mut Vec<BfdSes
         Family::Inet => 255,
         Family::Inet6 => 64,
     });
+    let same = |other: &BfdSession| {
+        let overlap = other.source.is_none() || session.source.is_none();
+        other.neighbour == neighbour && (overlap || other.source == session.source)
+    };
+    if let Some(other) = sessions.iter().find(|other| same(other)) {
+        let message = format!(
+            "bfd_instance {} has the addresses of {}, it is left out",
+            session.name, other.name
+        );
+        return context.error("duplicate", block.span, message);
+    }
     session.listeners = match (for_vrrp, for_checker) {
         (true, false) => BfdListeners::Vrrp,
         (false, true) => BfdListeners::Checker,

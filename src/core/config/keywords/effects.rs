@@ -4,7 +4,7 @@
 /// Block and words. A word leaves this list when a daemon acts on it; nothing else changes it.
 /// A block stands for everything in it.
 pub(super) const NOT_ACTED_ON: &[(&str, &[&str])] = &[
-    (super::ROOT, &["bfd_instance", "garp_group", "net_namespace_ipvs"]),
+    (super::ROOT, &["garp_group", "net_namespace_ipvs"]),
     ("address_line", &["use_vmac"]),
     (
         "vrrp_instance",
@@ -13,24 +13,15 @@ pub(super) const NOT_ACTED_ON: &[(&str, &[&str])] = &[
             "garp_extra_if",
             "old_unicast_checksum",
             "promote_secondaries",
-            "track_bfd",
             "unicast_fault_no_peer",
             "use_vmac_addr",
             "vmac_garp_intvl",
             "vrf",
         ],
     ),
-    ("vrrp_sync_group", &["track_bfd"]),
     (
         "global_defs",
         &[
-            "bfd_cpu_affinity",
-            "bfd_no_swap",
-            "bfd_priority",
-            "bfd_process_name",
-            "bfd_rlimit_rtime",
-            "bfd_rlimit_rttime",
-            "bfd_rt_priority",
             "dbus_no_interface_name",
             "dbus_service_name",
             "disable_local_igmp",
@@ -51,7 +42,7 @@ pub(super) const NOT_ACTED_ON: &[(&str, &[&str])] = &[
         ],
     ),
     ("virtual_server", &["snmp_name"]),
-    ("virtual_server/real_server", &["BFD_CHECK", "snmp_name"]),
+    ("virtual_server/real_server", &["snmp_name"]),
 ];
 
 /// Words that keepalived passes over with a remark when their argument is missing; of all others
@@ -140,5 +131,5 @@ mod tests {
     }
 
     /// When a daemon learns to act on a word, this becomes smaller.
-    const LIMIT: usize = 41;
+    const LIMIT: usize = 30;
 }
