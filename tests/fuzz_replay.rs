@@ -28,6 +28,7 @@ fn configurations_that_the_fuzzer_found_are_harmless() {
 #[test]
 fn adverts_that_the_fuzzer_found_are_harmless() {
     replay("advert", steadfast::vrrp::packet::advert::fuzz);
+    replay("hmac_trailer", steadfast::vrrp::packet::hmac::fuzz);
 }
 
 #[test]

@@ -39,6 +39,11 @@ fn the_real_keepalived_as_one_of_three_in_every_role_over_ipv6() {
 }
 
 #[test]
+fn keyed_trailers_are_right_rotate_and_are_believed_once() {
+    scenario("vrrp-hmac");
+}
+
+#[test]
 fn files_and_processes_move_priorities_or_cause_fault() {
     scenario("vrrp-track");
 }

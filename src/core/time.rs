@@ -1,7 +1,7 @@
 //! Points in time, lengths of time and the table of pending timers, for code that owns no clock.
 //!
 //! The daemon turns the kernel's clock since boot into [`Timestamp`]s at the rim; tests and the
-//! simulator make them up. Wall-clock time never enters an engine.
+//! simulator make them up. The time since 1970 enters an engine only to be written into packets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

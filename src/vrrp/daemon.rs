@@ -2,6 +2,7 @@
 //! announcements and notifications out. What to do is the engine's to say.
 
 mod kernel;
+mod keys;
 mod linkbeat;
 mod scripts;
 mod sockets;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use self::keys::KeyFiles;
 use self::linkbeat::Linkbeat;
 use super::connection_sync;
 use super::desired::DesiredAddress;
@@ -20,6 +22,7 @@ use super::engine::{Input, Output, SocketName, VrrpEngine};
 use super::event::{Event, Importance};
 use super::firewall::Firewall;
 use super::json;
+use super::packet::hmac::Stamp;
 use super::routing::Routing;
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
@@ -123,10 +126,13 @@ struct Daemon<'a> {
     /// Static entries are no longer wanted either.
     stopping: bool,
     refusals: BTreeMap<DesiredAddress, Refusal>,
+    keys: KeyFiles,
     /// For the process that comes after this one, should it die.
     legacy: Option<Legacy>,
     /// Whether there is something to leave.
     is_master: bool,
+    /// The latest trailer that the process after this one knows of.
+    left_stamp: Option<Stamp>,
     /// Log lines and notifications, for when the network has got its due.
     untold: Vec<Output>,
     /// Since when the process has had no moment for what can wait.
@@ -173,6 +179,8 @@ impl<'a> Daemon<'a> {
         options: &'a Options,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         scripts::leave_out_unusable(&mut config);
+        let mut keys = KeyFiles::default();
+        keys.read(&mut config);
         // Subscribe first, then read: nothing falls between.
         let monitor = Monitor::open()?;
         let mut route = RouteSocket::open()?;
@@ -213,8 +221,10 @@ impl<'a> Daemon<'a> {
             sync_follows: connection_sync::followed(&config),
             stopping: false,
             refusals: BTreeMap::new(),
+            keys,
             legacy: None,
             is_master: false,
+            left_stamp: None,
             untold: Vec::new(),
             busy_since: None,
             kernel_changed: true,
@@ -233,7 +243,7 @@ impl<'a> Daemon<'a> {
             return;
         };
         self.configure();
-        self.engine.handle(runtime::now(), Input::WallClock(wall_clock()));
+        self.tell_time();
         self.resume();
         self.engine.handle(runtime::now(), Input::Start);
         self.settle();
@@ -308,6 +318,11 @@ impl<'a> Daemon<'a> {
             }
         };
         let now = runtime::now();
+        if let Ok(bits) = legacy.stamp()
+            && bits != 0
+        {
+            self.engine.handle(now, Input::LastStamp(Stamp::from_bits(bits)));
+        }
         let names = self
             .config
             .vrrp
@@ -351,12 +366,21 @@ impl<'a> Daemon<'a> {
             self.is_master = !names.is_empty();
         }
         let alive = || if self.is_master { legacy.alive(runtime::now()) } else { Ok(()) };
-        let written =
-            masters.map_or(Ok(()), |names| legacy.set_masters(&names)).and_then(|()| alive());
+        let stamp = self.engine.last_stamp().filter(|stamp| Some(*stamp) != self.left_stamp);
+        self.left_stamp = stamp.or(self.left_stamp);
+        let written = masters
+            .map_or(Ok(()), |names| legacy.set_masters(&names))
+            .and_then(|()| stamp.map_or(Ok(()), |stamp| legacy.set_stamp(stamp.bits())))
+            .and_then(|()| alive());
         if let Err(error) = written {
             tracing::error!("nothing can be left to a process after this one: {error}");
             self.legacy = None;
         }
+    }
+
+    /// What the wall clock says now: it may have been set.
+    fn tell_time(&mut self) {
+        self.engine.handle(runtime::now(), Input::WallClock(runtime::wall_clock()));
     }
 
     /// Gives up in order what a process that died was master of, so that a backup need not wait for
@@ -369,7 +393,7 @@ impl<'a> Daemon<'a> {
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
         }
-        self.engine.handle(runtime::now(), Input::WallClock(wall_clock()));
+        self.tell_time();
         self.resume();
         self.engine.handle(runtime::now(), Input::Start);
         self.stop().await;
@@ -383,6 +407,7 @@ impl<'a> Daemon<'a> {
             }
             self.sweep_sockets();
             self.poll_links(runtime::now());
+            self.tell_time();
             // What a timer arms anew is later than this, so the loop ends.
             let now = runtime::now();
             while self.engine.poll_timeout().is_some_and(|next| next.at <= now) {
@@ -421,11 +446,13 @@ impl<'a> Daemon<'a> {
 
     fn reload(&mut self, mut config: Config) {
         scripts::leave_out_unusable(&mut config);
+        self.keys.read(&mut config);
         if config == self.config {
             tracing::info!("Nothing differs");
             self.telling.states(&self.engine);
             return;
         }
+        self.tell_time();
         let now = runtime::now();
         let (global, vrrp) = (config.global.clone(), config.vrrp.clone());
         self.sync_follows = connection_sync::followed(&config);
@@ -571,6 +598,7 @@ impl<'a> Daemon<'a> {
         self.scripts.stop();
         self.files.stop();
         self.processes.stop();
+        self.tell_time();
         self.engine.handle(runtime::now(), Input::Shutdown);
         self.pump_outputs();
         if !self.options.keep_addresses {
@@ -597,11 +625,6 @@ fn at_start(config: &Config) -> Global {
     let left = vrrp.delay_after_boot - runtime::since_boot();
     vrrp.startup_delay = vrrp.startup_delay.max(left);
     global
-}
-
-/// Whole seconds since 1970.
-fn wall_clock() -> u32 {
-    u32::try_from(runtime::wall_clock().as_secs()).unwrap_or(u32::MAX)
 }
 
 fn table(addresses: Vec<KernelAddress>) -> BTreeMap<Place, KernelAddress> {

@@ -22,6 +22,7 @@ pub use self::rival::Rival;
 use super::announce::Pacer;
 use super::desired::{self, DesiredAddress, RoutingEntry};
 use super::event::{Event, EventKind, Notice, Reason, State, Subject};
+use super::packet::hmac::Stamp;
 pub use super::router::ReceivedPacket;
 use super::router::{Identity, Router, identity};
 use super::statistics::Statistics;
@@ -30,7 +31,7 @@ use crate::core::config::model::global::Global;
 use crate::core::config::model::vrrp::{
     Authentication, InitialState, Instance, Priority, SyncGroup, VrrpConfig,
 };
-use crate::core::time::{TimerTable, Timestamp};
+use crate::core::time::{Interval, TimerTable, Timestamp};
 
 /// Whether an interface can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,10 +100,12 @@ pub fn tracked_source(instance: &Instance) -> Option<SourcePlace> {
 /// What happens to the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// Before [`Self::Start`]: seconds since 1970, from which authentication headers are numbered by a
-    /// router that has heard no other, so that a new process does not begin below the numbers of the
-    /// one before it.
-    WallClock(u32),
+    /// The time since 1970. Said before [`Self::Start`], and whenever adverts may be about to come or
+    /// go: this clock may step. It numbers authentication headers and trailers, and nothing else.
+    WallClock(Interval),
+    /// Before [`Self::Start`]: the latest trailer that the process before this one has sent. Peers
+    /// would call anything that is not after it a replay.
+    LastStamp(Stamp),
     /// Before [`Self::Start`]: these routers were master until a moment ago, and no other router can
     /// have missed them yet. They go on.
     Resume(BTreeSet<String>),
@@ -219,6 +222,19 @@ pub struct Deadline {
     pub why: &'static str,
 }
 
+/// The time since 1970 when it was last told; it goes on from there.
+#[derive(Debug, Clone, Copy, Default)]
+struct WallClock {
+    read: Timestamp,
+    since_1970: Interval,
+}
+
+impl WallClock {
+    fn at(&self, now: Timestamp) -> Interval {
+        self.since_1970 + now.since(self.read)
+    }
+}
+
 /// Timers that go off before their outputs are carried out.
 const TIMERS_AT_ONCE: usize = 16;
 
@@ -296,6 +312,9 @@ pub struct VrrpEngine {
     awaiting: BTreeSet<RouterId>,
     masters_changed: bool,
     resuming: BTreeSet<String>,
+    clock: WallClock,
+    /// The latest trailer of all routers.
+    last_stamp: Option<Stamp>,
     started: bool,
     stopped: bool,
 }
@@ -331,6 +350,8 @@ impl VrrpEngine {
             awaiting: BTreeSet::new(),
             masters_changed: true,
             resuming: BTreeSet::new(),
+            clock: WallClock::default(),
+            last_stamp: None,
             started: false,
             stopped: false,
         };
@@ -345,9 +366,11 @@ impl VrrpEngine {
             return;
         }
         match input {
-            Input::WallClock(seconds) => {
+            Input::WallClock(since_1970) => self.clock = WallClock { read: now, since_1970 },
+            Input::LastStamp(stamp) => {
+                self.last_stamp = Some(stamp);
                 for router in self.routers.values_mut() {
-                    router.first_sequence = seconds;
+                    router.stamp = Some(stamp);
                 }
             }
             Input::Resume(names) => {
@@ -504,6 +527,11 @@ impl VrrpEngine {
         std::mem::take(&mut self.masters_changed).then(masters)
     }
 
+    /// The latest trailer that was sent, for the process after this one.
+    pub fn last_stamp(&self) -> Option<Stamp> {
+        self.last_stamp
+    }
+
     /// Whether the router of this name is master.
     pub fn is_master(&self, name: &str) -> bool {
         let router = self.id_of(name).and_then(|id| self.routers.get(&id));
@@ -593,7 +621,10 @@ impl VrrpEngine {
                 None => {
                     let id = self.next_id;
                     self.next_id += 1;
-                    self.routers.insert(id, Router::new(instance));
+                    let mut router = Router::new(instance);
+                    // It may be one that was removed a moment ago.
+                    router.stamp = self.last_stamp;
+                    self.routers.insert(id, router);
                 }
             }
         }
@@ -657,7 +688,7 @@ impl VrrpEngine {
         router.schedule.retain(&wanted);
         match router.state {
             State::Master => {
-                self.send_advert(id, None);
+                self.send_advert(now, id, None);
                 self.arm_advert(now, id);
             }
             State::Backup => {
@@ -678,7 +709,7 @@ impl VrrpEngine {
         };
         let was_master = router.state == State::Master;
         if was_master {
-            self.resign(id);
+            self.resign(now, id);
         }
         self.disarm(id);
         self.moved = Moved::Everything;
@@ -706,7 +737,6 @@ impl VrrpEngine {
             mail: router.instance.smtp_alert,
         };
         self.outputs.push_back(Output::Notify(notice));
-        let _ = now;
     }
 
     // ---- beginning and end
@@ -777,7 +807,7 @@ impl VrrpEngine {
             ids.iter().copied().filter(|id| self.state_of(*id) == Some(State::Master)).collect();
         // Every resignation first: nothing may delay the others' takeover.
         for id in &masters {
-            self.resign(*id);
+            self.resign(now, *id);
         }
         for id in &ids {
             self.disarm(*id);
@@ -809,9 +839,8 @@ impl VrrpEngine {
 
 /// Instances that this version can run; the others are told of by the config test.
 pub fn is_runnable(instance: &Instance) -> bool {
-    // Without the trailer of `auth_hmac` its peers would not hear it, and there would be two masters;
-    // the same holds outside of its `vrf`.
-    instance.hmac.is_none() && instance.vrf.is_none()
+    // Outside of its `vrf` its peers would not hear it, and there would be two masters.
+    instance.vrf.is_none()
 }
 
 #[cfg(test)]

@@ -29,6 +29,18 @@ pub enum Rejection {
     Password,
     /// An authentication header with a number that was there before.
     Replay(u32),
+    /// No trailer, where `auth_hmac` wants one.
+    TrailerMissing,
+    /// A trailer of another kind.
+    TrailerMalformed,
+    /// A trailer made with a key that is not there.
+    UnknownKey(u8),
+    /// A trailer that nobody with the key has made for this advert.
+    InvalidHmac,
+    /// A trailer by a clock that is so many seconds ahead of ours; behind it when negative.
+    Stale(i32),
+    /// A trailer that is not later than one that was accepted.
+    ReplayedStamp,
     /// Advert interval.
     Interval(Interval),
     /// To a group where unicast was expected, or the other way round.
@@ -53,6 +65,14 @@ impl fmt::Display for Rejection {
             Self::AuthTypeMismatch => write!(f, "another authentication type"),
             Self::Password => write!(f, "wrong password"),
             Self::Replay(number) => write!(f, "sequence number {number} was there before"),
+            Self::TrailerMissing => write!(f, "no authentication trailer"),
+            Self::TrailerMalformed => write!(f, "malformed authentication trailer"),
+            Self::UnknownKey(id) => write!(f, "unknown authentication key {id}"),
+            Self::InvalidHmac => write!(f, "invalid authentication HMAC"),
+            Self::Stale(seconds) => {
+                write!(f, "stale authentication trailer, its clock is {seconds} s ahead of ours")
+            }
+            Self::ReplayedStamp => write!(f, "replayed authentication trailer"),
             Self::Interval(interval) => write!(f, "advert interval {interval} s"),
             Self::Destination => write!(f, "wrong destination (multicast and unicast mixed)"),
             Self::NoAddress => write!(f, "no virtual address"),
@@ -100,6 +120,8 @@ pub enum Fault {
     SourceMissing(IpAddr),
     /// Adverts can neither be sent nor heard.
     NoSocket,
+    /// The active key of `auth_hmac` could not be read: peers would not believe its adverts.
+    NoKey(u8),
     /// A tracked script is bad (or good, with `reverse`).
     Script(String),
     /// A tracked file's number.
@@ -122,6 +144,7 @@ impl fmt::Display for Fault {
                 write!(f, "the source address {address} is not there")
             }
             Self::NoSocket => write!(f, "no socket could be opened for adverts"),
+            Self::NoKey(id) => write!(f, "key {id} of auth_hmac could not be read"),
             Self::Script(name) => write!(f, "script {name}"),
             Self::File(name) => write!(f, "track file {name}"),
             Self::Process(name) => write!(f, "track process {name}"),
@@ -217,6 +240,8 @@ pub enum EventKind {
     Announcing { interface: String, address: IpAddr },
     Rejected { from: IpAddr, rejection: Rejection },
     AddressListDiffers { from: IpAddr },
+    NotAuthenticated { from: IpAddr },
+    ClocksDiffer { from: IpAddr, seconds: i32, window: Interval },
     IntervalLearned { from: IpAddr, interval: Interval },
     FaultFound(Fault),
     FaultGone(Fault),
@@ -248,6 +273,8 @@ impl EventKind {
             }
             Self::Rejected { .. }
             | Self::AddressListDiffers { .. }
+            | Self::NotAuthenticated { .. }
+            | Self::ClocksDiffer { .. }
             | Self::DuplicateAddress { .. }
             | Self::TwoOwners { .. }
             | Self::RivalHeard { .. }
@@ -352,6 +379,14 @@ impl fmt::Display for Event {
             EventKind::AddressListDiffers { from } => {
                 write!(f, "the virtual addresses in an advert from {from} are not ours")
             }
+            EventKind::NotAuthenticated { from } => write!(
+                f,
+                "advert from {from} without an authentication trailer, believed in this mode"
+            ),
+            EventKind::ClocksDiffer { from, seconds, window } => write!(
+                f,
+                "the clock of {from} is {seconds} s ahead of ours, adverts are dropped from {window} s on"
+            ),
             EventKind::IntervalLearned { from, interval } => {
                 write!(f, "advert interval of master {from} is {interval} s, using it")
             }

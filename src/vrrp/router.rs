@@ -3,16 +3,20 @@
 //! The transitions themselves are in [`super::engine`], since sync groups move several routers at
 //! once.
 
+mod trailer;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use self::trailer::{Marks, Signature};
 use super::announce::Schedule;
 use super::desired::{self, DesiredAddress};
 use super::engine::{Rival, SocketName};
 use super::event::{Fault, Rejection, State};
 use super::packet::advert::{self, AUTH_HEADER, AUTH_SIMPLE, Advert, ChecksumForm, Malformed};
 use super::packet::ah::{self, Carrier};
+use super::packet::hmac::{self, Stamp};
 use super::statistics::Statistics;
 use crate::core::config::model::Family;
 use crate::core::config::model::vrrp::{
@@ -65,6 +69,8 @@ pub struct Accepted {
     pub form: ChecksumForm,
     /// Number of its authentication header; 0 without one.
     pub sequence: u32,
+    /// Its trailer.
+    pub signature: Option<Signature>,
 }
 
 /// What identifies a virtual router over a reload.
@@ -95,8 +101,10 @@ pub struct Router {
     pub primary: Option<IpAddr>,
     /// The highest number of an authentication header so far, sent or accepted.
     pub sequence: u32,
-    /// What it begins with when nobody was heard.
-    pub first_sequence: u32,
+    /// The latest trailer that was sent, by this process or the one before it.
+    pub stamp: Option<Stamp>,
+    /// The latest trailers of others.
+    pub marks: Marks,
     /// Announcements.
     pub schedule: Schedule,
     /// Counters.
@@ -131,7 +139,8 @@ impl Router {
             preempt_at: None,
             primary: None,
             sequence: 0,
-            first_sequence: 0,
+            stamp: None,
+            marks: Marks::default(),
             schedule: Schedule::default(),
             statistics: Statistics::default(),
             since: None,
@@ -253,22 +262,23 @@ impl Router {
     }
 
     /// The checks of RFC 9568 section 7.1 (RFC 3768 section 7.1), in their order. A packet that
-    /// fails one has no effect but its counter.
-    pub fn accept(&self, packet: &ReceivedPacket) -> Result<Accepted, Rejection> {
+    /// fails one has no effect but its counter. `wall` is the time since 1970.
+    pub fn accept(&self, packet: &ReceivedPacket, wall: Interval) -> Result<Accepted, Rejection> {
         self.check_travel(packet)?;
         let (sequence, message) = self.unseal(packet)?;
         let version = advert::version_of(message).ok_or(Rejection::Length)?;
         if version != self.instance.version.number() {
             return Err(Rejection::Version(version));
         }
-        let (found, form) = advert::parse(message, packet.source, packet.destination).map_err(
-            |fault| match fault {
-                Malformed::Length => Rejection::Length,
-                Malformed::Version => Rejection::Version(version),
-                Malformed::Type => Rejection::Type,
-                Malformed::Checksum => Rejection::Checksum,
-            },
-        )?;
+        let signature = self.authenticate(packet.source, message, wall)?;
+        let beyond = if signature.is_some() { hmac::LENGTH } else { 0 };
+        let parsed = advert::parse_before(message, beyond, packet.source, packet.destination);
+        let (found, form) = parsed.map_err(|fault| match fault {
+            Malformed::Length => Rejection::Length,
+            Malformed::Version => Rejection::Version(version),
+            Malformed::Type => Rejection::Type,
+            Malformed::Checksum => Rejection::Checksum,
+        })?;
         self.check_authentication(&found)?;
         match self.instance.version {
             VrrpVersion::V2 if found.interval != self.instance.advert_interval => {
@@ -284,7 +294,7 @@ impl Router {
         if self.instance.owner_ignores_adverts && self.instance.priority.is_owner() {
             return Err(Rejection::Owner);
         }
-        Ok(Accepted { advert: found, form, sequence })
+        Ok(Accepted { advert: found, form, sequence, signature })
     }
 
     /// Takes an authentication header off, where there must be one: its number, and the message.
@@ -316,9 +326,10 @@ impl Router {
     }
 
     /// Puts an authentication header in front of a message, where there must be one; gives the IP
-    /// identification that it covers.
+    /// identification that it covers. `wall` is the time since 1970.
     pub fn seal(
         &mut self,
+        wall: Interval,
         source: IpAddr,
         destination: IpAddr,
         ttl: u8,
@@ -330,8 +341,10 @@ impl Router {
             return (0, message);
         };
         // The others take numbers from the highest one on; a fresh one among them begins low, and must
-        // be heard all the same.
-        let last = if self.sequence == 0 { self.first_sequence } else { self.sequence };
+        // be heard all the same. Who has heard nobody begins at the seconds of the clock, so that a new
+        // process is not below the numbers of the one before it.
+        let first = u32::try_from(wall.as_secs()).unwrap_or(u32::MAX);
+        let last = if self.sequence == 0 { first } else { self.sequence };
         self.sequence = last.wrapping_add(1);
         // The kernel would fill in another one for 0.
         let [_, _, high, low] = self.sequence.to_be_bytes();
@@ -459,7 +472,7 @@ mod tests {
         let (source, group) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([224, 0, 0, 18]));
         let mut packet = || {
             let message = sender.advert(Priority::DEFAULT, source, group);
-            let (id, payload) = sender.seal(source, group, 255, message);
+            let (id, payload) = sender.seal(Interval::ZERO, source, group, 255, message);
             let interface = Some("eth0".into());
             ReceivedPacket {
                 interface,
@@ -471,14 +484,14 @@ mod tests {
             }
         };
         let (first, second) = (packet(), packet());
-        let accepted = router.accept(&second).unwrap();
+        let accepted = router.accept(&second, Interval::ZERO).unwrap();
         assert_eq!(accepted.sequence, 2);
         router.sequence = accepted.sequence;
-        assert_eq!(router.accept(&first), Err(Rejection::Replay(1)));
+        assert_eq!(router.accept(&first, Interval::ZERO), Err(Rejection::Replay(1)));
         let plain = ReceivedPacket { sealed: None, ..second.clone() };
-        assert_eq!(router.accept(&plain), Err(Rejection::AuthTypeMismatch));
+        assert_eq!(router.accept(&plain, Interval::ZERO), Err(Rejection::AuthTypeMismatch));
         let moved = ReceivedPacket { source: [10, 0, 0, 8].into(), ..second };
-        assert_eq!(router.accept(&moved), Err(Rejection::Password));
+        assert_eq!(router.accept(&moved, Interval::ZERO), Err(Rejection::Password));
     }
 
     #[test]
@@ -486,13 +499,13 @@ mod tests {
         let mut router = router(VrrpVersion::V2, 100, Interval::from_secs(1));
         let key = Authentication::Header([7; 8]);
         Arc::make_mut(&mut router.instance).authentication = key;
-        router.first_sequence = 1_000_000;
+        let wall = Interval::from_secs(1_000_000);
         let (source, group) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([224, 0, 0, 18]));
         let mut alone = router.clone();
-        alone.seal(source, group, 255, Vec::new());
+        alone.seal(wall, source, group, 255, Vec::new());
         assert_eq!(alone.sequence, 1_000_001);
         router.sequence = 5;
-        router.seal(source, group, 255, Vec::new());
+        router.seal(wall, source, group, 255, Vec::new());
         assert_eq!(router.sequence, 6);
     }
 

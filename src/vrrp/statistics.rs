@@ -30,6 +30,18 @@ pub struct Statistics {
     pub authtype_mismatch: u64,
     /// Wrong password.
     pub auth_failure: u64,
+    /// Without the trailer of `auth_hmac`.
+    pub auth_ext_missing: u64,
+    /// With one that is none.
+    pub auth_ext_malformed: u64,
+    /// Made with a key that is not there.
+    pub auth_ext_unknown_key: u64,
+    /// Made with another key, or changed on its way.
+    pub auth_ext_invalid_hmac: u64,
+    /// Made by a clock that is too far from ours.
+    pub auth_ext_stale: u64,
+    /// Not later than one of the same sender that was accepted.
+    pub auth_ext_replay: u64,
     /// Priority 0 received.
     pub pri_zero_rcvd: u64,
     /// Priority 0 sent.
@@ -66,6 +78,12 @@ impl Statistics {
             Rejection::UnknownAuthType(_) => &mut self.invalid_authtype,
             Rejection::AuthTypeMismatch => &mut self.authtype_mismatch,
             Rejection::Password | Rejection::Replay(_) => &mut self.auth_failure,
+            Rejection::TrailerMissing => &mut self.auth_ext_missing,
+            Rejection::TrailerMalformed => &mut self.auth_ext_malformed,
+            Rejection::UnknownKey(_) => &mut self.auth_ext_unknown_key,
+            Rejection::InvalidHmac => &mut self.auth_ext_invalid_hmac,
+            Rejection::Stale(_) => &mut self.auth_ext_stale,
+            Rejection::ReplayedStamp => &mut self.auth_ext_replay,
             Rejection::Interval(_) => &mut self.advert_interval_err,
             Rejection::Destination | Rejection::NoAddress => &mut self.addr_list_err,
             Rejection::Source => &mut self.source_err,

@@ -7,6 +7,7 @@ use super::engine::{Rival, VrrpEngine};
 use super::event::State;
 use super::router::Router;
 use crate::core::config::model::global::Global;
+use crate::core::config::model::hmac::ReplayProtection;
 use crate::core::config::model::vrrp::{
     Authentication, InitialState, Preemption, TrackScript, Transport, VirtualAddress, VrrpVersion,
 };
@@ -145,6 +146,17 @@ fn router_data(text: &mut String, router: &Router, engine: &VrrpEngine, now: Tim
     if let Some(kind) = authentication {
         line(text, 3, "Authentication type", &kind);
     }
+    if let Some(hmac) = &instance.hmac {
+        line(text, 3, "HMAC authentication", &hmac.mode.name());
+        line(text, 3, "HMAC active key", &hmac.active_key);
+        let keys: Vec<String> = hmac.keys.iter().map(|key| key.id.to_string()).collect();
+        line(text, 3, "HMAC keys", &keys.join(" "));
+        let replay = match hmac.replay {
+            ReplayProtection::Time => format!("time, window {} sec", hmac.window),
+            ReplayProtection::Monotonic => "monotonic".to_owned(),
+        };
+        line(text, 3, "HMAC anti replay", &replay);
+    }
     list(text, "Virtual IP", &instance.addresses, router);
     list(text, "Virtual IP Excluded", &instance.excluded_addresses, router);
     if !instance.track_scripts.is_empty() {
@@ -194,6 +206,8 @@ pub fn statistics(engine: &VrrpEngine) -> String {
              Became master: {}\n  Released master: {}\n  Packet Errors:\n    Length: {}\n    \
              TTL: {}\n    Invalid Type: {}\n    Advertisement Interval: {}\n    Address List: {}\n  \
              Authentication Errors:\n    Invalid Type: {}\n    Type Mismatch: {}\n    Failure: {}\n  \
+             Authentication Extension Errors:\n    Missing: {}\n    Malformed: {}\n    \
+             Unknown Key: {}\n    Invalid HMAC: {}\n    Stale: {}\n    Replay: {}\n  \
              Priority Zero:\n    Received: {}\n    Sent: {}\n",
             router.instance.name,
             counters.advert_rcvd,
@@ -208,6 +222,12 @@ pub fn statistics(engine: &VrrpEngine) -> String {
             counters.invalid_authtype,
             counters.authtype_mismatch,
             counters.auth_failure,
+            counters.auth_ext_missing,
+            counters.auth_ext_malformed,
+            counters.auth_ext_unknown_key,
+            counters.auth_ext_invalid_hmac,
+            counters.auth_ext_stale,
+            counters.auth_ext_replay,
             counters.pri_zero_rcvd,
             counters.pri_zero_sent,
         );

@@ -2,7 +2,10 @@
 //! someone other than root replace what root will run?
 
 use std::collections::BTreeMap;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 
+use super::build::hmac::key_bytes;
 use super::build::{Need, PlacedScript};
 use super::compile::Compiled;
 use super::model::Script;
@@ -13,6 +16,8 @@ use crate::core::notify::security::{examine_script, is_there};
 
 /// Problems of one severity that are told; more would not be read.
 const MOST_PROBLEMS: usize = 1000;
+/// More than any key, and a line end.
+const LARGEST_KEY: u64 = 1024;
 
 /// Looks at everything that the configuration names.
 pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
@@ -32,6 +37,9 @@ pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
             let found_one = Diagnostic::new(Severity::Error, "unknown-name", *span, message);
             found.push(found_one.with_help(help));
         }
+    }
+    for (path, span) in &compiled.places.keys {
+        found.extend(key(path, *span));
     }
     let policy = ScriptPolicy::of(global);
     found.extend(unsecured(compiled, is_there));
@@ -86,6 +94,41 @@ pub fn unsecured(compiled: &Compiled, is_there: impl Fn(&Script) -> bool) -> Opt
     )
 }
 
+/// A key of `auth_hmac` that is in a file of its own.
+#[derive(Debug)]
+pub struct KeyFile {
+    /// The key.
+    pub bytes: Vec<u8>,
+    /// Whether others than the owner of the file can read it.
+    pub exposed: bool,
+}
+
+/// Reads such a file.
+pub fn read_key(path: &str) -> io::Result<KeyFile> {
+    let file = std::fs::File::open(path)?;
+    let exposed = file.metadata()?.mode() & 0o077 != 0;
+    let mut text = String::new();
+    file.take(LARGEST_KEY).read_to_string(&mut text)?;
+    let bytes = key_bytes(text.trim_end_matches(['\r', '\n'])).map_err(io::Error::other)?;
+    Ok(KeyFile { bytes, exposed })
+}
+
+fn key(path: &str, span: Span) -> Option<Diagnostic> {
+    match read_key(path) {
+        Ok(KeyFile { exposed: false, .. }) => None,
+        Ok(KeyFile { exposed: true, .. }) => {
+            let message = format!("the key in {path} can be read by others than its owner");
+            let one = Diagnostic::new(Severity::ScriptSecurity, "key-exposed", span, message);
+            Some(one.with_help("chmod 600"))
+        }
+        Err(why) => {
+            let message = format!("the key in {path} cannot be used: {why}");
+            let one = Diagnostic::new(Severity::Error, "no-key", span, message);
+            Some(one.with_help("an instance that sends with it stays in FAULT"))
+        }
+    }
+}
+
 fn interface(name: &str, span: Span, need: Need) -> Option<Diagnostic> {
     if nix::net::if_::if_nametoindex(name).is_ok() {
         return None;
@@ -99,4 +142,38 @@ fn interface(name: &str, span: Span, need: Need) -> Option<Diagnostic> {
         Diagnostic::new(severity, "no-interface", span, message)
             .with_help("with `dynamic_interfaces` in global_defs it may come later"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::core::config::compile::compile;
+    use crate::core::config::source::SourceSet;
+
+    #[test]
+    fn a_key_in_a_file_must_be_one_and_be_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let text = format!(
+            "vrrp_instance V {{\ninterface lo\nvirtual_router_id 1\nauth_hmac {{\nkey 1 file:{}\n\
+             active_key 1\n}}\nvirtual_ipaddress {{\n10.0.0.1\n}}\n}}\n",
+            path.display()
+        );
+        let compiled = compile(&SourceSet::from_text("a.conf", text));
+        let codes = || -> Vec<&str> {
+            let found = examine(&compiled).into_iter().map(|found| found.code);
+            found.filter(|code| code.contains("key")).collect()
+        };
+        assert_eq!(codes(), ["no-key"]);
+        fs::write(&path, "not a key").unwrap();
+        assert_eq!(codes(), ["no-key"]);
+        fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(codes(), ["key-exposed"]);
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert!(codes().is_empty());
+    }
 }

@@ -1,8 +1,9 @@
 //! What a child leaves to its successor when it dies: who was master, and until when its adverts
-//! were in time. A piece of memory that the parent holds, so that it outlives the child.
+//! were in time, and the latest trailer of `auth_hmac` that it sent. A piece of memory that the parent
+//! holds, so that it outlives the child.
 //!
 //! ```text
-//!  alive: u64, ns of the clock since boot | length: u32 | names, one per line
+//!  alive: u64, ns of the clock since boot | stamp: u64 | length: u32 | names, one per line
 //! ```
 //! The length is 0 while the names are being written: a child killed in the middle leaves nothing.
 
@@ -15,8 +16,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::core::time::Timestamp;
 
-const LENGTH_AT: u64 = 8;
-const NAMES_AT: u64 = 12;
+const STAMP_AT: u64 = 8;
+const LENGTH_AT: u64 = 16;
+const NAMES_AT: u64 = 20;
 /// Far above the names of any number of instances.
 const LONGEST: u32 = 16 << 20;
 
@@ -30,7 +32,7 @@ impl Legacy {
     /// Makes one that says nothing.
     pub fn new() -> io::Result<Self> {
         let file = File::from(memfd_create("legacy", MFdFlags::MFD_CLOEXEC)?);
-        file.write_all_at(&[0; 12], 0)?;
+        file.write_all_at(&[0; 20], 0)?;
         Ok(Self { file })
     }
 
@@ -47,6 +49,18 @@ impl Legacy {
     /// Everything that was due until `now` has been sent.
     pub fn alive(&self, now: Timestamp) -> io::Result<()> {
         self.file.write_all_at(&now.as_nanos().to_le_bytes(), 0)
+    }
+
+    /// No trailer that was sent is later than this. 0 says that none was.
+    pub fn set_stamp(&self, bits: u64) -> io::Result<()> {
+        self.file.write_all_at(&bits.to_le_bytes(), STAMP_AT)
+    }
+
+    /// The latest trailer; 0 when none was sent.
+    pub fn stamp(&self) -> io::Result<u64> {
+        let mut bits = [0; 8];
+        self.file.read_exact_at(&mut bits, STAMP_AT)?;
+        Ok(u64::from_le_bytes(bits))
     }
 
     /// These are master now.
@@ -83,6 +97,9 @@ mod tests {
         let names = vec!["VI_1".to_owned(), "a name with blanks".to_owned()];
         child.set_masters(&names).unwrap();
         child.alive(Timestamp::from_nanos(7)).unwrap();
+        assert_eq!(legacy.read().unwrap(), (Timestamp::from_nanos(7), names.clone()));
+        child.set_stamp(9).unwrap();
+        assert_eq!(legacy.stamp().unwrap(), 9);
         assert_eq!(legacy.read().unwrap(), (Timestamp::from_nanos(7), names));
         child.set_masters(&[]).unwrap();
         assert_eq!(legacy.read().unwrap().1, Vec::<String>::new());

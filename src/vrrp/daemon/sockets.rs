@@ -123,6 +123,7 @@ impl Daemon<'_> {
     }
 
     pub(super) fn handle_packets(&mut self, (name, arrived): Arrived) {
+        self.tell_time();
         for datagram in arrived {
             let packet = ReceivedPacket {
                 interface: name.interface.clone(),

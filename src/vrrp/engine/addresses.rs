@@ -86,7 +86,7 @@ impl VrrpEngine {
             if self.state_of(member) != Some(State::Master) {
                 continue;
             }
-            self.resign(member);
+            self.resign(now, member);
             let reason = match &group {
                 Some(group) if member != id => Reason::Group(group.name.clone()),
                 Some(_) | None => Reason::Lost(what.to_owned()),

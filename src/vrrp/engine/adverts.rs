@@ -23,7 +23,8 @@ fn head_start(id: RouterId, interval: Interval, routers: usize) -> Interval {
 
 impl VrrpEngine {
     /// Sends an advert of the router's priority, or of the one given.
-    pub(super) fn send_advert(&mut self, id: RouterId, priority: Option<Priority>) {
+    pub(super) fn send_advert(&mut self, now: Timestamp, id: RouterId, priority: Option<Priority>) {
+        let wall = self.clock.at(now);
         let Some(router) = self.routers.get_mut(&id) else {
             return;
         };
@@ -32,9 +33,16 @@ impl VrrpEngine {
         };
         let priority = priority.unwrap_or(router.priority);
         router.statistics.advert_sent += 1;
+        let stamp = router.take_stamp(wall);
+        if let Some(stamp) = stamp
+            && self.last_stamp.is_none_or(|last| stamp.is_after(last))
+        {
+            self.last_stamp = Some(stamp);
+        }
         for (destination, ttl) in router.destinations() {
             let message = router.advert(priority, source, destination);
-            let (id, payload) = router.seal(source, destination, ttl, message);
+            let message = router.sign(stamp, source, destination, message);
+            let (id, payload) = router.seal(wall, source, destination, ttl, message);
             self.outputs.push_back(Output::Transmit(Transmit {
                 instance: router.instance.clone(),
                 socket: router.socket.clone(),
@@ -91,7 +99,7 @@ impl VrrpEngine {
         let was_away = std::mem::replace(&mut router.listening, false);
         let garp = router.instance.garp;
         let announcements = if was_away { router.schedule.again(now, &garp) } else { Vec::new() };
-        self.send_advert(id, None);
+        self.send_advert(now, id, None);
         self.rearm_advert(now, due, id);
         self.announce(now, id, announcements);
     }

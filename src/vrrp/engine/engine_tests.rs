@@ -929,3 +929,6 @@ mod rivals;
 
 #[path = "bfd_tests.rs"]
 mod bfd;
+
+#[path = "hmac_tests.rs"]
+mod keyed_trailers;

@@ -6,7 +6,7 @@ use crate::core::config::model::vrrp::{Preemption, Priority, VrrpVersion};
 use crate::core::time::{Interval, Timestamp};
 use crate::vrrp::event::{EventKind, Notice, Reason, Rejection, State, Subject};
 use crate::vrrp::packet::advert::{self, ChecksumForm};
-use crate::vrrp::router::{Accepted, Identity, Master, ReceivedPacket};
+use crate::vrrp::router::{Accepted, Identity, Master, ReceivedPacket, Signature};
 use std::net::IpAddr;
 
 /// Senders of adverts for unknown routers that are told; more is a flood.
@@ -22,13 +22,14 @@ impl VrrpEngine {
         if self.startup_until.is_some() {
             return;
         }
+        let wall = self.clock.at(now);
         let Some(router) = self.routers.get_mut(&id) else {
             return;
         };
-        let (found, form) = match router.accept(packet) {
-            Ok(Accepted { advert, form, sequence }) => {
+        let (found, form, signature) = match router.accept(packet, wall) {
+            Ok(Accepted { advert, form, sequence, signature }) => {
                 router.sequence = router.sequence.max(sequence);
-                (advert, form)
+                (advert, form, signature)
             }
             // A rejected advert touches a counter and nothing else: no timer above all (V-080).
             Err(rejection) => {
@@ -52,7 +53,10 @@ impl VrrpEngine {
         if resigns {
             router.statistics.pri_zero_rcvd += 1;
         }
-        router.told.clear();
+        self.heard_signed(id, packet.source, signature);
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
         let known = router.master.is_some_and(|master| master.address == packet.source);
         let skips = resigns || (router.instance.skip_check_adv_addr && known);
         if !skips && !router.same_addresses(&found) {
@@ -66,6 +70,30 @@ impl VrrpEngine {
             Some(State::Backup) => self.backup_received(now, id, packet.source, &found),
             Some(State::Master) => self.master_received(now, id, packet.source, &found),
             Some(State::Init | State::Fault) | None => {}
+        }
+    }
+
+    /// What an accepted advert's trailer says, or that there is none where there should be one.
+    fn heard_signed(&mut self, id: RouterId, from: IpAddr, signature: Option<Signature>) {
+        let Some(router) =
+            self.routers.get_mut(&id).filter(|router| router.instance.hmac.is_some())
+        else {
+            return;
+        };
+        let (what, kind) = match signature {
+            None => {
+                router.statistics.auth_ext_missing += 1;
+                ("not authenticated", EventKind::NotAuthenticated { from })
+            }
+            Some(signature) => {
+                router.remember(from, signature);
+                let Some((seconds, window)) = router.clock_warning(signature) else { return };
+                ("clocks", EventKind::ClocksDiffer { from, seconds, window })
+            }
+        };
+        if router.remarked.insert(what) {
+            let name = router.instance.name.clone();
+            self.log(&name, kind, None);
         }
     }
 
@@ -131,6 +159,10 @@ impl VrrpEngine {
         }
         let learned = router.instance.version == VrrpVersion::V3
             && router.master_interval() != found.interval;
+        if router.master.is_none_or(|master| master.address != from) {
+            // What is wrong with others is told once for each master.
+            router.told.clear();
+        }
         router.master =
             Some(Master { address: from, priority: found.priority, interval: found.interval });
         let at = now + router.master_down_interval();
@@ -154,7 +186,7 @@ impl VrrpEngine {
         let name = router.instance.name.clone();
         let ours = router.priority;
         if found.priority == Priority::RESIGN {
-            self.send_advert(id, None);
+            self.send_advert(now, id, None);
             self.arm_advert(now, id);
             return;
         }
@@ -193,7 +225,7 @@ impl VrrpEngine {
                 return;
             };
             if router.instance.higher_priority_send_advert {
-                self.send_advert(id, None);
+                self.send_advert(now, id, None);
             }
             let master =
                 Master { address: from, priority: found.priority, interval: found.interval };
@@ -248,7 +280,7 @@ impl VrrpEngine {
         let script = router.instance.notify.master_rx_lower_priority.clone();
         let (name, priority) = (router.instance.name.clone(), router.priority);
         if !silent {
-            self.send_advert(id, None);
+            self.send_advert(now, id, None);
             self.arm_advert(now, id);
         }
         self.announce(now, id, announcements);
@@ -275,6 +307,12 @@ fn kind_of(rejection: Rejection) -> &'static str {
         R::UnknownAuthType(_) | R::AuthTypeMismatch => "authentication type",
         R::Password => "password",
         R::Replay(_) => "replay",
+        R::TrailerMissing => "trailer missing",
+        R::TrailerMalformed => "trailer malformed",
+        R::UnknownKey(_) => "unknown key",
+        R::InvalidHmac => "invalid HMAC",
+        R::Stale(_) => "stale trailer",
+        R::ReplayedStamp => "replayed trailer",
         R::Interval(_) => "interval",
         R::Destination => "destination",
         R::NoAddress => "no address",

@@ -93,6 +93,11 @@ impl VrrpEngine {
         if self.deaf.contains(&router.socket) {
             faults.insert(Fault::NoSocket);
         }
+        if let Some(hmac) = instance.hmac.as_ref().filter(|hmac| hmac.signs())
+            && hmac.secret(hmac.active_key).is_none()
+        {
+            faults.insert(Fault::NoKey(hmac.active_key));
+        }
         let group = self.group_of(id);
         let group_links = group.iter().flat_map(|group| &group.track_interfaces);
         for tracked in instance.track_interfaces.iter().chain(group_links) {

@@ -72,7 +72,7 @@ impl VrrpEngine {
         let name = router.instance.name.clone();
         self.timers.cancel(&(id, TimerKind::MasterDown));
         // First of all the advert; addresses and announcements follow.
-        self.send_advert(id, None);
+        self.send_advert(now, id, None);
         self.arm_advert(now, id);
         self.log(&name, EventKind::Entering { state: State::Master, initial: false }, Some(reason));
         self.log(&name, EventKind::SettingAddresses, None);
@@ -110,7 +110,7 @@ impl VrrpEngine {
         };
         let (was, name) = (router.state, router.instance.name.clone());
         if was == State::Master {
-            self.resign(id);
+            self.resign(now, id);
         }
         let Some(router) = self.routers.get_mut(&id) else {
             return;
@@ -142,8 +142,8 @@ impl VrrpEngine {
         self.log(name, EventKind::RemovingAddresses, None);
     }
 
-    pub(super) fn resign(&mut self, id: RouterId) {
-        self.send_advert(id, Some(Priority::RESIGN));
+    pub(super) fn resign(&mut self, now: Timestamp, id: RouterId) {
+        self.send_advert(now, id, Some(Priority::RESIGN));
         if let Some(router) = self.routers.get_mut(&id) {
             router.statistics.pri_zero_sent += 1;
             let name = router.instance.name.clone();

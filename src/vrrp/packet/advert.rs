@@ -23,6 +23,7 @@ use crate::core::time::Interval;
 
 const HEADER: usize = 8;
 const AUTH_DATA: usize = 8;
+const CHECKSUM_AT: usize = 6;
 const TYPE_ADVERTISEMENT: u8 = 1;
 /// `auth_type PASS` on the wire (RFC 2338 section 5.3.6.2).
 pub const AUTH_SIMPLE: u8 = 1;
@@ -78,6 +79,15 @@ pub fn vrid_of(bytes: &[u8]) -> Option<u8> {
     bytes.get(1).copied()
 }
 
+/// How long a message is by what it says of itself.
+pub fn length_of(bytes: &[u8], family: Family) -> Option<usize> {
+    let (header, _) = bytes.split_first_chunk::<HEADER>()?;
+    let [first, _, _, count, ..] = *header;
+    let size = usize::from(family.bits() / 8);
+    let password = first >> 4 == VrrpVersion::V2.number() && family == Family::Inet;
+    Some(HEADER + usize::from(count) * size + if password { AUTH_DATA } else { 0 })
+}
+
 /// Reads a message that travelled from `source` to `destination`. Both forms of the version 3
 /// checksum are accepted on IPv4, since both are in use.
 pub fn parse(
@@ -85,6 +95,22 @@ pub fn parse(
     source: IpAddr,
     destination: IpAddr,
 ) -> Result<(Advert, ChecksumForm), Malformed> {
+    parse_before(bytes, 0, source, destination)
+}
+
+/// Reads a message with `beyond` bytes of something else behind it.
+///
+/// The checksum of IPv6 is that of all that the packet carries (RFC 8200 section 8.1: the kernel of a
+/// peer sums so), that of IPv4 is of the message only.
+pub fn parse_before(
+    bytes: &[u8],
+    beyond: usize,
+    source: IpAddr,
+    destination: IpAddr,
+) -> Result<(Advert, ChecksumForm), Malformed> {
+    let carried = bytes;
+    let bytes = carried.len().checked_sub(beyond).and_then(|end| carried.get(..end));
+    let bytes = bytes.ok_or(Malformed::Length)?;
     let (header, rest) = bytes.split_first_chunk::<HEADER>().ok_or(Malformed::Length)?;
     let [first, vrid, priority, count, four, five, _, _] = *header;
     let version = match first >> 4 {
@@ -98,15 +124,19 @@ pub fn parse(
     let trailer = if version == VrrpVersion::V2 && family == Family::Inet { AUTH_DATA } else { 0 };
     let total = HEADER + list + trailer;
     // What an Ethernet frame needs to be 60 bytes long, and no more.
-    let padded = bytes.len() > total && family == Family::Inet && bytes.len() <= 26;
+    let short = beyond == 0 && bytes.len() <= 26;
+    let padded = bytes.len() > total && family == Family::Inet && short;
     if bytes.len() < total || (bytes.len() > total && !padded) {
         return Err(Malformed::Length);
     }
     if first & 0x0f != TYPE_ADVERTISEMENT {
         return Err(Malformed::Type);
     }
-    let message = bytes.get(..total).ok_or(Malformed::Length)?;
-    let form = verify(message, version, source, destination).ok_or(Malformed::Checksum)?;
+    let summed = match family {
+        Family::Inet => bytes.get(..total).ok_or(Malformed::Length)?,
+        Family::Inet6 => carried,
+    };
+    let form = verify(summed, version, source, destination).ok_or(Malformed::Checksum)?;
     let (addresses, auth) = rest.split_at_checked(list).ok_or(Malformed::Length)?;
     let interval = match version {
         VrrpVersion::V2 => Interval::from_secs(u64::from(five)),
@@ -207,11 +237,19 @@ pub fn emit(advert: &Advert, form: ChecksumForm, source: IpAddr, destination: Ip
     if advert.version == VrrpVersion::V2 && source.is_ipv4() {
         bytes.extend(advert.authentication.1);
     }
-    let [high, low] = sum(&bytes, form, source, destination).to_be_bytes();
-    for (byte, value) in bytes.iter_mut().skip(6).zip([high, low]) {
+    set_sum(&mut bytes, form, source, destination);
+    bytes
+}
+
+/// Sums up anew what has been appended to, or will travel from or to somebody else.
+pub fn set_sum(bytes: &mut [u8], form: ChecksumForm, source: IpAddr, destination: IpAddr) {
+    for byte in bytes.iter_mut().skip(CHECKSUM_AT).take(2) {
+        *byte = 0;
+    }
+    let sum = sum(bytes, form, source, destination).to_be_bytes();
+    for (byte, value) in bytes.iter_mut().skip(CHECKSUM_AT).zip(sum) {
         *byte = value;
     }
-    bytes
 }
 
 /// What the fuzzer runs: nothing may panic, and what is accepted says the same when written again.

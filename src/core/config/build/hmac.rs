@@ -115,24 +115,28 @@ fn identifier(word: &str) -> Result<u8, Fault> {
 
 fn secret(context: &mut Context, token: &Token) -> Option<HmacSecret> {
     if let Some(path) = token.text.strip_prefix("file:") {
+        context.places.keys.push((path.to_owned(), token.span));
         return Some(HmacSecret::File(path.to_owned()));
     }
-    let bytes = match token.text.strip_prefix("hex:") {
-        None => Some(token.text.clone().into_bytes()),
-        Some(digits) => from_hex(digits),
-    };
-    match bytes {
-        Some(bytes) if KEY.contains(&bytes.len()) => Some(HmacSecret::Bytes(bytes)),
-        Some(bytes) => {
-            let message = format!("the key has {} bytes, it needs 32 to 64", bytes.len());
-            context.error("bad-value", token.span, message);
-            None
-        }
-        None => {
-            context.error("bad-value", token.span, "the key is not of hexadecimal digits");
+    match key_bytes(&token.text) {
+        Ok(bytes) => Some(HmacSecret::Bytes(bytes)),
+        Err(why) => {
+            context.error("bad-value", token.span, why);
             None
         }
     }
+}
+
+/// A key as it is written, in the configuration or in a file of its own.
+pub fn key_bytes(text: &str) -> Result<Vec<u8>, String> {
+    let bytes = match text.strip_prefix("hex:") {
+        None => text.as_bytes().to_vec(),
+        Some(digits) => from_hex(digits).ok_or("the key is not of hexadecimal digits")?,
+    };
+    if !KEY.contains(&bytes.len()) {
+        return Err(format!("the key has {} bytes, it needs 32 to 64", bytes.len()));
+    }
+    Ok(bytes)
 }
 
 fn from_hex(digits: &str) -> Option<Vec<u8>> {

@@ -50,6 +50,8 @@ pub struct Places {
     pub scripts: Vec<PlacedScript>,
     /// Names of iproute2 that this host must define.
     pub names: Vec<(NameTable, String, Span)>,
+    /// Files with keys of `auth_hmac`.
+    pub keys: Vec<(String, Span)>,
     /// Paths of notify FIFOs.
     pub fifos: Vec<(String, Span)>,
     /// The `lvs_sync_daemon` line.

@@ -18,6 +18,25 @@ pub struct HmacAuthentication {
     pub mode: HmacMode,
 }
 
+impl HmacAuthentication {
+    /// The bytes of a key; `None` when there is none of this number, or its file was not read.
+    pub fn secret(&self, id: u8) -> Option<&[u8]> {
+        let key = self.keys.iter().find(|key| key.id == id)?;
+        match &key.secret {
+            HmacSecret::Bytes(bytes) => Some(bytes),
+            HmacSecret::File(_) => None,
+        }
+    }
+
+    /// Whether own adverts have a trailer.
+    pub fn signs(&self) -> bool {
+        match self.mode {
+            HmacMode::Enforce | HmacMode::Permissive => true,
+            HmacMode::ReceiveOnly => false,
+        }
+    }
+}
+
 /// One `key` line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HmacKey {
@@ -32,7 +51,7 @@ pub struct HmacKey {
 pub enum HmacSecret {
     /// 32 to 64 bytes, as text or `hex:`.
     Bytes(Vec<u8>),
-    /// `file:`, read where it is used.
+    /// `file:`, until the vrrp process has read it; for good when it cannot be read.
     File(String),
 }
 
@@ -68,8 +87,20 @@ pub enum HmacMode {
     /// `enforce`: dropped.
     #[default]
     Enforce,
-    /// `permissive`: counted.
+    /// `permissive`: those without one are counted and believed.
     Permissive,
-    /// `receive-only`: dropped; own adverts go without a trailer.
+    /// `receive-only`: the same, and own adverts go without a trailer. Two such routers must believe
+    /// one another, or both would be master.
     ReceiveOnly,
+}
+
+impl HmacMode {
+    /// As in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Permissive => "permissive",
+            Self::ReceiveOnly => "receive-only",
+        }
+    }
 }
