@@ -60,6 +60,11 @@ fn bfd_sessions_with_other_implementations_come_up_and_notice_cuts() {
 }
 
 #[test]
+fn bfd_sessions_over_a_router_come_up_as_far_as_max_hops_allows() {
+    scenario("bfd-multihop");
+}
+
+#[test]
 fn a_lost_bfd_session_moves_the_address_within_the_detection_time() {
     scenario("bfd-track");
 }

@@ -495,14 +495,14 @@ impl CheckEngine {
             .real_servers
             .iter()
             .map(|server| {
-                let serves = there.is_none_or(|entry| {
+                let serving = there.map(|entry| {
                     let same = |key: &DestinationKey| key.address == server.address.ip();
                     entry
                         .destinations
                         .iter()
                         .any(|(key, found)| same(key) && (found.weight > 0 || server.weight == 0))
                 });
-                self.new_server(now, server, serves, known)
+                self.new_server(now, server, serving, known)
             })
             .collect();
         let mut service = ServiceState {
@@ -523,9 +523,10 @@ impl CheckEngine {
         &mut self,
         now: Timestamp,
         config: &Shared<RealServer>,
-        serves: bool,
+        serving: Option<bool>,
         known: &Known,
     ) -> ServerState {
+        let serves = serving.unwrap_or(true);
         let checkers = config
             .checkers
             .iter()
@@ -548,7 +549,7 @@ impl CheckEngine {
             files_allow: true,
             moved_by_files: 0,
             sessions_allow: true,
-            presumed: Presumed::New { serves },
+            presumed: Presumed::New { serving },
             ramp: None,
         };
         server.take_sessions(|name| self.session(name));

@@ -633,18 +633,21 @@ fn with_alpha_a_server_waits_for_its_session() {
 }
 
 #[test]
-fn a_new_process_leaves_out_what_a_session_had_taken_out_before_it() {
-    let before = config(vec![with_sessions(false)]);
-    let mut rig = Rig::new(&before);
-    rig.run(15);
-    session(&mut rig, "B1", false);
-    let table = rig.engine.desired();
-    let mut rig = Rig::adopting(&before, &table);
-    assert_eq!(rig.weights(), [(2, 1), (3, 1)], "nobody has said that it is back");
-    rig.run(15);
-    session(&mut rig, "B1", true);
-    session(&mut rig, "B2", true);
-    assert_eq!(rig.weights(), [(1, 1), (2, 1), (3, 1)]);
+fn a_new_process_keeps_in_and_out_what_sessions_had_before_it() {
+    for alpha in [false, true] {
+        let before = config(vec![with_sessions(alpha)]);
+        let mut rig = Rig::new(&before);
+        rig.run(15);
+        session(&mut rig, "B1", false);
+        session(&mut rig, "B2", true);
+        let table = rig.engine.desired();
+        let mut rig = Rig::adopting(&before, &table);
+        assert_eq!(rig.weights(), [(2, 1), (3, 1)], "nobody has said that it is back");
+        rig.run(15);
+        session(&mut rig, "B1", true);
+        session(&mut rig, "B2", true);
+        assert_eq!(rig.weights(), [(1, 1), (2, 1), (3, 1)]);
+    }
 }
 
 #[test]
