@@ -35,6 +35,7 @@ const PURE: &[&str] = &[
     "src/bfd/session",
     "src/bfd/engine",
     "src/bfd/event.rs",
+    "src/bfd/inheritance.rs",
     "src/check/health.rs",
     "src/check/marks.rs",
     "src/check/virtual_server.rs",

@@ -370,7 +370,7 @@ impl<'a> Daemon<'a> {
         let stamp = self.engine.last_stamp().filter(|stamp| Some(*stamp) != self.left_stamp);
         self.left_stamp = stamp.or(self.left_stamp);
         let written = masters
-            .map_or(Ok(()), |names| legacy.set_masters(&names))
+            .map_or(Ok(()), |names| legacy.set_lines(&names))
             .and_then(|()| stamp.map_or(Ok(()), |stamp| legacy.set_stamp(stamp.bits())))
             .and_then(|()| alive());
         if let Err(error) = written {
