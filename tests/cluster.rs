@@ -36,7 +36,12 @@ impl Chance {
 enum Protocol {
     V2,
     V3,
+    /// Version 3 with the trailer of `auth_hmac`, which knows the time.
+    Keyed,
 }
+
+/// Of the trailers: how far clocks may be apart.
+const WINDOW: Interval = Interval::from_secs(5);
 
 struct Node {
     address: IpAddr,
@@ -47,6 +52,8 @@ struct Node {
     paused_until: Timestamp,
     mailbox: Vec<ReceivedPacket>,
     link: bool,
+    /// What its wall clock adds to the right time, in seconds.
+    clock: i64,
 }
 
 struct Flight {
@@ -66,16 +73,22 @@ struct Cluster {
     /// Since when there is more than one master, while the network is whole.
     split_since: Option<Timestamp>,
     whole_since: Timestamp,
+    /// Since when all clocks are right.
+    clocks_right: Timestamp,
 }
 
 fn configuration(protocol: Protocol, priority: u8) -> Config {
     let version = match protocol {
         Protocol::V2 => 2,
-        Protocol::V3 => 3,
+        Protocol::V3 | Protocol::Keyed => 3,
+    };
+    let keyed = match protocol {
+        Protocol::V2 | Protocol::V3 => "",
+        Protocol::Keyed => "auth_hmac {\nkey 1 0123456789abcdef0123456789abcdef\nactive_key 1\n}\n",
     };
     let text = format!(
         "vrrp_instance V {{\nversion {version}\ninterface eth0\nvirtual_router_id 7\n\
-         priority {priority}\nadvert_int 1\nvirtual_ipaddress {{\n10.0.0.100\n}}\n}}\n"
+         priority {priority}\nadvert_int 1\n{keyed}virtual_ipaddress {{\n10.0.0.100\n}}\n}}\n"
     );
     let compiled = compile(&SourceSet::from_text("node.conf", text));
     assert!(compiled.refusal().is_none());
@@ -99,6 +112,7 @@ impl Cluster {
             protocol,
             split_since: None,
             whole_since: Timestamp::ZERO,
+            clocks_right: Timestamp::ZERO,
         };
         for place in 0..size {
             // Priorities of which two may be equal: then the address decides.
@@ -111,6 +125,7 @@ impl Cluster {
                 paused_until: Timestamp::ZERO,
                 mailbox: Vec::new(),
                 link: true,
+                clock: 0,
             });
         }
         for place in 0..size {
@@ -136,8 +151,20 @@ impl Cluster {
         self.input(place, Input::Link { interface: "eth0".into(), state, own });
     }
 
+    /// As the daemon does before packets and timers.
+    fn tell_time(&mut self, place: usize) {
+        let right = 1_790_000_000 + self.nodes[place].clock;
+        let wall = Interval::from_secs(u64::try_from(right).unwrap());
+        let wall = wall + self.now.since(Timestamp::ZERO);
+        let now = self.now;
+        if let Some(engine) = &mut self.nodes[place].engine {
+            engine.handle(now, Input::WallClock(wall));
+        }
+    }
+
     fn input(&mut self, place: usize, input: Input) {
         let now = self.now;
+        self.tell_time(place);
         if let Some(engine) = &mut self.nodes[place].engine {
             engine.handle(now, input);
         }
@@ -224,6 +251,7 @@ impl Cluster {
                     self.input(place, Input::Packet(packet));
                 }
                 let now = self.now;
+                self.tell_time(place);
                 if let Some(engine) = &mut self.nodes[place].engine
                     && engine.poll_timeout().is_some_and(|deadline| deadline.at <= now)
                 {
@@ -247,7 +275,14 @@ impl Cluster {
 
     fn is_whole(&self) -> bool {
         let awake = self.nodes.iter().all(|node| node.paused_until <= self.now);
-        self.loss_percent == 0 && self.cut.is_empty() && awake
+        self.loss_percent == 0 && self.cut.is_empty() && awake && self.clocks_agree()
+    }
+
+    /// Clocks are right, and what wrong ones have left behind is over.
+    fn clocks_agree(&self) -> bool {
+        let right = self.nodes.iter().all(|node| node.clock == 0);
+        let over = WINDOW * 2 + Interval::from_secs(4);
+        self.protocol != Protocol::Keyed || (right && self.now.since(self.clocks_right) > over)
     }
 
     /// With a whole network, two masters last no longer than an advert interval: the better one's
@@ -284,6 +319,15 @@ impl Cluster {
             }
         }
         let rivals = self.masters();
+        if self.nodes.iter().any(|node| node.clock != 0) {
+            self.clocks_right = self.now;
+            for node in &mut self.nodes {
+                node.clock = 0;
+            }
+        }
+        if self.protocol == Protocol::Keyed {
+            self.run(WINDOW * 2 + Interval::from_secs(4));
+        }
         self.run(Interval::from_secs(10));
         let alive: Vec<usize> =
             (0..self.nodes.len()).filter(|place| self.nodes[*place].engine.is_some()).collect();
@@ -296,6 +340,8 @@ impl Cluster {
         let best = alive.iter().map(|place| self.nodes[*place].priority).max().unwrap();
         assert_eq!(self.nodes[masters[0]].priority, best, "the best priority wins");
         // Of equal masters that meet again, the one of the higher address stays (section 6.4.3).
+        // While trailers are not believed, others join in.
+        let rivals = if self.protocol == Protocol::Keyed { Vec::new() } else { rivals };
         let best_rivals = rivals.iter().filter(|place| self.nodes[**place].priority == best);
         if let (Some(highest), true) = (best_rivals.clone().max(), best_rivals.count() > 1) {
             assert_eq!(masters, [*highest], "of {rivals:?} the higher address wins");
@@ -308,7 +354,8 @@ impl Cluster {
 
     fn disturb(&mut self) {
         let place = usize::try_from(self.chance.below(self.nodes.len() as u64)).unwrap();
-        match self.chance.below(9) {
+        let kinds = if self.protocol == Protocol::Keyed { 11 } else { 9 };
+        match self.chance.below(kinds) {
             0 => self.nodes[place].engine = None,
             1 if self.nodes[place].engine.is_none() => self.boot(place),
             2 => {
@@ -339,6 +386,24 @@ impl Cluster {
                 self.input(place, input);
                 let after = self.nodes[place].engine.as_ref().map(VrrpEngine::desired);
                 assert_eq!(before, after);
+            }
+            9 => {
+                let steps = [-86_400, -3600, -60, -9, -3, 0, 3, 9, 60, 3600, 86_400];
+                let step = usize::try_from(self.chance.below(steps.len() as u64)).unwrap();
+                self.nodes[place].clock = steps[step];
+                self.clocks_right = self.now;
+            }
+            10 => {
+                // A process dies, and another one goes on with what it has left.
+                let last = self.nodes[place].engine.as_ref().and_then(VrrpEngine::last_stamp);
+                let config = configuration(self.protocol, self.nodes[place].priority);
+                let engine = VrrpEngine::new(self.now, config.global, config.vrrp);
+                self.nodes[place].engine = Some(engine);
+                if let Some(last) = last {
+                    self.input(place, Input::LastStamp(last));
+                }
+                self.tell_link(place);
+                self.input(place, Input::Start);
             }
             _ => {
                 // An orderly stop.
@@ -387,6 +452,12 @@ fn three_nodes_live_through_anything_with_one_master_at_rest() {
 fn five_nodes_live_through_anything_with_one_master_at_rest() {
     lives(5, Protocol::V2, 200);
     lives(5, Protocol::V3, 200);
+}
+
+#[test]
+fn nodes_with_keyed_trailers_live_through_clocks_that_step_by_hours() {
+    lives(2, Protocol::Keyed, 80);
+    lives(3, Protocol::Keyed, 50);
 }
 
 #[test]
