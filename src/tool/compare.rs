@@ -324,6 +324,13 @@ mod tests {
     }
 
     #[test]
+    fn v_157_equal_priorities_are_told() {
+        let nodes = [node(1, |text| text), node(2, |text| text.replace("100", "150"))];
+        let text = compare(&nodes).to_string();
+        assert!(text.contains("node1 and node2 have the same priority 150"), "{text}");
+    }
+
+    #[test]
     fn a_weight_that_changes_nothing_is_told() {
         let weak = |text: String| text.replace("weight -60", "weight -10");
         let nodes = [node(1, weak), node(2, weak)];

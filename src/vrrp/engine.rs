@@ -636,6 +636,9 @@ impl VrrpEngine {
         self.shared =
             all.map(DesiredAddress::place).filter(|place| !seen.insert(place.clone())).collect();
         self.awaiting = self.routers.keys().copied().collect();
+        for router in self.routers.values_mut() {
+            router.old_group = self.global.vrrp.multicast4;
+        }
         let routers = self.routers.iter();
         self.by_identity = routers.map(|(id, router)| (router.identity(), *id)).collect();
     }

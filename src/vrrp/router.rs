@@ -6,7 +6,7 @@
 mod trailer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 pub use self::trailer::{Marks, Signature};
@@ -19,8 +19,9 @@ use super::packet::ah::{self, Carrier};
 use super::packet::hmac::{self, Stamp};
 use super::statistics::Statistics;
 use crate::core::config::model::Family;
+use crate::core::config::model::global::Global;
 use crate::core::config::model::vrrp::{
-    Authentication, Instance, Preemption, Priority, Transport, VrrpVersion,
+    Authentication, Instance, OldChecksum, Preemption, Priority, Transport, VrrpVersion,
 };
 use crate::core::time::{Interval, Timestamp};
 
@@ -71,6 +72,8 @@ pub struct Accepted {
     pub sequence: u32,
     /// Its trailer.
     pub signature: Option<Signature>,
+    /// Its checksum names the multicast group, though it came by unicast.
+    pub old_checksum: bool,
 }
 
 /// What identifies a virtual router over a reload.
@@ -101,6 +104,10 @@ pub struct Router {
     pub primary: Option<IpAddr>,
     /// The highest number of an authentication header so far, sent or accepted.
     pub sequence: u32,
+    /// Unicast peers that sum up as keepalived before 1.3: with the group in the pseudo header.
+    pub old_peers: BTreeSet<IpAddr>,
+    /// What these take for the destination.
+    pub old_group: Ipv4Addr,
     /// The latest trailer that was sent, by this process or the one before it.
     pub stamp: Option<Stamp>,
     /// The latest trailers of others.
@@ -139,6 +146,8 @@ impl Router {
             preempt_at: None,
             primary: None,
             sequence: 0,
+            old_peers: BTreeSet::new(),
+            old_group: Global::default().vrrp.multicast4,
             stamp: None,
             marks: Marks::default(),
             schedule: Schedule::default(),
@@ -258,7 +267,43 @@ impl Router {
             }
             (VrrpVersion::V3, Family::Inet) | (_, Family::Inet6) => ChecksumForm::PseudoHeader,
         };
-        advert::emit(&advert, form, source, destination)
+        let summed_for = match self.instance.old_unicast_checksum {
+            OldChecksum::Always if self.knows_old_checksum() => self.old_group.into(),
+            OldChecksum::Detect if self.old_peers.contains(&destination) => self.old_group.into(),
+            OldChecksum::Always | OldChecksum::Detect | OldChecksum::Never => destination,
+        };
+        advert::emit(&advert, form, source, summed_for)
+    }
+
+    /// Whether a checksum may be the one that keepalived before 1.3 made of unicast adverts: in
+    /// version 3 over IPv4, where the sum knows the destination.
+    fn knows_old_checksum(&self) -> bool {
+        let detects = match self.instance.old_unicast_checksum {
+            OldChecksum::Detect | OldChecksum::Always => true,
+            OldChecksum::Never => false,
+        };
+        let sums = (self.instance.version, self.instance.family) == (VrrpVersion::V3, Family::Inet);
+        detects && sums && self.is_unicast()
+    }
+
+    fn is_unicast(&self) -> bool {
+        match self.instance.transport {
+            Transport::Unicast { .. } => true,
+            Transport::Multicast { .. } => false,
+        }
+    }
+
+    /// How a peer sums up, by its last advert. Whether that is news.
+    pub fn learn_checksum(&mut self, source: IpAddr, old: bool) -> bool {
+        if !old {
+            self.old_peers.remove(&source);
+            return false;
+        }
+        let is_peer = match &self.instance.transport {
+            Transport::Multicast { .. } => false,
+            Transport::Unicast { peers, .. } => peers.iter().any(|peer| peer.address == source),
+        };
+        is_peer && self.old_peers.insert(source)
     }
 
     /// The checks of RFC 9568 section 7.1 (RFC 3768 section 7.1), in their order. A packet that
@@ -272,7 +317,14 @@ impl Router {
         }
         let signature = self.authenticate(packet.source, message, wall)?;
         let beyond = if signature.is_some() { hmac::LENGTH } else { 0 };
-        let parsed = advert::parse_before(message, beyond, packet.source, packet.destination);
+        let parse = |destination| advert::parse_before(message, beyond, packet.source, destination);
+        let mut parsed = parse(packet.destination);
+        let mut old_checksum = false;
+        if parsed == Err(Malformed::Checksum) && self.knows_old_checksum() {
+            let again = parse(self.old_group.into());
+            old_checksum = again.is_ok();
+            parsed = again;
+        }
         let (found, form) = parsed.map_err(|fault| match fault {
             Malformed::Length => Rejection::Length,
             Malformed::Version => Rejection::Version(version),
@@ -289,12 +341,17 @@ impl Router {
                 return Err(Rejection::Interval(found.interval));
             }
             VrrpVersion::V3 if found.addresses.is_empty() => return Err(Rejection::NoAddress),
+            // RFC 9568, erratum 8300. Where strict mode promises the RFC; keepalived does not look, and
+            // sends such lists unless it is strict: to drop them would make two masters.
+            VrrpVersion::V3 if self.instance.strict && !found.begins_link_local() => {
+                return Err(Rejection::NotLinkLocal);
+            }
             VrrpVersion::V2 | VrrpVersion::V3 => {}
         }
         if self.instance.owner_ignores_adverts && self.instance.priority.is_owner() {
             return Err(Rejection::Owner);
         }
-        Ok(Accepted { advert: found, form, sequence, signature })
+        Ok(Accepted { advert: found, form, sequence, signature, old_checksum })
     }
 
     /// Takes an authentication header off, where there must be one: its number, and the message.

@@ -2,7 +2,7 @@
 
 use super::{LinkState, Output, RouterId, VrrpEngine, tracked_source};
 use crate::core::config::model::link::VirtualLink;
-use crate::core::config::model::vrrp::TrackEffect;
+use crate::core::config::model::vrrp::{TrackEffect, Transport};
 use crate::core::time::Timestamp;
 use crate::vrrp::event::{EventKind, Fault, Notice, Reason, State, Subject};
 use crate::vrrp::priority::{self};
@@ -92,6 +92,11 @@ impl VrrpEngine {
         }
         if self.deaf.contains(&router.socket) {
             faults.insert(Fault::NoSocket);
+        }
+        if instance.fault_without_peer
+            && matches!(&instance.transport, Transport::Unicast { peers, .. } if peers.is_empty())
+        {
+            faults.insert(Fault::NoPeer);
         }
         if let Some(hmac) = instance.hmac.as_ref().filter(|hmac| hmac.signs())
             && hmac.secret(hmac.active_key).is_none()

@@ -693,6 +693,12 @@ fn transport(
                 check_source: draft.check_source || defaults.check_unicast_source || limited,
             }
         }
+        // Who asks for this means unicast, whatever has become of the peers.
+        Some(_) | None if instance.fault_without_peer => {
+            let message = format!("({}) has no unicast peer, it stays in FAULT", instance.name);
+            context.error("no-peer", block.span, message);
+            Transport::Unicast { peers: Vec::new(), ttl: 255, check_source: false }
+        }
         Some(_) => {
             let message =
                 format!("({}) unicast_peer names no peer, multicast is used", instance.name);
