@@ -49,7 +49,6 @@ const LEFT: &[(&[u16], &str)] = &[
         "virtual MAC, the kernel's part: forwarding; own ARP requests carry the physical MAC, as in keepalived",
     ),
     (&[214], "virtual MAC: the rule for membership reports is there, their way is not looked at"),
-    (&[216], "virtual MAC: garp_extra_if"),
     (&[6, 133], "the kernel's part: link-local groups are not forwarded, neighbour caches learn"),
     (&[122, 143, 193], "router advertisements are left to radvd, as keepalived does"),
     (&[191, 194], "accept mode: virtual addresses accept traffic, as keepalived's default"),
