@@ -35,7 +35,6 @@ const KERNEL: &[(&[u16], &str)] = &[
     (&[177, 178, 192], "its own requests carry the physical MAC, with keepalived too"),
     (&[190, 195], "redirects; management addresses are the operator's"),
     (&[214], "the rule for membership reports is there, their way is not looked at"),
-    (&[216], "garp_extra_if"),
 ];
 
 /// Not met, and why.

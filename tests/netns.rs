@@ -74,6 +74,12 @@ fn virtual_macs_come_and_go_with_the_daemon_and_move_with_the_address() {
     scenario("vrrp-vmac");
 }
 
+/// V-216: switches learn where the virtual MAC of an address on another interface is.
+#[test]
+fn addresses_on_other_interfaces_have_virtual_macs_and_are_announced_as_by_keepalived() {
+    scenario("vrrp-announce");
+}
+
 /// Groups of services by firewall marks (`nftables_ipvs`).
 #[test]
 fn packets_to_groups_of_services_are_marked() {

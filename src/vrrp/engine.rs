@@ -19,9 +19,9 @@ use std::sync::Arc;
 
 use self::debounce::Debounce;
 pub use self::rival::Rival;
-use super::announce::Pacer;
 use super::desired::{self, DesiredAddress, RoutingEntry};
 use super::event::{Event, EventKind, Notice, Reason, State, Subject};
+use super::pacer::Pacer;
 use super::packet::hmac::Stamp;
 pub use super::router::ReceivedPacket;
 use super::router::{Identity, Router, identity};
@@ -596,6 +596,7 @@ impl VrrpEngine {
 
     fn take_config(&mut self, config: VrrpConfig) {
         self.moved = Moved::Everything;
+        self.pacer.configure(&config);
         self.initially_bad = config
             .scripts
             .iter()
@@ -691,8 +692,10 @@ impl VrrpEngine {
         router.schedule.retain(&wanted);
         match router.state {
             State::Master => {
+                router.schedule.set_extra(now, extra_period(&router.instance));
                 self.send_advert(now, id, None);
                 self.arm_advert(now, id);
+                self.announce(now, id, Vec::new());
             }
             State::Backup => {
                 // The old deadline stays when it is earlier: a reload must not delay a takeover.
@@ -838,6 +841,11 @@ impl VrrpEngine {
         self.moved = Moved::Everything;
         self.stopped = true;
     }
+}
+
+/// From one round on other interfaces to the next; zero for none (`garp_extra_if`).
+fn extra_period(instance: &Instance) -> Interval {
+    instance.extra_announcements.map_or(Interval::ZERO, |extra| extra.interval)
 }
 
 /// Instances that this version can run; the others are told of by the config test.
