@@ -753,3 +753,16 @@ fn a_reload_neither_ends_nor_freezes_a_slow_start() {
         assert_eq!(rig.weights(), [(1, 10)]);
     }
 }
+
+#[test]
+fn a_check_that_we_made_late_makes_up_for_it_and_a_slow_server_gets_its_whole_wait() {
+    let at = |millis| Timestamp::ZERO + Interval::from_millis(millis);
+    let wait = Interval::from_millis(1000);
+    let asking = |since| Probing::Asking { due: at(5000), since: at(since) };
+    assert_eq!(asking(5000).next(at(5001), wait), at(6000));
+    assert_eq!(asking(5300).next(at(5310), wait), at(6000), "late by us");
+    assert_eq!(asking(5000).next(at(5600), wait), at(6600), "slow");
+    assert_eq!(asking(5300).next(at(5900), wait), at(6600), "both");
+    assert_eq!(asking(9000).next(at(9001), wait), at(9501), "not all at once");
+    assert_eq!(Probing::Waiting { due: at(5000) }.next(at(5200), wait), at(6000));
+}
