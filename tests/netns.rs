@@ -38,6 +38,17 @@ fn the_real_keepalived_as_one_of_three_in_every_role_over_ipv6() {
     scenario("vrrp-interop-ipv6");
 }
 
+/// IPv4 and IPv6, versions 2 and 3, multicast and unicast, with and without virtual MACs.
+#[test]
+fn every_kind_of_instance_beside_the_real_keepalived_has_one_master() {
+    scenario("vrrp-matrix");
+}
+
+#[test]
+fn every_kind_of_instance_beside_vrrpd_of_frr_has_one_master() {
+    scenario("vrrp-frr");
+}
+
 #[test]
 fn keyed_trailers_are_right_rotate_and_are_believed_once() {
     scenario("vrrp-hmac");

@@ -29,6 +29,7 @@ impl Schedule {
     ) -> Vec<DesiredAddress> {
         let new: Vec<DesiredAddress> =
             addresses.iter().filter(|address| !self.is_confirmed(address)).cloned().collect();
+        self.confirmed.reserve_exact(new.len());
         self.confirmed.extend(new.iter().cloned());
         self.confirmed.sort_unstable();
         if new.is_empty() {

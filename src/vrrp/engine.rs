@@ -632,6 +632,8 @@ impl VrrpEngine {
         // What is left was removed. Built anew, the table has no empty places.
         let removed = old.into_values();
         self.routers = std::mem::take(&mut self.routers).into_iter().chain(removed).collect();
+        let mut names = BTreeSet::new();
+        self.routers.values_mut().for_each(|router| router.make_compact(&mut names));
         let mut seen = BTreeSet::new();
         let all = self.routers.values().flat_map(|router| &router.addresses);
         self.shared =

@@ -168,9 +168,22 @@ impl Router {
         self.instance = instance;
     }
 
+    /// Thousands of routers are on a few interfaces: each name is needed once, and no room to spare.
+    pub fn make_compact(&mut self, names: &mut BTreeSet<Arc<str>>) {
+        let addresses = self.addresses.iter_mut().map(|address| &mut address.interface);
+        for name in addresses.chain(&mut self.socket.interface) {
+            match names.get(name) {
+                Some(known) => *name = Arc::clone(known),
+                None => _ = names.insert(Arc::clone(name)),
+            }
+        }
+        self.addresses.shrink_to_fit();
+    }
+
     /// What stays the same over a reload for this to be the same router.
     pub fn identity(&self) -> Identity {
-        identity(&self.instance)
+        let unicast = matches!(self.instance.transport, Transport::Unicast { .. });
+        (self.socket.interface.clone(), self.instance.family, self.instance.vrid.get(), unicast)
     }
 
     /// Where adverts come from.

@@ -908,6 +908,7 @@ fn settle_addresses(
         context.error("too-many-addresses", block.span, message);
     }
     instance.excluded_addresses.extend(excluded.into_iter().map(|(address, _)| located(address)));
+    instance.addresses.shrink_to_fit();
 }
 
 /// What can be seen only with all instances at hand.
