@@ -19,18 +19,18 @@ pub const LANS: usize = 3;
 /// Advert intervals in milliseconds, each with how many of a hundred lives have it. Long ones are cheap
 /// to simulate, and nothing but the skew of version 2 tells them from short ones.
 pub const CLASSES: &[(u64, u64)] = &[
-    (10, 4),
-    (50, 4),
-    (100, 6),
-    (250, 4),
-    (500, 4),
-    (1_000, 12),
-    (2_000, 4),
-    (5_000, 4),
+    (10, 3),
+    (50, 2),
+    (100, 3),
+    (250, 3),
+    (500, 3),
+    (1_000, 8),
+    (2_000, 3),
+    (5_000, 3),
     (10_000, 6),
-    (40_000, 10),
+    (40_000, 8),
     (100_000, 14),
-    (255_000, 28),
+    (255_000, 44),
 ];
 
 /// Something that is tracked.
