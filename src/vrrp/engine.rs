@@ -377,6 +377,9 @@ impl VrrpEngine {
                 if !names.is_empty() {
                     self.startup_until = None;
                 }
+                for router in self.routers.values_mut() {
+                    router.resumed = names.contains(&router.instance.name);
+                }
                 self.resuming = names;
             }
             Input::Start => self.start(now),
@@ -683,6 +686,7 @@ impl VrrpEngine {
         for id in changed {
             self.changed(now, id);
         }
+        self.unite_groups(now);
     }
 
     /// A router goes on with another configuration.
@@ -803,6 +807,8 @@ impl VrrpEngine {
             self.enter_master(now, id, Reason::Resumed);
         } else if all_owners {
             self.enter_master(now, id, Reason::Owner);
+        } else if let Some(group) = self.group_that_is_master(id) {
+            self.enter_master(now, id, Reason::Group(group));
         } else {
             self.enter_backup(now, id, Reason::Start, None);
         }
@@ -854,6 +860,13 @@ fn extra_period(instance: &Instance) -> Interval {
 pub fn is_runnable(instance: &Instance) -> bool {
     // Outside of its `vrf` its peers would not hear it, and there would be two masters.
     instance.vrf.is_none()
+}
+
+/// Whether the others still wait for a master whose process has been silent for so long, so that
+/// another process can go on in its place. Its last advert is at most one interval older.
+pub fn is_still_awaited(instance: &Instance, silent: Interval) -> bool {
+    let adverts = u64::from(instance.down_timer_adverts.saturating_sub(1));
+    silent < instance.advert_interval * adverts
 }
 
 #[cfg(test)]

@@ -54,6 +54,28 @@ impl VrrpEngine {
         }
     }
 
+    /// A reload may make a group of routers that are not where the others are: they follow a master,
+    /// as they would when it became one. Whoever else is master of one of them settles it.
+    pub(super) fn unite_groups(&mut self, now: Timestamp) {
+        let ids: Vec<RouterId> = self.routers.keys().copied().collect();
+        for id in ids {
+            if self.state_of(id) == Some(State::Backup)
+                && let Some(group) = self.group_that_is_master(id)
+            {
+                self.enter_master(now, id, Reason::Group(group));
+                self.group_state_changed(id);
+            }
+        }
+    }
+
+    /// The group of a router, when another member is master.
+    pub(super) fn group_that_is_master(&self, id: RouterId) -> Option<String> {
+        let group = self.group_of(id)?;
+        let masters = self.members(id).into_iter().filter(|member| *member != id);
+        let mut masters = masters.filter(|member| self.state_of(*member) == Some(State::Master));
+        masters.next().map(|_| group.name)
+    }
+
     pub(super) fn enter_master(&mut self, now: Timestamp, id: RouterId, reason: Reason) {
         let Some(router) = self.routers.get_mut(&id) else {
             return;
@@ -91,6 +113,7 @@ impl VrrpEngine {
         };
         let (was, name) = (router.state, router.instance.name.clone());
         router.state = State::Backup;
+        router.listening = false;
         router.since = Some(now);
         router.master = master;
         router.told.clear();
@@ -133,6 +156,7 @@ impl VrrpEngine {
         self.masters_changed = true;
         if let Some(router) = self.routers.get_mut(&id) {
             router.schedule.clear();
+            router.resumed = false;
             router.statistics.release_master += 1;
         }
         if self.pacer.next().is_some() {
