@@ -5,10 +5,7 @@
 /// A block stands for everything in it.
 pub(super) const NOT_ACTED_ON: &[(&str, &[&str])] = &[
     (super::ROOT, &["net_namespace_ipvs"]),
-    (
-        "vrrp_instance",
-        &["promote_secondaries", "vrf"],
-    ),
+    ("vrrp_instance", &["promote_secondaries", "vrf"]),
     (
         "global_defs",
         &[
