@@ -103,6 +103,8 @@ pub struct Node {
     pub untold: bool,
     /// The tracked script has spoken since the process started.
     pub script_known: bool,
+    /// It hears nothing before (`vrrp_startup_delay`).
+    begins: Timestamp,
     pub legacy: (Timestamp, Vec<String>),
     /// What the process that runs now has found.
     pub legacy_before: (Timestamp, Vec<String>),
@@ -147,6 +149,7 @@ impl Node {
             late_news: Vec::new(),
             untold: false,
             script_known: false,
+            begins: Timestamp::ZERO,
             legacy: (Timestamp::ZERO, Vec::new()),
             legacy_before: (Timestamp::ZERO, Vec::new()),
             masters: 0,
@@ -176,6 +179,7 @@ impl Node {
         self.announced.clear();
         self.kernel_changed = true;
         self.script_known = false;
+        self.begins = now + self.setting.startup_delay;
         self.legacy_before = self.legacy.clone();
         self.heard.fill(None);
         self.lower.fill(Lower::Since(now));
@@ -306,6 +310,7 @@ impl Node {
     pub fn turn(&mut self, time: Time, plan: &Plan) -> Vec<Transmit> {
         self.wakes += 1;
         let now = self.clock.local(time);
+        // What the kernel has done.
         let news = std::mem::take(&mut self.late_news);
         if !news.is_empty() {
             self.tell(now, Input::AddressesPresent(news));
@@ -339,6 +344,9 @@ impl Node {
     fn note_heard(&mut self, now: Timestamp, plan: &Plan, letter: &Letter) {
         let Some((number, _)) = letter.genuine else { return };
         self.heard_any[number] = now;
+        if now < self.begins {
+            return;
+        }
         // Its process does not know yet how it is; what it takes of numbered adverts is its own affair.
         if self.untold
             || !self.script_known
