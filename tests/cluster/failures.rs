@@ -55,8 +55,8 @@ impl World {
                 }
                 "single: process dies, farewell"
             }
-            (5, _) => self.single_pause(master, true)?,
-            (6, _) => self.single_pause(master, false)?,
+            (5, _) => self.single_pause(master, router, true)?,
+            (6, _) => self.single_pause(master, router, false)?,
             (7, Some(backup)) => {
                 let asleep = self.chance.one_in(2);
                 // A shorter sleep may be over just before the wait is: then nobody can know better.
@@ -151,10 +151,18 @@ impl World {
         let slack = slack(self);
         if noisy {
             // Packets that must be rejected, while the others wait: no timer may move.
-            for _ in 0..3 {
+            for round in 0..3 {
                 let step = first.saturating_sub(self.now) / 5;
                 self.run(Interval::from_nanos(step))?;
                 self.intrude();
+                if round == 1 {
+                    // Nor by a reload that changes something else.
+                    for (place, _) in waits.clone() {
+                        let mut setting = self.nodes[place].setting.clone();
+                        setting.last_word = !setting.last_word;
+                        self.reload(place, setting)?;
+                    }
+                }
             }
         }
         let until = (first + slack + MILLI / 10).saturating_sub(self.now);
@@ -230,6 +238,7 @@ impl World {
     fn single_pause(
         &mut self,
         master: usize,
+        router: usize,
         short: bool,
     ) -> Result<&'static str, super::world::Violation> {
         let interval = self.nodes[master].setting.interval;
@@ -245,8 +254,15 @@ impl World {
         let length = self.plan.longest * u64::from(self.plan.adverts + 2)
             + Interval::from_secs(1)
             + self.plan.longest.fraction(self.chance.below(1000), 1000);
+        let before = self.nodes[master].sent.clone();
         self.pause(master, length, asleep);
-        self.run(length)?;
+        self.run(length + Interval::from_nanos(3 * LATENCY))?;
+        let node = &self.nodes[master];
+        let spoke = node.sent[router] != before[router];
+        let deaf = node.heard_any.iter().all(|at| *at < node.steady);
+        if asleep && spoke && deaf && !node.setting.expires {
+            return fail(format!("node {master} was away and speaks before it has listened"));
+        }
         Ok("single: long pause of the master")
     }
 

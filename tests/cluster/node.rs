@@ -13,7 +13,7 @@ use steadfast::vrrp::engine::{
     is_still_awaited,
 };
 
-use super::plan::{Health, LANS, Plan, Setting, own};
+use super::plan::{Health, LANS, Plan, Preempt, Setting, own};
 
 /// True time, in nanoseconds.
 pub type Time = u64;
@@ -69,6 +69,16 @@ pub struct Heard {
     pub keeps: Interval,
 }
 
+/// Since when a node with `preempt_delay` has heard lower routers only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lower {
+    /// Something has happened since; it may be from another moment on.
+    Unknown,
+    /// The last one was not lower.
+    Never,
+    Since(Timestamp),
+}
+
 #[derive(Debug)]
 pub struct Node {
     pub number: usize,
@@ -93,7 +103,11 @@ pub struct Node {
     pub untold: bool,
     /// The tracked script has spoken since the process started.
     pub script_known: bool,
+    /// It hears nothing before (`vrrp_startup_delay`).
+    begins: Timestamp,
     pub legacy: (Timestamp, Vec<String>),
+    /// What the process that runs now has found.
+    pub legacy_before: (Timestamp, Vec<String>),
     pub masters: u8,
     pub announced: BTreeSet<DesiredAddress>,
     /// Kernel operations, to see that a reload of the same changes nothing.
@@ -102,6 +116,7 @@ pub struct Node {
     pub sent: Vec<u64>,
     pub heard: Vec<Option<Heard>>,
     pub heard_any: Vec<Timestamp>,
+    pub lower: Vec<Lower>,
     /// When it last became master or ceased to be.
     pub moved: Vec<Timestamp>,
     /// Since when nothing happened to it that would delay it.
@@ -134,13 +149,16 @@ impl Node {
             late_news: Vec::new(),
             untold: false,
             script_known: false,
+            begins: Timestamp::ZERO,
             legacy: (Timestamp::ZERO, Vec::new()),
+            legacy_before: (Timestamp::ZERO, Vec::new()),
             masters: 0,
             announced: BTreeSet::new(),
             operations: 0,
             sent: vec![0; plan.routers.len()],
             heard: vec![None; plan.routers.len()],
             heard_any: vec![Timestamp::ZERO; plan.routers.len()],
+            lower: vec![Lower::Unknown; plan.routers.len()],
             moved: vec![Timestamp::ZERO; plan.routers.len()],
             steady: Timestamp::ZERO,
             wakes: 0,
@@ -161,7 +179,10 @@ impl Node {
         self.announced.clear();
         self.kernel_changed = true;
         self.script_known = false;
+        self.begins = now + self.setting.startup_delay;
+        self.legacy_before = self.legacy.clone();
         self.heard.fill(None);
+        self.lower.fill(Lower::Since(now));
         self.engine = Some(VrrpEngine::new(now, global, vrrp));
         for lan in 0..LANS {
             self.tell_link(now, lan);
@@ -289,6 +310,7 @@ impl Node {
     pub fn turn(&mut self, time: Time, plan: &Plan) -> Vec<Transmit> {
         self.wakes += 1;
         let now = self.clock.local(time);
+        // What the kernel has done.
         let news = std::mem::take(&mut self.late_news);
         if !news.is_empty() {
             self.tell(now, Input::AddressesPresent(news));
@@ -322,6 +344,9 @@ impl Node {
     fn note_heard(&mut self, now: Timestamp, plan: &Plan, letter: &Letter) {
         let Some((number, _)) = letter.genuine else { return };
         self.heard_any[number] = now;
+        if now < self.begins {
+            return;
+        }
         // Its process does not know yet how it is; what it takes of numbered adverts is its own affair.
         if self.untold
             || !self.script_known
@@ -347,11 +372,21 @@ impl Node {
         {
             return;
         }
-        let never = self.setting.preempt == super::plan::Preempt::Never && own != 255;
+        let never = self.setting.preempt == Preempt::Never && own != 255;
+        let waits = match (self.setting.preempt, self.lower[number]) {
+            (Preempt::After(delay), Lower::Since(since)) => now < since + delay,
+            (Preempt::After(delay), Lower::Never) => !delay.is_zero(),
+            (Preempt::AtOnce | Preempt::Never, _) | (_, Lower::Unknown) => false,
+        };
+        if priority >= own {
+            self.lower[number] = Lower::Never;
+        } else if priority != 0 && self.lower[number] == Lower::Never {
+            self.lower[number] = Lower::Since(now);
+        }
         let keeps = if priority == 0 {
             // Whose skew it is, the last master's interval says: the shorter is the safe guess.
             plan.skew(router, plan.interval.min(self.setting.interval).min(interval), own)
-        } else if priority >= own || never {
+        } else if priority >= own || never || waits {
             plan.down(router, interval, own)
         } else {
             return;
@@ -493,6 +528,7 @@ impl Node {
         let now = self.clock.local(time);
         for address in lost {
             self.kernel.remove(address);
+            self.announced.remove(address);
         }
         self.kernel_changed = true;
         for lan in 0..LANS {

@@ -5,7 +5,7 @@ use steadfast::core::time::Interval;
 use steadfast::vrrp::event::State;
 
 use super::node::Time;
-use super::plan::{Auth, Plan, Preempt};
+use super::plan::{Auth, Effect, Plan, Preempt};
 use super::world::{LATENCY, MILLI, Verdict, World, fail};
 
 /// What the oracles remember.
@@ -54,9 +54,9 @@ impl Oracle {
     }
 }
 
-/// A length by a clock that may be this wrong.
+/// A length by a clock that may be this slow.
 pub fn stretched(plan: &Plan, length: Interval) -> Interval {
-    length + length.fraction(plan.drift.unsigned_abs(), 1_000_000)
+    length.fraction(1_000_000, 1_000_000 - plan.drift.unsigned_abs())
 }
 
 impl World {
@@ -129,6 +129,38 @@ impl World {
                 "node {place} takes V{router} over {waited} s after an advert that keeps it quiet for {} s",
                 heard.keeps
             ));
+        }
+        Ok(())
+    }
+
+    /// A process that has just started is master only as the healthy owner of the addresses, which is
+    /// that at once, or where another one was until a moment ago.
+    pub fn check_start(&self, place: usize) -> Verdict {
+        let node = &self.nodes[place];
+        let setting = &node.setting;
+        let silent = node.clock.local(self.now).since(node.legacy_before.0);
+        for (number, router) in self.plan.routers.iter().enumerate() {
+            if setting.routers[number].is_none() {
+                continue;
+            }
+            let master = node.masters & (1 << number) != 0;
+            let waits = setting.tracks.iter().any(|(_, effect)| *effect == Effect::Fault);
+            let able = !waits && !setting.is_faulty(&self.plan, number, &node.health);
+            if setting.priority == 255 {
+                // `state MASTER` does not go with an authentication header.
+                let plain = self.plan.routers.iter().all(|router| router.auth != Auth::Header);
+                if plain && able && !master && setting.startup_delay.is_zero() {
+                    return fail(format!("node {place} owns V{number} and is not its master"));
+                }
+                continue;
+            }
+            let missed = self.plan.down(router, setting.interval, 0);
+            if master && (silent > missed || !node.legacy_before.1.contains(&format!("V{number}")))
+            {
+                return fail(format!(
+                    "node {place} goes on as master of V{number}, silent for {silent} s"
+                ));
+            }
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use steadfast::vrrp::engine::{ReceivedPacket, Transmit};
 use steadfast::vrrp::event::State;
 
 use super::chance::Chance;
-use super::node::{Clock, Letter, Node, Time};
+use super::node::{Clock, Letter, Lower, Node, Time};
 use super::oracle::Oracle;
 use super::plan::{LANS, Plan};
 
@@ -381,6 +381,7 @@ impl World {
         self.oracle.excuse_node(place, self.now);
         let node = &mut self.nodes[place];
         node.steady = node.clock.local(self.now.max(node.paused_until));
+        node.lower.fill(Lower::Unknown);
     }
 
     pub fn excuse_all(&mut self, from: usize) {
@@ -401,8 +402,10 @@ impl World {
                     }
                     return Ok(());
                 }
+                let lower = self.nodes[place].lower.clone();
                 self.excuse(place);
                 let node = &mut self.nodes[place];
+                node.lower = lower;
                 node.script_known = true;
                 let good = node.health.script;
                 node.tell(now, steadfast::vrrp::engine::Input::Script { name: "s".into(), good });
@@ -419,6 +422,7 @@ impl World {
                 });
                 self.excuse(place);
                 let sent = self.nodes[place].start(self.now, resumes);
+                self.check_start(place)?;
                 let wait = Interval::from_millis(self.chance.between(1, 200));
                 self.later(wait, Deed::Script(place));
                 self.after(place, &sent)

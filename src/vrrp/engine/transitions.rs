@@ -6,11 +6,14 @@ use crate::core::time::Timestamp;
 use crate::vrrp::event::{EventKind, Reason, State};
 use crate::vrrp::router::Master;
 
+/// The part of an interval that a master's advert may take longer by another clock.
+const MARGIN: u64 = 16;
+
 impl VrrpEngine {
     /// No advert since the master down timer was set; it should have gone off at `due`.
     ///
     /// A backup that was away for as long as that (a suspended machine) has not heard a silence: it
-    /// listens for one more advert. What arrived while only the process was stopped has been taken
+    /// listens for one more advert, and a little longer since clocks differ. What arrived while only the process was stopped has been taken
     /// before this timer.
     pub(super) fn master_is_down(&mut self, now: Timestamp, due: Timestamp, id: RouterId) {
         if self.state_of(id) != Some(State::Backup) {
@@ -22,7 +25,8 @@ impl VrrpEngine {
         let name = router.instance.name.clone();
         let late = now.since(due);
         if late >= router.master_down_interval() {
-            let at = now + router.master_interval() + router.skew();
+            let interval = router.master_interval();
+            let at = now + interval + interval.fraction(1, MARGIN) + router.skew();
             self.timers.set((id, TimerKind::MasterDown), at);
             self.log(&name, EventKind::WasAway { late }, None);
             return;
