@@ -45,6 +45,11 @@ fn the_systemd_unit_starts_reloads_restarts_and_stops() {
 }
 
 #[test]
+fn servers_go_and_come_with_their_bfd_sessions() {
+    scenario("lvs-bfd");
+}
+
+#[test]
 fn servers_and_services_are_told_to_fifos_and_by_mail() {
     scenario("lvs-tell");
 }

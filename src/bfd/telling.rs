@@ -91,3 +91,64 @@ async fn asks(channel: Option<&AsyncFd<OwnedFd>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::core::supervisor::handover;
+    use crate::core::track::bfd::BfdTracker;
+
+    fn news(name: &str, up: bool) -> (BfdListeners, News) {
+        (BfdListeners::Both, News { name: name.into(), up })
+    }
+
+    fn in_runtime(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let limit = Duration::from_secs(30);
+        runtime.block_on(async { tokio::time::timeout(limit, test).await }).unwrap();
+    }
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_told_is_heard_and_a_question_is_answered() {
+        in_runtime(async {
+            let ((ours, theirs), (check, _kept)) =
+                (handover::pair().unwrap(), handover::pair().unwrap());
+            let telling = Telling::new(Some(ours), Some(check));
+            telling.tell(&[news("A", false)]);
+            // Who begins now has not heard that, and asks.
+            let mut tracker = BfdTracker::new(Some(theirs));
+            tracker.set(&names(&["A", "B"]));
+            telling.asked().await;
+            let for_check = (BfdListeners::Checker, News { name: "B".into(), up: true });
+            telling.tell(&[news("A", true), for_check]);
+            assert_eq!(tracker.changed().await, [news("A", true).1], "B is for the other one");
+            telling.tell(&[news("A", true)]);
+            telling.tell(&[news("A", false)]);
+            assert_eq!(tracker.changed().await, [news("A", false).1], "only what is new");
+        });
+    }
+
+    #[test]
+    fn who_does_not_listen_costs_nothing_and_hears_the_truth_later() {
+        in_runtime(async {
+            let (ours, theirs) = handover::pair().unwrap();
+            let telling = Telling::new(Some(ours), None);
+            let many: Vec<_> = (0..500).map(|n| news(&format!("session-{n}"), false)).collect();
+            for _ in 0..1000 {
+                telling.tell(&many);
+            }
+            let mut tracker = BfdTracker::new(Some(theirs));
+            tracker.set(&names(&["session-7"]));
+            telling.asked().await;
+            telling.tell(&[news("session-7", true)]);
+            assert_eq!(tracker.changed().await, [news("session-7", true).1]);
+        });
+    }
+}

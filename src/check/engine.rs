@@ -3,6 +3,7 @@
 
 mod drain;
 mod files;
+mod probing;
 mod reload;
 mod sessions;
 mod slow_start;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 pub use self::drain::{Leaving, Live};
+use self::probing::Probing;
 use self::reload::Known;
 use self::sessions::Presumed;
 use self::slow_start::Ramp;
@@ -30,8 +32,6 @@ use crate::core::shared::Shared;
 use crate::core::time::{Interval, TimerTable, Timestamp};
 use crate::ipvs::model::{DestinationKey, ServiceKey, Table};
 
-/// Beyond a probe's own limits, before it is given up as lost.
-const MARGIN: Interval = Interval::from_secs(5);
 /// Within this time the first probes of servers that seem dead are spread.
 const SOON: Interval = Interval::from_secs(1);
 
@@ -135,8 +135,6 @@ pub enum Output {
 enum TimerKind {
     /// Time for a probe.
     Probe,
-    /// A probe has been silent for too long.
-    Silence,
     /// A server that is back gets more of its weight.
     Ramp,
     /// A server on its way out has had its time.
@@ -156,7 +154,7 @@ pub struct CheckerState {
     pub weight: Option<u32>,
     /// What its last probe found wrong; `None` after a success.
     pub fault: Option<String>,
-    probing: bool,
+    probing: Probing,
 }
 
 /// A server with its checkers.
@@ -307,6 +305,14 @@ struct Places(Vec<(CheckerId, Place)>);
 
 impl Places {
     fn get(&self, id: CheckerId) -> Option<Place> {
+        // Until a reload has made gaps, a name says where it stands.
+        let (first, _) = self.0.first()?;
+        let guess = usize::try_from(id.checked_sub(*first)?).ok()?;
+        if let Some((found, place)) = self.0.get(guess)
+            && *found == id
+        {
+            return Some(*place);
+        }
         let found = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         self.0.get(found).map(|(_, place)| *place)
     }
@@ -342,6 +348,8 @@ pub struct CheckEngine {
     services: Vec<ServiceState>,
     places: Places,
     timers: TimerTable<(CheckerId, TimerKind)>,
+    /// When probes that have lost their time are looked for; `None` while none is under way.
+    next_sweep: Option<Timestamp>,
     outputs: VecDeque<Output>,
     /// New checkers that the log has not told of.
     unannounced: VecDeque<CheckerId>,
@@ -370,6 +378,7 @@ impl CheckEngine {
             services: Vec::new(),
             places: Places::default(),
             timers: TimerTable::new(),
+            next_sweep: None,
             outputs: VecDeque::new(),
             unannounced: VecDeque::new(),
             next_id: 0,
@@ -417,23 +426,22 @@ impl CheckEngine {
 
     /// Carries out what is due at `now`.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        while let Some((_, (id, kind))) = self.timers.pop_due(now) {
+        while let Some((at, (id, kind))) = self.timers.pop_due(now) {
             match kind {
-                TimerKind::Probe => self.start_probe(id),
+                TimerKind::Probe => self.start_probe(at, id),
                 TimerKind::Ramp => self.step_ramp(id),
                 TimerKind::Drain => self.left(id, "its time is over"),
-                TimerKind::Silence => {
-                    self.outputs.push_back(Output::CancelProbe(id));
-                    let text = "a check gave no result in time".to_owned();
-                    self.finished(now, id, &Outcome::Failure { text, cause: None });
-                }
             }
+        }
+        if self.next_sweep.is_some_and(|at| at <= now) {
+            self.sweep(now);
         }
     }
 
     /// When [`Self::handle_timeout`] must be called next.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.timers.next().map(|(at, _)| at)
+        let timer = self.timers.next().map(|(at, _)| at);
+        timer.into_iter().chain(self.next_sweep).min()
     }
 
     /// The next thing to do.
@@ -495,14 +503,14 @@ impl CheckEngine {
             .real_servers
             .iter()
             .map(|server| {
-                let serves = there.is_none_or(|entry| {
+                let serving = there.map(|entry| {
                     let same = |key: &DestinationKey| key.address == server.address.ip();
                     entry
                         .destinations
                         .iter()
                         .any(|(key, found)| same(key) && (found.weight > 0 || server.weight == 0))
                 });
-                self.new_server(now, server, serves, known)
+                self.new_server(now, server, serving, known)
             })
             .collect();
         let mut service = ServiceState {
@@ -523,9 +531,10 @@ impl CheckEngine {
         &mut self,
         now: Timestamp,
         config: &Shared<RealServer>,
-        serves: bool,
+        serving: Option<bool>,
         known: &Known,
     ) -> ServerState {
+        let serves = serving.unwrap_or(true);
         let checkers = config
             .checkers
             .iter()
@@ -548,7 +557,7 @@ impl CheckEngine {
             files_allow: true,
             moved_by_files: 0,
             sessions_allow: true,
-            presumed: Presumed::New { serves },
+            presumed: Presumed::New { serving },
             ramp: None,
         };
         server.take_sessions(|name| self.session(name));
@@ -573,7 +582,7 @@ impl CheckEngine {
             memory: Memory::new(health),
             weight: None,
             fault: None,
-            probing: false,
+            probing: Probing::No,
         }
     }
 
@@ -640,9 +649,8 @@ impl CheckEngine {
 
     fn drop_checker(&mut self, checker: &CheckerState) {
         self.timers.cancel(&(checker.id, TimerKind::Probe));
-        self.timers.cancel(&(checker.id, TimerKind::Silence));
         self.timers.cancel(&(checker.id, TimerKind::Ramp));
-        if checker.probing {
+        if checker.probing != Probing::No {
             self.outputs.push_back(Output::CancelProbe(checker.id));
         }
     }
@@ -697,27 +705,12 @@ impl CheckEngine {
         Some(Names { server, service: service.name().0 })
     }
 
-    fn start_probe(&mut self, id: CheckerId) {
-        let Some(names) = self.names(id) else { return };
-        let Some(checker) = self.checker(id) else { return };
-        checker.probing = true;
-        let (config, url) = (checker.config.clone(), checker.memory.url);
-        self.outputs.push_back(Output::StartProbe { id, checker: config, url, names });
-    }
-
-    /// A probe keeps its own time; this is for one that has lost it.
-    fn started(&mut self, now: Timestamp, id: CheckerId) {
-        let Some(checker) = self.checker(id) else { return };
-        let limit = checker.config.probe.longest();
-        self.timers.set((id, TimerKind::Silence), now + limit + MARGIN);
-    }
-
     fn finished(&mut self, now: Timestamp, id: CheckerId, outcome: &Outcome) {
-        self.timers.cancel(&(id, TimerKind::Silence));
         let Some((service, ..)) = self.places.get(id) else { return };
         let Some(checker) = self.checker(id) else { return };
         // A result that comes after the checker was given up does not count twice.
-        if !std::mem::replace(&mut checker.probing, false) {
+        let probing = std::mem::replace(&mut checker.probing, Probing::No);
+        if probing == Probing::No {
             return;
         }
         let before = checker.memory.health;
@@ -728,20 +721,20 @@ impl CheckEngine {
                 reweighed = *weight != checker.weight;
                 checker.weight = *weight;
                 checker.fault = None;
-                (true, text.clone(), None)
+                (true, text, None)
             }
             Outcome::Failure { text, cause } => {
                 checker.fault = Some(match cause {
                     Some(cause) => format!("{text} ({cause})"),
                     None => text.clone(),
                 });
-                (false, text.clone(), cause.clone())
+                (false, text, cause.clone())
             }
         };
         let config = checker.config.clone();
         let wait = checker.memory.result(now, &config, success);
         let after = checker.memory.health;
-        self.timers.set((id, TimerKind::Probe), now + wait);
+        self.timers.set((id, TimerKind::Probe), probing.next(now, wait));
         let told = before.is_up() != after.is_up()
             || (matches!(before, Health::Unproved { .. }) && !text.is_empty());
         let importance = match (told, success) {
@@ -755,7 +748,9 @@ impl CheckEngine {
         if !text.is_empty() && (told || !success) {
             let text = match given_up {
                 GivenUp::Suffix if used_up => format!("{text} after {retry} retries"),
-                GivenUp::Suffix | GivenUp::Line(_) | GivenUp::LineOf(_) | GivenUp::Nothing => text,
+                GivenUp::Suffix | GivenUp::Line(_) | GivenUp::LineOf(_) | GivenUp::Nothing => {
+                    text.clone()
+                }
             };
             self.outputs.push_back(Output::Log(Event { importance, text, cause }));
         }
@@ -777,6 +772,9 @@ impl CheckEngine {
         if reweighed {
             self.changes.add(service);
         }
+        if before.is_up() == after.is_up() && !reweighed {
+            return;
+        }
         if before.is_up() != after.is_up() {
             self.mail_check(id, &config.probe, outcome);
         }
@@ -785,31 +783,6 @@ impl CheckEngine {
         if !served && self.serves(id) {
             self.begin_ramp(now, id);
         }
-    }
-
-    /// A checker has changed its mind.
-    fn mail_check(&mut self, id: CheckerId, probe: &Probe, outcome: &Outcome) {
-        let Some((service, server, _)) = self.places.get(id) else { return };
-        let Some(service) = self.services.get(service) else { return };
-        let Some(server) = service.servers.get(server) else { return };
-        let up = matches!(outcome, Outcome::Success { .. });
-        let words = match (probe, up) {
-            (Probe::Tcp(_) | Probe::Dialogue(_), true) => "TCP CHECK succeed on service",
-            (Probe::Tcp(_) | Probe::Dialogue(_), false) => "TCP CHECK failed on service",
-            (Probe::Http(_) | Probe::Smtp(_), true) => "CHECK succeed on service",
-            (Probe::Http(_), false) => "CHECK failed on service : HTTP request failed",
-            (Probe::Smtp(_), false) => "CHECK failed on service",
-            (Probe::Dns(_), true) => "DNS_CHECK: succeed on service",
-            (Probe::Dns(_), false) => "DNS_CHECK: failed on service",
-            (Probe::Udp(_), true) => "UDP CHECK succeed on service",
-            (Probe::Udp(_), false) => "UDP CHECK failed on service",
-            (Probe::Ping(_), true) => "ICMP CHECK succeed on service",
-            (Probe::Ping(_), false) => "ICMP CHECK failed on service",
-            (Probe::Misc(_), true) => "MISC CHECK succeed on service",
-            (Probe::Misc(_), false) => "MISC CHECK failed on service",
-        };
-        let one_check = server.is_up() == server.up;
-        self.outputs.extend(service.server_mail(&server.config, up, words, one_check));
     }
 
     /// Draws the conclusions of a change within a service: servers, quorum, scripts, words.

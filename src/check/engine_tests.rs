@@ -633,18 +633,21 @@ fn with_alpha_a_server_waits_for_its_session() {
 }
 
 #[test]
-fn a_new_process_leaves_out_what_a_session_had_taken_out_before_it() {
-    let before = config(vec![with_sessions(false)]);
-    let mut rig = Rig::new(&before);
-    rig.run(15);
-    session(&mut rig, "B1", false);
-    let table = rig.engine.desired();
-    let mut rig = Rig::adopting(&before, &table);
-    assert_eq!(rig.weights(), [(2, 1), (3, 1)], "nobody has said that it is back");
-    rig.run(15);
-    session(&mut rig, "B1", true);
-    session(&mut rig, "B2", true);
-    assert_eq!(rig.weights(), [(1, 1), (2, 1), (3, 1)]);
+fn a_new_process_keeps_in_and_out_what_sessions_had_before_it() {
+    for alpha in [false, true] {
+        let before = config(vec![with_sessions(alpha)]);
+        let mut rig = Rig::new(&before);
+        rig.run(15);
+        session(&mut rig, "B1", false);
+        session(&mut rig, "B2", true);
+        let table = rig.engine.desired();
+        let mut rig = Rig::adopting(&before, &table);
+        assert_eq!(rig.weights(), [(2, 1), (3, 1)], "nobody has said that it is back");
+        rig.run(15);
+        session(&mut rig, "B1", true);
+        session(&mut rig, "B2", true);
+        assert_eq!(rig.weights(), [(1, 1), (2, 1), (3, 1)]);
+    }
 }
 
 #[test]
@@ -749,4 +752,17 @@ fn a_reload_neither_ends_nor_freezes_a_slow_start() {
         rig.run(length + 1);
         assert_eq!(rig.weights(), [(1, 10)]);
     }
+}
+
+#[test]
+fn a_check_that_we_made_late_makes_up_for_it_and_a_slow_server_gets_its_whole_wait() {
+    let at = |millis| Timestamp::ZERO + Interval::from_millis(millis);
+    let wait = Interval::from_millis(1000);
+    let asking = |since| Probing::Asking { due: at(5000), since: at(since) };
+    assert_eq!(asking(5000).next(at(5001), wait), at(6000));
+    assert_eq!(asking(5300).next(at(5310), wait), at(6000), "late by us");
+    assert_eq!(asking(5000).next(at(5600), wait), at(6600), "slow");
+    assert_eq!(asking(5300).next(at(5900), wait), at(6600), "both");
+    assert_eq!(asking(9000).next(at(9001), wait), at(9501), "not all at once");
+    assert_eq!(Probing::Waiting { due: at(5000) }.next(at(5200), wait), at(6000));
 }

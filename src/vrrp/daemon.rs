@@ -18,7 +18,7 @@ use self::keys::KeyFiles;
 use self::linkbeat::Linkbeat;
 use super::connection_sync;
 use super::desired::DesiredAddress;
-use super::engine::{Input, Output, SocketName, VrrpEngine};
+use super::engine::{Input, Output, SocketName, VrrpEngine, is_still_awaited};
 use super::event::{Event, Importance};
 use super::firewall::Firewall;
 use super::json;
@@ -32,6 +32,7 @@ use crate::core::bfd_news::News;
 use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;
 use crate::core::config::model::services::ReceiveBuffer;
+use crate::core::config::model::track::Tracked;
 use crate::core::config::model::vrrp::VrrpConfig;
 use crate::core::netlink::RouteSocket;
 use crate::core::netlink::address::KernelAddress;
@@ -329,11 +330,7 @@ impl<'a> Daemon<'a> {
             .instances
             .iter()
             .filter(|instance| masters.contains(&instance.name))
-            .filter(|instance| {
-                // Its last advert is at most one interval older than `alive`.
-                let adverts = u64::from(instance.down_timer_adverts.saturating_sub(1));
-                now.since(alive) < instance.advert_interval * adverts
-            })
+            .filter(|instance| is_still_awaited(instance, now.since(alive)))
             .map(|instance| instance.name.clone())
             .collect();
         self.engine.handle(now, Input::Resume(names));
@@ -554,6 +551,10 @@ impl<'a> Daemon<'a> {
         for News { name, up } in news {
             let state = if up { "Up" } else { "Down" };
             tracing::info!("Received BFD event: instance {name} is in state {state}");
+            for instance in trackers(&self.config.vrrp, &name) {
+                let state = if up { "UP" } else { "DOWN" };
+                tracing::info!("VRRP_Instance({instance}) Tracked BFD instance {name} is {state}");
+            }
             self.engine.handle(runtime::now(), Input::Bfd { name, up });
         }
     }
@@ -644,6 +645,18 @@ fn watched_interfaces(config: &VrrpConfig) -> BTreeSet<String> {
     let tracked = config.instances.iter().flat_map(|instance| &instance.track_interfaces);
     let grouped = config.sync_groups.iter().flat_map(|group| &group.track_interfaces);
     own.chain(tracked.chain(grouped).map(|tracked| tracked.name.clone())).collect()
+}
+
+/// The instances that a BFD session matters to, in keepalived's log one line each.
+fn trackers<'a>(config: &'a VrrpConfig, session: &str) -> Vec<&'a str> {
+    let names = |tracked: &[Tracked]| tracked.iter().any(|tracked| tracked.name == session);
+    let groups = || config.sync_groups.iter().filter(|group| names(&group.track_bfd));
+    let by_group = |name: &String| groups().any(|group| group.members.contains(name));
+    let instances = config.instances.iter();
+    instances
+        .filter(|instance| names(&instance.track_bfd) || by_group(&instance.name))
+        .map(|instance| instance.name.as_str())
+        .collect()
 }
 
 /// BFD sessions that some instance or group tracks.

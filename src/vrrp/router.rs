@@ -76,6 +76,11 @@ pub struct Accepted {
     pub old_checksum: bool,
 }
 
+/// Authentication headers are numbered from zero in 2020, and so many a second from then on: the 32 bits
+/// last until 2054.
+const SEQUENCE_EPOCH: u64 = 1_577_836_800;
+const SEQUENCE_RATE: u64 = 4;
+
 /// What identifies a virtual router over a reload.
 pub type Identity = (Option<Arc<str>>, Family, u8, bool);
 
@@ -122,11 +127,13 @@ pub struct Router {
     pub told: BTreeSet<&'static str>,
     /// Oddities of accepted adverts that were logged since the last change of state.
     pub remarked: BTreeSet<&'static str>,
-    /// Master, and away for so long that another one may be there: nothing is sent before it had its
-    /// chance to be heard.
+    /// Away for so long that another master may be there: nothing is sent before it had its chance to
+    /// be heard.
     pub listening: bool,
     /// Master, and another one goes on sending adverts.
     pub rival: Option<Box<Rival>>,
+    /// It goes on for a process that was master: what has no result yet is as good as it was then.
+    pub resumed: bool,
     /// The state that was last notified.
     pub notified: Option<&'static str>,
 }
@@ -156,6 +163,7 @@ impl Router {
             told: BTreeSet::new(),
             remarked: BTreeSet::new(),
             listening: false,
+            resumed: false,
             rival: None,
             notified: None,
         }
@@ -168,9 +176,22 @@ impl Router {
         self.instance = instance;
     }
 
+    /// Thousands of routers are on a few interfaces: each name is needed once, and no room to spare.
+    pub fn make_compact(&mut self, names: &mut BTreeSet<Arc<str>>) {
+        let addresses = self.addresses.iter_mut().map(|address| &mut address.interface);
+        for name in addresses.chain(&mut self.socket.interface) {
+            match names.get(name) {
+                Some(known) => *name = Arc::clone(known),
+                None => _ = names.insert(Arc::clone(name)),
+            }
+        }
+        self.addresses.shrink_to_fit();
+    }
+
     /// What stays the same over a reload for this to be the same router.
     pub fn identity(&self) -> Identity {
-        identity(&self.instance)
+        let unicast = matches!(self.instance.transport, Transport::Unicast { .. });
+        (self.socket.interface.clone(), self.instance.family, self.instance.vrid.get(), unicast)
     }
 
     /// Where adverts come from.
@@ -382,11 +403,25 @@ impl Router {
         Ok((sequence, message))
     }
 
+    /// The number of the next advert, where there must be an authentication header. All peers get the
+    /// same one: numbers that a peer has not seen would make it a replay when that one takes over.
+    /// `wall` is the time since 1970.
+    pub fn take_number(&mut self, wall: Interval) {
+        if let Authentication::Header(_) = self.instance.authentication {
+            // The others take numbers from the highest one on; a fresh one among them begins low, and
+            // must be heard all the same. Who has heard nobody begins by the clock, which counts faster
+            // than adverts are sent: a new process is not below the numbers of the one before it.
+            let since = wall.as_secs().saturating_sub(SEQUENCE_EPOCH);
+            let first = u32::try_from(since.saturating_mul(SEQUENCE_RATE)).unwrap_or(u32::MAX);
+            let last = if self.sequence == 0 { first } else { self.sequence };
+            self.sequence = last.wrapping_add(1);
+        }
+    }
+
     /// Puts an authentication header in front of a message, where there must be one; gives the IP
-    /// identification that it covers. `wall` is the time since 1970.
+    /// identification that it covers.
     pub fn seal(
-        &mut self,
-        wall: Interval,
+        &self,
         source: IpAddr,
         destination: IpAddr,
         ttl: u8,
@@ -397,12 +432,6 @@ impl Router {
         else {
             return (0, message);
         };
-        // The others take numbers from the highest one on; a fresh one among them begins low, and must
-        // be heard all the same. Who has heard nobody begins at the seconds of the clock, so that a new
-        // process is not below the numbers of the one before it.
-        let first = u32::try_from(wall.as_secs()).unwrap_or(u32::MAX);
-        let last = if self.sequence == 0 { first } else { self.sequence };
-        self.sequence = last.wrapping_add(1);
         // The kernel would fill in another one for 0.
         let [_, _, high, low] = self.sequence.to_be_bytes();
         let id = u16::from_be_bytes([high, low]).max(1);
@@ -529,7 +558,8 @@ mod tests {
         let (source, group) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([224, 0, 0, 18]));
         let mut packet = || {
             let message = sender.advert(Priority::DEFAULT, source, group);
-            let (id, payload) = sender.seal(Interval::ZERO, source, group, 255, message);
+            sender.take_number(Interval::ZERO);
+            let (id, payload) = sender.seal(source, group, 255, message);
             let interface = Some("eth0".into());
             ReceivedPacket {
                 interface,
@@ -556,14 +586,35 @@ mod tests {
         let mut router = router(VrrpVersion::V2, 100, Interval::from_secs(1));
         let key = Authentication::Header([7; 8]);
         Arc::make_mut(&mut router.instance).authentication = key;
-        let wall = Interval::from_secs(1_000_000);
-        let (source, group) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([224, 0, 0, 18]));
-        let mut alone = router.clone();
-        alone.seal(wall, source, group, 255, Vec::new());
-        assert_eq!(alone.sequence, 1_000_001);
+        let first = |seconds| {
+            let mut alone = router.clone();
+            alone.take_number(Interval::from_secs(seconds));
+            u64::from(alone.sequence)
+        };
+        // The simulator's seed 54: its peers did not hear the successor of a process that had sent
+        // more than one advert a second. Two a second for a week:
+        let (wall, week) = (1_800_000_000, 7 * 24 * 3600);
+        assert!(first(wall + week) > first(wall) + 2 * week);
+        assert_eq!((first(0), first(u64::MAX)), (1, 0), "saturates, and begins anew");
         router.sequence = 5;
-        router.seal(wall, source, group, 255, Vec::new());
+        router.take_number(Interval::from_secs(wall));
         assert_eq!(router.sequence, 6);
+    }
+
+    /// The simulator's seed 29: each peer got a number of its own, and the one that took over began
+    /// below the numbers of the old master, which refused to hear it: two masters for minutes.
+    #[test]
+    fn all_unicast_peers_get_the_same_number() {
+        let mut router = router(VrrpVersion::V2, 100, Interval::from_secs(1));
+        Arc::make_mut(&mut router.instance).authentication = Authentication::Header([7; 8]);
+        let source = IpAddr::from([10, 0, 0, 9]);
+        router.take_number(Interval::ZERO);
+        let numbers: BTreeSet<[u8; 4]> = [[10, 0, 0, 1], [10, 0, 0, 2]]
+            .into_iter()
+            .map(|peer| router.seal(source, peer.into(), 255, vec![0; 20]).1)
+            .map(|sealed| sealed[8..12].try_into().unwrap())
+            .collect();
+        assert_eq!(numbers, BTreeSet::from([[0, 0, 0, 1]]));
     }
 
     #[test]

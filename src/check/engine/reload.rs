@@ -98,7 +98,7 @@ impl CheckEngine {
         let mut servers = Vec::new();
         for server in &config.real_servers {
             let state = match old.take(&server.address) {
-                None => self.new_server(now, server, true, known_servers),
+                None => self.new_server(now, server, None, known_servers),
                 Some(before) => self.carry_server(now, before, server),
             };
             servers.push(state);

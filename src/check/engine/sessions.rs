@@ -9,10 +9,11 @@ use crate::core::time::Timestamp;
 /// What a session counts as that nobody has told of yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presumed {
-    /// Of a new server: up, unless `alpha` says otherwise or a process before this one took it out.
+    /// Of a new server: what the kernel's table says of it, where a process before this one has made
+    /// that; else up, unless `alpha` says otherwise.
     New {
-        /// Whether it was not taken out.
-        serves: bool,
+        /// Whether the table has it, if there is one.
+        serving: Option<bool>,
     },
     /// After a reload: the server stays as it is.
     AsBefore {
@@ -24,7 +25,8 @@ pub(super) enum Presumed {
 impl Presumed {
     const fn is_up(self, check: &BfdCheck) -> bool {
         match self {
-            Self::New { serves } => serves && !check.alpha,
+            Self::New { serving: Some(serving) } => serving,
+            Self::New { serving: None } => !check.alpha,
             Self::AsBefore { up } => up,
         }
     }

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::expect::{Answer, Verdict};
 use super::{failure, tcp, tls};
@@ -47,26 +47,23 @@ async fn talk(
     stream.flush().await?;
     let Some(expect) = &dialogue.expect else { return Ok(()) };
     let mut answer = Answer::new(pattern::compile(expect).map_err(io::Error::other)?);
-    let mut buffer = vec![0; 4096];
     loop {
-        let length = stream.read(&mut buffer).await?;
-        let said = buffer.get(..length).unwrap_or_default();
-        if said.is_empty() {
-            let words = "the server ended without what is expected";
-            return if answer.end() { Ok(()) } else { Err(io::Error::other(words)) };
-        }
-        match answer.take(said) {
-            Verdict::Match => return Ok(()),
-            Verdict::More => {}
-            Verdict::TooLong => {
+        let take = |said: &[u8]| (!said.is_empty()).then(|| answer.take(said));
+        match tcp::receive(&mut stream, take).await? {
+            Some(Verdict::Match) => return Ok(()),
+            Some(Verdict::More) => {}
+            Some(Verdict::TooLong) => {
                 return Err(io::Error::other("a long answer, not the expected one"));
             }
+            None if answer.end() => return Ok(()),
+            None => return Err(io::Error::other("the server ended without what is expected")),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
     use super::*;

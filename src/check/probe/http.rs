@@ -2,16 +2,18 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::answer::{Answer, Fault};
 use super::{failure, tcp, tls};
 use crate::check::engine::Outcome;
-use crate::core::config::model::check::{HttpProbe, HttpVersion, Regex, TlsIdentity, Url};
+use crate::core::config::model::check::{
+    HttpProbe, HttpVersion, Regex, TlsIdentity, TlsProbe, Url,
+};
 use crate::core::config::pattern;
-
-const CHUNK: usize = 16 << 10;
 
 /// Asks for one url.
 pub async fn probe(http: &HttpProbe, url: usize, server: &str, identity: &TlsIdentity) -> Outcome {
@@ -70,10 +72,25 @@ pub async fn fetch(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Resul
     let limit = http.connect.timeout.to_duration();
     let stream = tcp::open(&http.connect).await.map_err(Trouble::Connect)?;
     let request = request(http, url);
-    let Some(options) = &http.tls else {
-        let talk = converse(stream, &request);
-        return tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout));
-    };
+    match &http.tls {
+        None => {
+            let talk = converse(stream, &request);
+            tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout))
+        }
+        // What TLS needs meanwhile is much, and is not held for plain probes.
+        Some(options) => {
+            Box::pin(fetch_securely(stream, &request, limit, (options, url), identity)).await
+        }
+    }
+}
+
+async fn fetch_securely(
+    stream: TcpStream,
+    request: &str,
+    limit: Duration,
+    (options, url): (&TlsProbe, &Url),
+    identity: &TlsIdentity,
+) -> Result<Answer, Trouble> {
     let name = options.name.as_deref().or(url.virtualhost.as_deref()).filter(|_| options.sni);
     let trust = if options.verify {
         let name = options.name.as_deref().or(url.virtualhost.as_deref());
@@ -86,7 +103,7 @@ pub async fn fetch(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Resul
         Ok(shaken) => shaken.map_err(Trouble::Tls)?,
         Err(_) => return Err(Trouble::Timeout),
     };
-    let talk = converse(&mut stream, &request);
+    let talk = converse(&mut stream, request);
     let answer = tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout))?;
     if url.orderly_close {
         // The server's part in it is not waited for.
@@ -121,24 +138,17 @@ async fn converse(
     stream.write_all(request.as_bytes()).await.map_err(Trouble::Exchange)?;
     stream.flush().await.map_err(Trouble::Exchange)?;
     let mut answer = Answer::new();
-    let mut buffer = vec![0; CHUNK];
     loop {
-        let length = match stream.read(&mut buffer).await {
-            Ok(length) => length,
+        match tcp::receive(&mut stream, |piece| (!piece.is_empty()).then(|| answer.feed(piece)))
+            .await
+        {
+            Ok(Some(Ok(true))) => return Ok(answer),
+            Ok(Some(Ok(false))) => {}
+            Ok(Some(Err(fault))) => return Err(Trouble::Answer(fault)),
             // Many servers end a TLS connection, or any, without ceremony: what came counts.
-            Err(_) if answer.status().is_some() => return Ok(answer),
+            Ok(None) | Err(_) if answer.status().is_some() => return Ok(answer),
+            Ok(None) => return Err(Trouble::Exchange(io::ErrorKind::UnexpectedEof.into())),
             Err(error) => return Err(Trouble::Exchange(error)),
-        };
-        if length == 0 {
-            return if answer.status().is_some() {
-                Ok(answer)
-            } else {
-                Err(Trouble::Exchange(io::ErrorKind::UnexpectedEof.into()))
-            };
-        }
-        let piece = buffer.get(..length).unwrap_or_default();
-        if answer.feed(piece).map_err(Trouble::Answer)? {
-            return Ok(answer);
         }
     }
 }
@@ -191,10 +201,11 @@ pub(crate) mod tests {
     use std::future::Future;
     use std::net::SocketAddr;
 
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::core::config::model::check::{Connect, TlsProbe};
+    use crate::core::config::model::check::Connect;
     use crate::core::time::Interval;
 
     pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {

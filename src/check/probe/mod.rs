@@ -47,15 +47,16 @@ pub async fn run(
     surroundings: Arc<Surroundings>,
 ) -> Outcome {
     let server = &names.server;
+    // The two that are common by the thousand make the future; the others have memory of their own.
     match &checker.probe {
         Probe::Tcp(connect) => tcp::probe(connect, server).await,
-        Probe::Dialogue(talk) => dialogue::probe(talk, server, &surroundings.tls).await,
         Probe::Http(http) => http::probe(http, url, server, &surroundings.tls).await,
-        Probe::Smtp(smtp) => smtp::probe(smtp, server).await,
-        Probe::Dns(dns) => dns::probe(dns, server).await,
-        Probe::Udp(udp) => udp::probe(udp, server).await,
-        Probe::Ping(connect) => ping::probe(connect, &names).await,
-        Probe::Misc(misc) => misc::probe(misc, &names, &surroundings.policy).await,
+        Probe::Dialogue(talk) => Box::pin(dialogue::probe(talk, server, &surroundings.tls)).await,
+        Probe::Smtp(smtp) => Box::pin(smtp::probe(smtp, server)).await,
+        Probe::Dns(dns) => Box::pin(dns::probe(dns, server)).await,
+        Probe::Udp(udp) => Box::pin(udp::probe(udp, server)).await,
+        Probe::Ping(connect) => Box::pin(ping::probe(connect, &names)).await,
+        Probe::Misc(misc) => Box::pin(misc::probe(misc, &names, &surroundings.policy)).await,
     }
 }
 

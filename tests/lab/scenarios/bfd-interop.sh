@@ -20,6 +20,7 @@ C
 }
 # Over IPv6 keepalived sends with hop limit 64 unless it is told otherwise, and FRR wants the 255 of RFC 5881.
 conf_ours() { # MILLISECONDS
+    printf 'global_defs {\n    bfd_process_name lab_bfd\n    bfd_priority -3\n    bfd_no_swap\n    bfd_rlimit_rttime 20000\n    bfd_cpu_affinity 0\n}\n'
     session ka4 10.77.1.12 10.77.1.11 "$1"
     session ka6 fd77:1::12 fd77:1::11 "$1"
     session frr4 10.77.1.13 10.77.1.11 "$1"
@@ -56,6 +57,14 @@ kill -USR1 "$(child_pid d1 main)"
 dump=$LAB_DIR/nodes/d1/tmp/keepalived_bfd.data
 timed "the data file names the sessions" 5 eval '[[ $(grep -c "local state = Up" "$dump" 2>/dev/null) == 4 ]]'
 
+# --- the process is as configured
+pid=$(child_pid d1 bfd)
+check "its pid file, its name" eval '[[ -n $pid && $(<"/proc/$pid/comm") == lab_bfd ]]'
+check "its priority" eval '[[ $(awk "{ print \$19 }" "/proc/$pid/stat") == -3 ]]'
+check "its memory is locked" eval '(( $(awk "/^VmLck/ { print \$2 }" "/proc/$pid/status") > 0 ))'
+check "its CPU" grep -qx 'Cpus_allowed_list:.0' "/proc/$pid/status"
+check "its limit" eval '[[ $(awk "/realtime timeout/ { print \$4, \$5 }" "/proc/$pid/limits") == "10000 20000" ]]'
+
 # --- a reload: other rates, nobody goes down
 conf_ours 300 >"$LAB_DIR/d1.conf"
 kill -HUP "$(child_pid d1 main)"
@@ -87,6 +96,11 @@ mark=$(log_mark d2)
 stop d1 daemon
 timed "keepalived hears that it was taken down" 5 eval '[[ $(tail -n "+$(( mark + 1 ))" "$(daemon_log d2)" | grep -c "Remote diagnostic - Administratively Down") == 2 ]]'
 if wait_until 5 eval '[[ $(frr_remote d3) == "administratively down administratively down" ]]'; then ok "FRR as well"; else not_ok "FRR hears that it was taken down" "$(frr_show d3)"; fi
+
+# --- not at all with -B
+daemon d1 "$LAB_DIR/d1.conf" --no_bfd
+check "with -B there is no bfd process" never 2 child_pid d1 bfd
+stop d1 daemon
 
 # --- passive: silent until the other speaks
 conf_ours 200 | sed 's/multiplier.*/&\n    passive/' >"$LAB_DIR/d1.conf"
