@@ -114,8 +114,9 @@ wait_until 8 up || not_ok "master once more"
 index=$(ip -n d1 -o link show at1.52 | cut -d: -f1)
 crash d1 daemon
 check "a crash leaves the interface" ip -n d1 link show at1.52
+mark=$(log_mark d1)
 daemon d1 "$LAB_DIR/d1.conf"
-check "it is master again" wait_until 8 eval 'up && logged d1 "\(B\) Entering MASTER"'
+check "it is master again" wait_until 8 eval 'up && logged d1 "\(B\) Entering MASTER" "$mark"'
 check "on the same interface" eval '[[ $(ip -n d1 -o link show at1.52 | cut -d: -f1) == "$index" ]]'
 # --- a reload takes the words away
 sed -i -e '/use_vmac_addr/d' -e 's/ dev eth1 use_vmac$/ dev eth1/' "$LAB_DIR/d1.conf"
