@@ -696,6 +696,10 @@ impl VrrpEngine {
         };
         let wanted: BTreeSet<_> = router.addresses.iter().cloned().collect();
         router.schedule.retain(&wanted);
+        // A shorter `preempt_delay` counts at once, and so does none.
+        let delay = router.preempt_delay();
+        router.preempt_at = router.preempt_at.filter(|_| !delay.is_zero());
+        router.preempt_at = router.preempt_at.map(|at| at.min(now + delay));
         match router.state {
             State::Master => {
                 router.schedule.set_extra(now, extra_period(&router.instance));

@@ -242,8 +242,11 @@ impl World {
         short: bool,
     ) -> Result<&'static str, super::world::Violation> {
         let interval = self.nodes[master].setting.interval;
-        let asleep = self.chance.one_in(2);
+        let mut asleep = self.chance.one_in(2);
         if short {
+            // Where it is a backup, what it sleeps through is a silence.
+            let there = self.nodes[master].setting.routers.iter().flatten().count();
+            asleep &= self.nodes[master].masters.count_ones() as usize == there;
             // The last advert is one interval old at most.
             let longest = interval * u64::from(self.plan.adverts - 1);
             let length = longest.fraction(self.chance.between(1, 90), 100);

@@ -437,7 +437,7 @@ impl Setting {
                 What::Uplink => health.uplink,
                 What::Process => health.process,
                 What::File => {
-                    total += weight * health.file;
+                    total += (weight * health.file).clamp(-253, 253);
                     continue;
                 }
             };

@@ -102,6 +102,7 @@ impl World {
         self.nodes[place].health = health;
         if !self.nodes[place].is_awake(self.now) {
             self.nodes[place].untold = true;
+            self.reschedule(place);
             return Ok(());
         }
         let now = self.nodes[place].clock.local(self.now);

@@ -145,3 +145,25 @@ fn a_new_process_keeps_the_priority_of_the_one_before_it_until_its_scripts_speak
     rig.input(Input::Script { name: "s".into(), good: false });
     assert_eq!(priority(&rig), 100);
 }
+
+/// The simulator's seed 2026780: a delay that was in the file no more was waited for all the same.
+#[test]
+fn a_reload_without_the_preempt_delay_ends_the_wait() {
+    let mut slow = instance("V", 150);
+    slow.preemption = Preemption::After(Interval::from_secs(1000));
+    let mut rig = Rig::new(vec![slow]);
+    let hear_a_lower_one = |rig: &mut Rig| {
+        for _ in 0..4 {
+            rig.run(Interval::from_secs(1));
+            rig.receive(100);
+        }
+    };
+    hear_a_lower_one(&mut rig);
+    hear_a_lower_one(&mut rig);
+    assert_eq!(rig.state(), State::Backup);
+    let instances = vec![Arc::new(instance("V", 150))];
+    let config = VrrpConfig { instances, ..VrrpConfig::default() };
+    rig.input(Input::Reconfigure(Box::new((Global::default(), config))));
+    hear_a_lower_one(&mut rig);
+    assert_eq!(rig.state(), State::Master);
+}
