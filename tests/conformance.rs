@@ -1,31 +1,18 @@
 //! Which requirement of VRRP is shown where: by a test that carries its number in its name, by a
-//! scenario of the lab, or not yet, and why.
+//! scenario of the lab; which one is the kernel's part, and which one is not met, on purpose.
 //!
-//! The numbers are those of our list of testable requirements of RFC 3768, RFC 5798 and RFC 9568.
+//! The requirements are in `conformance.tsv`. The result is a table for people,
+//! `target/conformance.md`, made anew by each run (`cargo nextest run --test conformance`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::Path;
-
-/// First and last number of each section of the list.
-const ITEMS: &[(u16, u16)] = &[
-    (1, 15),
-    (20, 36),
-    (40, 50),
-    (60, 80),
-    (90, 101),
-    (110, 113),
-    (120, 133),
-    (140, 158),
-    (170, 179),
-    (190, 199),
-    (210, 216),
-    (220, 229),
-];
 
 /// Seen on the wire or in the kernel by a scenario of the lab.
 const LAB: &[(&[u16], &str)] = &[
     (&[1, 2, 4, 7, 10, 11, 12], "vrrp-failover: captures judged by tshark's dissector"),
     (&[14, 15], "vrrp-faults, vrrp-failover: links go down and come back"),
+    (&[36], "vrrp-hmac: three directors, judged by Python's hmac"),
     (&[120, 124, 158], "vrrp-failover: the address is on one node only"),
     (&[145, 148], "lvs-ha: connections to the virtual address while master"),
     (&[99, 100], "vrrp-faults: frozen nodes; the clock is monotonic"),
@@ -40,44 +27,72 @@ const LAB: &[(&[u16], &str)] = &[
     (&[223, 227], "vrrp-notify, named-keepalived: states, dumps, statistics"),
 ];
 
-/// For the issue that completes VRRP.
-const LEFT: &[(&[u16], &str)] = &[
-    (&[141, 142], "the kernel's part: answers solicitations, joins the solicited-node group"),
-    (&[70], "the first address of an IPv6 advert is not checked on receipt, as in keepalived"),
-    (
-        &[123, 144, 177, 178, 192],
-        "virtual MAC, the kernel's part: forwarding; own ARP requests carry the physical MAC, as in keepalived",
-    ),
-    (&[214], "virtual MAC: the rule for membership reports is there, their way is not looked at"),
-    (&[216], "virtual MAC: garp_extra_if"),
-    (&[6, 133], "the kernel's part: link-local groups are not forwarded, neighbour caches learn"),
-    (&[122, 143, 193], "router advertisements are left to radvd, as keepalived does"),
-    (&[191, 194], "accept mode: virtual addresses accept traffic, as keepalived's default"),
-    (&[190, 195], "the kernel's and the operator's part: redirects, management addresses"),
-    (&[48, 50], "one family for each instance, in the order of the file: by construction"),
-    (&[78], "IP options: the socket's tests; fragments are the kernel's"),
-    (&[101], "ranges: the configuration's tests"),
-    (&[157], "equal priorities of several backups: to be told by the linter"),
-    (&[196], "version 2 and 3 at once: not in keepalived either"),
-    (&[199], "255 instances on one interface: a measurement"),
-    (&[228], "SNMP"),
-    (&[35], "no authentication in version 3: the configuration's tests"),
+/// What the kernel does, or leaves undone, with what it is given.
+const KERNEL: &[(&[u16], &str)] = &[
+    (&[6, 133], "link-local groups are not forwarded, neighbour caches learn"),
+    (&[123, 144], "forwarding of what comes to the virtual MAC"),
+    (&[141, 142], "it answers solicitations and joins the solicited-node group"),
+    (&[177, 178, 192], "what it asks of itself carries the physical MAC, with keepalived too"),
+    (&[190, 195], "redirects; management addresses are the operator's"),
+    (&[194], "virtual MACs get no address of their own making (addr_gen_mode)"),
+    (&[214], "the rule for membership reports is there, their way is not looked at"),
 ];
 
-fn items() -> BTreeSet<u16> {
-    ITEMS.iter().flat_map(|(first, last)| *first..=*last).collect()
+/// Not met, and why.
+const ON_PURPOSE: &[(&[u16], &str)] = &[
+    (
+        &[70],
+        "keepalived sends such lists unless it is strict, and does not look: refused in strict mode \
+         only, where the RFC is promised, else told once. To drop them would make two masters",
+    ),
+    (&[122, 143, 193], "router advertisements are left to radvd, as keepalived does"),
+    (
+        &[191],
+        "virtual addresses accept traffic unless no_accept or strict mode say otherwise, as with \
+         keepalived: IPVS needs it",
+    ),
+    (
+        &[196],
+        "optional, and not in keepalived either: a router speaks one version; a reload moves it to the \
+         other as master",
+    ),
+];
+
+/// Not there yet.
+const OPEN: &[(&[u16], &str)] = &[(&[228], "SNMP")];
+
+struct Requirement {
+    number: u16,
+    level: String,
+    what: String,
+    section: String,
+}
+
+fn requirements() -> Vec<Requirement> {
+    let text = include_str!("conformance.tsv");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let fields = lines.map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>());
+    fields
+        .map(|fields| {
+            let [number, level, what, section] = fields.try_into().unwrap();
+            Requirement { number: number.parse().unwrap(), level, what, section }
+        })
+        .collect()
 }
 
 /// Numbers in the names of test functions: `v_080_…`, `v_090_and_v_092_…`, `v_020_to_v_030_…`.
-fn tested() -> BTreeMap<u16, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/vrrp");
-    let mut found = BTreeMap::new();
-    let mut folders = vec![root];
+fn tested() -> BTreeMap<u16, BTreeSet<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found: BTreeMap<u16, BTreeSet<String>> = BTreeMap::new();
+    let mut folders = vec![root.join("src"), root.join("tests")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|extension| extension != "rs") {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();
@@ -95,8 +110,9 @@ fn tested() -> BTreeMap<u16, String> {
                     (true, [first, last, ..]) => (*first..=*last).collect(),
                     _ => numbers,
                 };
+                let place = path.strip_prefix(root).unwrap().display().to_string();
                 for number in range {
-                    found.insert(number, name.clone());
+                    found.entry(number).or_default().insert(format!("`{name}` ({place})"));
                 }
             }
         }
@@ -104,35 +120,74 @@ fn tested() -> BTreeMap<u16, String> {
     found
 }
 
+fn listed(table: &[(&[u16], &'static str)]) -> BTreeMap<u16, &'static str> {
+    table.iter().flat_map(|(numbers, why)| numbers.iter().map(|n| (*n, *why))).collect()
+}
+
 #[test]
-fn every_requirement_is_shown_somewhere_or_said_to_be_left() {
-    let tested = tested();
+fn every_requirement_is_shown_somewhere_or_said_why_not() {
+    let (tested, requirements) = (tested(), requirements());
     assert!(tested.len() > 50, "the tests were not found: {tested:?}");
-    let listed = |table: &[(&[u16], &'static str)]| -> BTreeMap<u16, &'static str> {
-        table.iter().flat_map(|(numbers, why)| numbers.iter().map(|n| (*n, *why))).collect()
-    };
-    let (lab, left) = (listed(LAB), listed(LEFT));
+    let (lab, kernel) = (listed(LAB), listed(KERNEL));
+    let (purpose, open) = (listed(ON_PURPOSE), listed(OPEN));
     let mut faults = Vec::new();
-    for item in items() {
-        let line = match (tested.get(&item), lab.get(&item), left.get(&item)) {
-            (Some(test), _, None) => format!("test       {test}"),
-            (None, Some(scenario), None) => format!("lab        {scenario}"),
-            (None, None, Some(why)) => format!("left       {why}"),
-            (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
-                faults.push(format!("V-{item:03} is shown, and said to be left"));
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut rows = String::new();
+    for Requirement { number, level, what, section } in &requirements {
+        let mut places: Vec<String> =
+            tested.get(number).map(|tests| tests.iter().cloned().collect()).unwrap_or_default();
+        places.extend(lab.get(number).map(|scenario| format!("lab: {scenario}")));
+        let others =
+            [("kernel's part", &kernel), ("differs on purpose", &purpose), ("open", &open)];
+        let other: Vec<_> = others
+            .into_iter()
+            .filter_map(|(kind, table)| Some((kind, *table.get(number)?)))
+            .collect();
+        let kind = match (other.as_slice(), places.as_slice()) {
+            ([], []) => {
+                faults.push(format!("V-{number:03} is neither shown nor said why not"));
                 continue;
             }
-            (None, None, None) => {
-                faults.push(format!("V-{item:03} is neither shown nor said to be left"));
+            // The kernel's part may have been looked at all the same.
+            ([], _) | ([("kernel's part", _)], [_, ..]) => "passes",
+            // What is done instead may have a test.
+            ([(kind @ "differs on purpose", why)], _) | ([(kind, why)], []) => {
+                places.insert(0, (*why).to_owned());
+                *kind
+            }
+            (_, _) => {
+                faults.push(format!("V-{number:03} is said to be several things"));
                 continue;
             }
         };
-        println!("V-{item:03}  {line}");
+        *counts.entry(kind).or_default() += 1;
+        let what = what.replace('|', "\\|");
+        writeln!(
+            rows,
+            "| V-{number:03} | {level} | {what} | {section} | {kind} | {} |",
+            places.join("; ")
+        )
+        .unwrap();
     }
-    for number in lab.keys().chain(left.keys()).chain(tested.keys()) {
-        if !items().contains(number) {
-            faults.push(format!("V-{number:03} is not in the list"));
-        }
+    let known: BTreeSet<u16> = requirements.iter().map(|found| found.number).collect();
+    assert_eq!(known.len(), requirements.len(), "a number stands twice");
+    let tables = [&lab, &kernel, &purpose, &open];
+    let named = tables.into_iter().flat_map(BTreeMap::keys).chain(tested.keys());
+    for number in named.filter(|number| !known.contains(number)) {
+        faults.push(format!("V-{number:03} is not in the list"));
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+
+    let sums: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let table = format!(
+        "# VRRP: requirements and where they are shown\n\n{} of {}.\n\n\
+         | number | level | requirement | section | result | where, or why not |\n\
+         |---|---|---|---|---|---|\n{rows}",
+        sums.join(", "),
+        requirements.len()
+    );
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("conformance.md"), &table).unwrap();
+    println!("{table}");
 }

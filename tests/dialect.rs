@@ -249,16 +249,14 @@ fn static_entries_stand_on_the_default_interface_and_follow_groups_that_exist() 
 }
 
 #[test]
-fn a_block_without_effect_is_told_once_and_an_option_where_it_stands() {
-    let text = instance("virtual_ipaddress_excluded {\n10.0.0.7 use_vmac\n}");
-    let group = "garp_group {\ngarp_interval 1\ninterface eth0\n}\n";
-    let compiled = read(&format!("{group}{text}"));
+fn a_word_without_effect_is_told_where_it_stands() {
+    let compiled = read(&format!("global_defs {{\nenable_dbus\n}}\n{}", instance("")));
     let found: Vec<_> = compiled
         .unsupported
         .iter()
         .map(|found| (found.block.as_str(), found.keyword.as_str()))
         .collect();
-    assert_eq!(found, [("(root)", "garp_group"), ("address_line", "use_vmac")]);
+    assert_eq!(found, [("global_defs", "enable_dbus")]);
     assert_eq!(compiled.test_exit_code(), 0);
 }
 
@@ -290,6 +288,62 @@ fn made_interfaces_have_names_of_their_own() {
         .collect();
     assert_eq!(names, ["vrrp1.5", "vrrp2.5", "vrrp6.5", "vrrp.5", "vrrp3.5"]);
     assert_eq!(errors(&compiled), ["duplicate-link"]);
+}
+
+/// The names, places and MAC addresses are those that keepalived 2.2.7 makes of these words.
+#[test]
+fn addresses_get_virtual_macs_of_their_own_where_they_ask_for_them() {
+    let router = |name: &str, interface: &str, body: &str| {
+        format!(
+            "vrrp_instance {name} {{\ninterface {interface}\nvirtual_router_id 51\n{body}\n}}\n"
+        )
+    };
+    let first = "use_vmac_addr\nvirtual_ipaddress {\n10.0.1.1 dev eth0 use_vmac\n10.0.1.2\n\
+                 10.0.1.3 dev eth0\n10.0.2.1 dev eth1\n10.0.2.2 dev eth1\n}\n\
+                 virtual_ipaddress_excluded {\nfd00:2::1 dev eth1\n}";
+    let second = "use_vmac bbb 02:11:22:33:44:55\nvirtual_ipaddress {\n10.0.3.1\n\
+                  10.0.3.2 dev eth2 use_vmac\n10.0.2.3 dev eth1 use_vmac\n10.0.2.4 dev eth1\n}\n\
+                  virtual_ipaddress_excluded {\nfd00:3::1\nfd00:2::3 dev eth1 use_vmac\n}";
+    let text = [router("A", "eth0", first), router("B", "eth2", second)].concat();
+    let places = |text: &str| -> Vec<Vec<String>> {
+        let instances = read(text).config.vrrp.instances;
+        let places = |instance: &Instance| {
+            let all = instance.addresses.iter().chain(&instance.excluded_addresses);
+            all.map(|address| address.interface.clone().unwrap_or_default()).collect()
+        };
+        instances.iter().map(|instance| places(instance)).collect()
+    };
+    assert_eq!(
+        places(&text),
+        [
+            vec!["vrrp.51", "eth0", "eth0", "vrrp1.51", "vrrp1.51", "vrrp6.51"],
+            // An IPv4 virtual MAC serves no IPv6 address: keepalived puts it on the interface beneath, but
+            // asks for fd00:2::3 on the MAC address of IPv4, which the kernel refuses.
+            vec!["bbb", "bbb", "vrrp2.51", "eth1", "eth2", "vrrp6.51"],
+        ]
+    );
+    let compiled = read(&text);
+    let links = |place: usize| -> Vec<_> {
+        let instance = &compiled.config.vrrp.instances[place];
+        let links = instance.address_links.iter();
+        links.map(|link| (link.base.as_str(), link.vmac.name.as_str(), link.vmac.address)).collect()
+    };
+    let standard = |kind| [0, 0, 0x5e, 0, kind, 51];
+    assert_eq!(
+        links(0),
+        [
+            ("eth0", "vrrp.51", standard(1)),
+            ("eth1", "vrrp1.51", standard(1)),
+            ("eth1", "vrrp6.51", standard(2)),
+        ]
+    );
+    let custom = [2, 0x11, 0x22, 0x33, 0x44, 0x55];
+    // Both instances have the number 51, so the IPv6 one is shared: a network has a MAC address once.
+    assert_eq!(links(1), [("eth1", "vrrp2.51", custom), ("eth1", "vrrp6.51", standard(2))]);
+    assert!(compiled.diagnostics.iter().any(|found| found.code == "same-mac"));
+    assert_eq!(errors(&compiled), [] as [&str; 0], "keepalived says it when it starts only");
+    let named = places(&format!("global_defs {{\nvmac_addr_prefix foo\n}}\n{text}"));
+    assert_eq!(named[0], ["foo.51", "eth0", "eth0", "foo1.51", "foo1.51", "foo6.51"]);
 }
 
 #[test]

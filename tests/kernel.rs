@@ -75,6 +75,12 @@ fn a_server_that_is_taken_out_drains_and_one_that_comes_back_starts_slowly() {
     scenario("lvs-drain");
 }
 
+/// `AGENT_CHECK`, and `MISC_CHECK` with `expect`.
+#[test]
+fn what_an_agent_or_a_program_says_becomes_the_weight_of_its_server() {
+    scenario("lvs-agent");
+}
+
 #[test]
 fn what_the_kernel_refuses_is_told_in_words_and_stops_nothing_else() {
     scenario("lvs-refused");

@@ -38,6 +38,17 @@ fn the_real_keepalived_as_one_of_three_in_every_role_over_ipv6() {
     scenario("vrrp-interop-ipv6");
 }
 
+/// IPv4 and IPv6, versions 2 and 3, multicast and unicast, with and without virtual MACs.
+#[test]
+fn every_kind_of_instance_beside_the_real_keepalived_has_one_master() {
+    scenario("vrrp-matrix");
+}
+
+#[test]
+fn every_kind_of_instance_beside_vrrpd_of_frr_has_one_master() {
+    scenario("vrrp-frr");
+}
+
 #[test]
 fn keyed_trailers_are_right_rotate_and_are_believed_once() {
     scenario("vrrp-hmac");
@@ -72,6 +83,12 @@ fn a_lost_bfd_session_moves_the_address_within_the_detection_time() {
 #[test]
 fn virtual_macs_come_and_go_with_the_daemon_and_move_with_the_address() {
     scenario("vrrp-vmac");
+}
+
+/// V-216: switches learn where the virtual MAC of an address on another interface is.
+#[test]
+fn addresses_on_other_interfaces_have_virtual_macs_and_are_announced_as_by_keepalived() {
+    scenario("vrrp-announce");
 }
 
 /// Groups of services by firewall marks (`nftables_ipvs`).

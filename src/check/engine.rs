@@ -1,19 +1,25 @@
 //! All services and their checkers: results of probes and reloads in; probes to start, scripts to
 //! run and the desired table out. Pure: it owns no clock, socket or file.
 
+mod certificates;
 mod drain;
 mod files;
+mod probing;
 mod reload;
 mod sessions;
+mod sharing;
 mod slow_start;
 mod suspension;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+pub use self::certificates::Warning;
 pub use self::drain::{Leaving, Live};
+use self::probing::Probing;
 use self::reload::Known;
 use self::sessions::Presumed;
+use self::sharing::Sharing;
 use self::slow_start::Ramp;
 use super::event::{
     Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of, up_or_down,
@@ -21,6 +27,7 @@ use super::event::{
 use super::health::{Health, Memory};
 use super::marks::Marks;
 use super::virtual_server::{self, ServerView};
+use super::wish::{self, Wish};
 use crate::core::config::model::Script;
 use crate::core::config::model::check::{
     CheckConfig, Checker, GivenUp, Probe, RealServer, Target, VirtualServer,
@@ -30,8 +37,6 @@ use crate::core::shared::Shared;
 use crate::core::time::{Interval, TimerTable, Timestamp};
 use crate::ipvs::model::{DestinationKey, ServiceKey, Table};
 
-/// Beyond a probe's own limits, before it is given up as lost.
-const MARGIN: Interval = Interval::from_secs(5);
 /// Within this time the first probes of servers that seem dead are spread.
 const SOON: Interval = Interval::from_secs(1);
 
@@ -45,8 +50,10 @@ pub enum Outcome {
     Success {
         /// In keepalived's words.
         text: String,
-        /// From `misc_dynamic`.
-        weight: Option<u32>,
+        /// From `misc_dynamic`, or an agent.
+        weight: Option<Wish>,
+        /// Of a certificate that ends soon.
+        warning: Option<String>,
     },
     /// Not well.
     Failure {
@@ -135,8 +142,6 @@ pub enum Output {
 enum TimerKind {
     /// Time for a probe.
     Probe,
-    /// A probe has been silent for too long.
-    Silence,
     /// A server that is back gets more of its weight.
     Ramp,
     /// A server on its way out has had its time.
@@ -152,11 +157,13 @@ pub struct CheckerState {
     pub config: Shared<Checker>,
     /// What it has seen.
     pub memory: Memory,
-    /// Weight that its script asked for.
-    pub weight: Option<u32>,
+    /// Weight that its script or agent asked for.
+    pub weight: Option<Wish>,
+    /// Of a certificate.
+    pub warning: Option<Box<Warning>>,
     /// What its last probe found wrong; `None` after a success.
     pub fault: Option<String>,
-    probing: bool,
+    probing: Probing,
 }
 
 /// A server with its checkers.
@@ -189,14 +196,8 @@ impl ServerState {
 
     /// The configured weight, moved by what each script asked for.
     pub fn weight(&self) -> u32 {
-        let base = i64::from(self.config.weight);
-        let moved: i64 = self
-            .checkers
-            .iter()
-            .filter_map(|checker| checker.weight)
-            .map(|weight| i64::from(weight) - base)
-            .sum();
-        u32::try_from((base + moved + self.moved_by_files).max(0)).unwrap_or(u32::MAX)
+        let wishes = self.checkers.iter().filter_map(|checker| checker.weight);
+        wish::weight(self.config.weight, wishes, self.moved_by_files)
     }
 }
 
@@ -307,6 +308,14 @@ struct Places(Vec<(CheckerId, Place)>);
 
 impl Places {
     fn get(&self, id: CheckerId) -> Option<Place> {
+        // Until a reload has made gaps, a name says where it stands.
+        let (first, _) = self.0.first()?;
+        let guess = usize::try_from(id.checked_sub(*first)?).ok()?;
+        if let Some((found, place)) = self.0.get(guess)
+            && *found == id
+        {
+            return Some(*place);
+        }
         let found = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         self.0.get(found).map(|(_, place)| *place)
     }
@@ -342,6 +351,10 @@ pub struct CheckEngine {
     services: Vec<ServiceState>,
     places: Places,
     timers: TimerTable<(CheckerId, TimerKind)>,
+    /// Where identical checks share probes.
+    sharing: Option<Sharing>,
+    /// When probes that have lost their time are looked for; `None` while none is under way.
+    next_sweep: Option<Timestamp>,
     outputs: VecDeque<Output>,
     /// New checkers that the log has not told of.
     unannounced: VecDeque<CheckerId>,
@@ -370,6 +383,8 @@ impl CheckEngine {
             services: Vec::new(),
             places: Places::default(),
             timers: TimerTable::new(),
+            sharing: None,
+            next_sweep: None,
             outputs: VecDeque::new(),
             unannounced: VecDeque::new(),
             next_id: 0,
@@ -388,6 +403,7 @@ impl CheckEngine {
             engine.services.push(state);
         }
         engine.index();
+        engine.share(config.shared_checks);
         engine.announce_checkers(0);
         engine
     }
@@ -417,23 +433,22 @@ impl CheckEngine {
 
     /// Carries out what is due at `now`.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        while let Some((_, (id, kind))) = self.timers.pop_due(now) {
+        while let Some((at, (id, kind))) = self.timers.pop_due(now) {
             match kind {
-                TimerKind::Probe => self.start_probe(id),
+                TimerKind::Probe => self.start_probe(at, id),
                 TimerKind::Ramp => self.step_ramp(id),
                 TimerKind::Drain => self.left(id, "its time is over"),
-                TimerKind::Silence => {
-                    self.outputs.push_back(Output::CancelProbe(id));
-                    let text = "a check gave no result in time".to_owned();
-                    self.finished(now, id, &Outcome::Failure { text, cause: None });
-                }
             }
+        }
+        if self.next_sweep.is_some_and(|at| at <= now) {
+            self.sweep(now);
         }
     }
 
     /// When [`Self::handle_timeout`] must be called next.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.timers.next().map(|(at, _)| at)
+        let timer = self.timers.next().map(|(at, _)| at);
+        timer.into_iter().chain(self.next_sweep).min()
     }
 
     /// The next thing to do.
@@ -573,8 +588,9 @@ impl CheckEngine {
             config: config.clone(),
             memory: Memory::new(health),
             weight: None,
+            warning: None,
             fault: None,
-            probing: false,
+            probing: Probing::No,
         }
     }
 
@@ -641,9 +657,8 @@ impl CheckEngine {
 
     fn drop_checker(&mut self, checker: &CheckerState) {
         self.timers.cancel(&(checker.id, TimerKind::Probe));
-        self.timers.cancel(&(checker.id, TimerKind::Silence));
         self.timers.cancel(&(checker.id, TimerKind::Ramp));
-        if checker.probing {
+        if checker.probing != Probing::No {
             self.outputs.push_back(Output::CancelProbe(checker.id));
         }
     }
@@ -698,51 +713,44 @@ impl CheckEngine {
         Some(Names { server, service: service.name().0 })
     }
 
-    fn start_probe(&mut self, id: CheckerId) {
-        let Some(names) = self.names(id) else { return };
-        let Some(checker) = self.checker(id) else { return };
-        checker.probing = true;
-        let (config, url) = (checker.config.clone(), checker.memory.url);
-        self.outputs.push_back(Output::StartProbe { id, checker: config, url, names });
-    }
-
-    /// A probe keeps its own time; this is for one that has lost it.
-    fn started(&mut self, now: Timestamp, id: CheckerId) {
-        let Some(checker) = self.checker(id) else { return };
-        let limit = checker.config.probe.longest();
-        self.timers.set((id, TimerKind::Silence), now + limit + MARGIN);
-    }
-
     fn finished(&mut self, now: Timestamp, id: CheckerId, outcome: &Outcome) {
-        self.timers.cancel(&(id, TimerKind::Silence));
-        let Some((service, ..)) = self.places.get(id) else { return };
         let Some(checker) = self.checker(id) else { return };
         // A result that comes after the checker was given up does not count twice.
-        if !std::mem::replace(&mut checker.probing, false) {
+        let probing = std::mem::replace(&mut checker.probing, Probing::No);
+        if probing == Probing::No {
             return;
         }
+        let url = checker.memory.url;
+        self.concluded(now, id, probing, outcome);
+        self.share_result(now, id, url, probing, outcome);
+    }
+
+    /// Draws the conclusions of a result for one checker.
+    fn concluded(&mut self, now: Timestamp, id: CheckerId, probing: Probing, outcome: &Outcome) {
+        let Some((service, ..)) = self.places.get(id) else { return };
+        let Some(checker) = self.checker(id) else { return };
         let before = checker.memory.health;
         let mut reweighed = false;
         let (success, text, cause) = match outcome {
-            Outcome::Success { text, weight } => {
+            Outcome::Success { text, weight, .. } => {
                 // Exit status 0 asks for the configured weight again.
                 reweighed = *weight != checker.weight;
                 checker.weight = *weight;
                 checker.fault = None;
-                (true, text.clone(), None)
+                (true, text, None)
             }
             Outcome::Failure { text, cause } => {
                 checker.fault = Some(match cause {
                     Some(cause) => format!("{text} ({cause})"),
                     None => text.clone(),
                 });
-                (false, text.clone(), cause.clone())
+                (false, text, cause.clone())
             }
         };
         let config = checker.config.clone();
         let wait = checker.memory.result(now, &config, success);
         let after = checker.memory.health;
-        self.timers.set((id, TimerKind::Probe), now + wait);
+        self.timers.set((id, TimerKind::Probe), probing.next(now, wait));
         let told = before.is_up() != after.is_up()
             || (matches!(before, Health::Unproved { .. }) && !text.is_empty());
         let importance = match (told, success) {
@@ -756,7 +764,9 @@ impl CheckEngine {
         if !text.is_empty() && (told || !success) {
             let text = match given_up {
                 GivenUp::Suffix if used_up => format!("{text} after {retry} retries"),
-                GivenUp::Suffix | GivenUp::Line(_) | GivenUp::LineOf(_) | GivenUp::Nothing => text,
+                GivenUp::Suffix | GivenUp::Line(_) | GivenUp::LineOf(_) | GivenUp::Nothing => {
+                    text.clone()
+                }
             };
             self.outputs.push_back(Output::Log(Event { importance, text, cause }));
         }
@@ -778,6 +788,12 @@ impl CheckEngine {
         if reweighed {
             self.changes.add(service);
         }
+        if let Outcome::Success { warning, .. } = outcome {
+            self.warned(now, id, warning.as_ref());
+        }
+        if before.is_up() == after.is_up() && !reweighed {
+            return;
+        }
         if before.is_up() != after.is_up() {
             self.mail_check(id, &config.probe, outcome);
         }
@@ -786,31 +802,6 @@ impl CheckEngine {
         if !served && self.serves(id) {
             self.begin_ramp(now, id);
         }
-    }
-
-    /// A checker has changed its mind.
-    fn mail_check(&mut self, id: CheckerId, probe: &Probe, outcome: &Outcome) {
-        let Some((service, server, _)) = self.places.get(id) else { return };
-        let Some(service) = self.services.get(service) else { return };
-        let Some(server) = service.servers.get(server) else { return };
-        let up = matches!(outcome, Outcome::Success { .. });
-        let words = match (probe, up) {
-            (Probe::Tcp(_) | Probe::Dialogue(_), true) => "TCP CHECK succeed on service",
-            (Probe::Tcp(_) | Probe::Dialogue(_), false) => "TCP CHECK failed on service",
-            (Probe::Http(_) | Probe::Smtp(_), true) => "CHECK succeed on service",
-            (Probe::Http(_), false) => "CHECK failed on service : HTTP request failed",
-            (Probe::Smtp(_), false) => "CHECK failed on service",
-            (Probe::Dns(_), true) => "DNS_CHECK: succeed on service",
-            (Probe::Dns(_), false) => "DNS_CHECK: failed on service",
-            (Probe::Udp(_), true) => "UDP CHECK succeed on service",
-            (Probe::Udp(_), false) => "UDP CHECK failed on service",
-            (Probe::Ping(_), true) => "ICMP CHECK succeed on service",
-            (Probe::Ping(_), false) => "ICMP CHECK failed on service",
-            (Probe::Misc(_), true) => "MISC CHECK succeed on service",
-            (Probe::Misc(_), false) => "MISC CHECK failed on service",
-        };
-        let one_check = server.is_up() == server.up;
-        self.outputs.extend(service.server_mail(&server.config, up, words, one_check));
     }
 
     /// Draws the conclusions of a change within a service: servers, quorum, scripts, words.

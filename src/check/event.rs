@@ -17,7 +17,7 @@ impl ServiceName {
             Target::Address { address, protocol } => endpoint(*address, Some(*protocol)),
             Target::Fwmark { mark, .. } => format!("FWM {mark}"),
             Target::Group { name, protocol } => {
-                format!("[{name}]:{}", protocol.name().to_lowercase())
+                format!("[{name}]:{}", lower_case(*protocol))
             }
         })
     }
@@ -31,8 +31,16 @@ impl fmt::Display for ServiceName {
 
 /// How a server is written in logs: `[10.0.0.2]:tcp:80`, without a protocol `[10.0.0.2]:none:80`.
 pub fn endpoint(address: SocketAddr, protocol: Option<Protocol>) -> String {
-    let protocol = protocol.map_or_else(|| "none".to_owned(), |known| known.name().to_lowercase());
+    let protocol = protocol.map_or("none", lower_case);
     format!("[{}]:{protocol}:{}", address.ip(), address.port())
+}
+
+const fn lower_case(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
+    }
 }
 
 /// What a probe's words call its server.
@@ -40,7 +48,7 @@ pub fn endpoint(address: SocketAddr, protocol: Option<Protocol>) -> String {
 pub struct Names {
     /// The server.
     pub server: String,
-    /// The service it belongs to.
+    /// The service it belongs to; empty where they do not speak of it.
     pub service: String,
 }
 

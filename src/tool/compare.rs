@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::{Answer, EXIT_FOUND, EXIT_OK, Trouble, compiled};
 use crate::core::config::model::Family;
+use crate::core::config::model::hmac::{HmacSecret, ReplayProtection};
 use crate::core::config::model::vrrp::{
     Authentication, Instance, Preemption, Priority, TrackEffect, Transport, VrrpConfig, VrrpVersion,
 };
@@ -145,6 +146,16 @@ fn one(comparison: &mut Comparison, nodes: &[Node], what: &str, members: &[Membe
         Authentication::Password(password) => format!("PASS #{}", number_of(password)),
         Authentication::Header(password) => format!("AH #{}", number_of(password)),
     });
+    same("authentication", "auth_hmac", &|instance| match &instance.hmac {
+        None => "not set".to_owned(),
+        Some(hmac) => {
+            let replay = match hmac.replay {
+                ReplayProtection::Time => format!("time {} s", hmac.window),
+                ReplayProtection::Monotonic => "monotonic".to_owned(),
+            };
+            format!("set, anti_replay {replay}")
+        }
+    });
     same("transport", "the way adverts travel", &|instance| match &instance.transport {
         Transport::Multicast { group } => format!("multicast to {group}"),
         Transport::Unicast { .. } => "unicast".to_owned(),
@@ -154,6 +165,7 @@ fn one(comparison: &mut Comparison, nodes: &[Node], what: &str, members: &[Membe
         Preemption::After(_) => "not set".to_owned(),
     });
     peers(&mut tell, members);
+    keys(&mut tell, members);
     priorities(&mut tell, members);
     scripts(&mut tell, members);
     if members.len() > 1 {
@@ -200,6 +212,32 @@ fn peers(tell: &mut impl FnMut(&'static str, String), members: &[Member<'_>]) {
     let different: BTreeSet<&IpAddr> = sources.iter().collect();
     if different.len() < sources.len() {
         tell("source", "two nodes have the same source address".to_owned());
+    }
+}
+
+/// A key that one node signs with and another one does not have, or has another one of.
+fn keys(tell: &mut impl FnMut(&'static str, String), members: &[Member<'_>]) {
+    let signing = members.iter().filter_map(|member| {
+        let hmac = member.instance.hmac.as_ref().filter(|hmac| hmac.signs())?;
+        let key = hmac.keys.iter().find(|key| key.id == hmac.active_key)?;
+        Some((member, key))
+    });
+    for (from, key) in signing {
+        for to in members.iter().filter(|to| to.file != from.file) {
+            let Some(hmac) = &to.instance.hmac else { continue };
+            let what = match hmac.keys.iter().find(|found| found.id == key.id) {
+                None => "does not have",
+                Some(found) => match (&key.secret, &found.secret) {
+                    (HmacSecret::Bytes(one), HmacSecret::Bytes(other)) if one != other => {
+                        "has another one for"
+                    }
+                    // What is in a file of another host is not known here.
+                    (HmacSecret::Bytes(_) | HmacSecret::File(_), _) => continue,
+                },
+            };
+            let text = format!("{} {what} key {} of {}", to.file, key.id, from.file);
+            tell("authentication", text);
+        }
     }
 }
 
@@ -321,6 +359,44 @@ mod tests {
         );
         let version = codes(|text| text.replace("advert_int 1", "advert_int 1\nversion 3"));
         assert!(version.contains(&"version"), "{version:?}");
+    }
+
+    #[test]
+    fn keys_that_another_node_does_not_know_are_told_and_not_shown() {
+        let keyed = |keys: &'static str| {
+            move |text: String| {
+                let from = text.find("authentication {").unwrap();
+                let to = from + text[from..].find('}').unwrap() + 1;
+                format!("{}auth_hmac {{\n{keys}\n}}{}", &text[..from], &text[to..])
+            }
+        };
+        let both = |one, other| {
+            let found = compare(&[node(1, keyed(one)), node(2, keyed(other))]);
+            let text = found.to_string();
+            assert!(!text.contains("0123456789") && !text.contains("fedcba"), "{text}");
+            found.problems.into_iter().map(|(_, text)| text).collect::<Vec<_>>()
+        };
+        let one = "key 1 0123456789abcdef0123456789abcdef\nactive_key 1";
+        assert_eq!(both(one, one), Vec::<String>::new());
+        let two = "key 1 0123456789abcdef0123456789abcdef\n\
+                   key 2 fedcba9876543210fedcba9876543210\nactive_key 2";
+        assert_eq!(
+            both(one, two),
+            ["virtual router 51 (IPv4): node1 does not have key 2 of node2"]
+        );
+        let wrong = "key 1 fedcba9876543210fedcba9876543210\nactive_key 1";
+        assert_eq!(both(one, wrong).len(), 2);
+        let filed = "key 1 file:/nonexistent/key\nactive_key 1";
+        assert_eq!(both(one, filed), Vec::<String>::new());
+        let none = compare(&[node(1, keyed(one)), node(2, |text| text)]);
+        assert_eq!(none.problems.len(), 2, "{none}");
+    }
+
+    #[test]
+    fn v_157_equal_priorities_are_told() {
+        let nodes = [node(1, |text| text), node(2, |text| text.replace("100", "150"))];
+        let text = compare(&nodes).to_string();
+        assert!(text.contains("node1 and node2 have the same priority 150"), "{text}");
     }
 
     #[test]

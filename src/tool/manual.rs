@@ -64,7 +64,8 @@ pub fn program_page() -> String {
         ".TH STEADFAST 8 \"\" \"Steadfast\" \"System administration\"\n\
          .SH NAME\nsteadfast \\- high-availability load balancer\n\
          .SH SYNOPSIS\n.B steadfast\n[\\fIOPTION\\fR]...\n.br\n\
-         .B steadfast config\n\\fICOMMAND\\fR ...\n\
+         .B steadfast config\n\\fICOMMAND\\fR ...\n.br\n\
+         .B steadfast simulate\n\\fIFILE FILE\\fR...\n\
          .SH DESCRIPTION\n\
          Steadfast holds addresses by VRRP and balances their traffic by IPVS. It reads \
          keepalived's configuration, and answers to its options and signals. Started under the \
@@ -127,7 +128,7 @@ pub fn completion() -> String {
          \x20       *) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n\
          \x20       esac\n\
          \x20   elif [[ $word == -* ]]; then words='{options}'\n\
-         \x20   elif (( COMP_CWORD == 1 )); then words=config\n\
+         \x20   elif (( COMP_CWORD == 1 )); then words='config simulate'\n\
          \x20   else COMPREPLY=($(compgen -f -- \"$word\")); return\n\
          \x20   fi\n\
          \x20   COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n\

@@ -41,6 +41,7 @@ Usage: steadfast config COMMAND
   diff OLD NEW                                 what a reload would change
   compare FILE FILE...                         the nodes of a cluster, looked at together
   simulate FILE FILE...                        who takes over when a node, a link, a script fails
+                                               (`steadfast simulate FILE FILE...` is the same)
   man5 | man8 | completion | syntax            manual pages, shell completion, editor syntax
 
 Exit status: 0 nothing found, 1 something found, 2 wrong use, 6 a file cannot be read;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::compare::{Node, routers};
 use super::{Answer, EXIT_FOUND, EXIT_OK, Trouble, compiled};
 use crate::core::config::model::global::Global;
+use crate::core::config::model::hmac::HmacAuthentication;
 use crate::core::config::model::vrrp::{Instance, Preemption, VrrpConfig};
 use crate::core::time::{Interval, Timestamp};
 use crate::vrrp::engine::{
@@ -284,7 +285,13 @@ impl<'a> Cluster<'a> {
 
     fn boot(&mut self, place: usize) {
         let file = &self.files[place];
-        let engine = VrrpEngine::new(self.now, file.global.clone(), file.vrrp.clone());
+        let mut config = file.vrrp.clone();
+        for instance in &mut config.instances {
+            if instance.hmac.is_some() {
+                Arc::make_mut(instance).hmac.iter_mut().for_each(HmacAuthentication::assume_keys);
+            }
+        }
+        let engine = VrrpEngine::new(self.now, file.global.clone(), config);
         self.hosts[place] = Host { engine: Some(engine), down: BTreeSet::new() };
         let links: BTreeSet<String> = file
             .vrrp
@@ -586,6 +593,21 @@ mod tests {
             assert!(found.text.contains(line), "{line}\n{}", found.text);
         }
         assert!(!found.text.contains("b loses its power"), "nothing happens then");
+    }
+
+    #[test]
+    fn nodes_believe_one_another_when_their_keys_are_the_same() {
+        let body = |priority, key| {
+            format!("priority {priority}\nauth_hmac {{\nkey 1 {key}\nactive_key 1\n}}")
+        };
+        let (one, other) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
+        for key in [one, "file:/nonexistent/key"] {
+            let found = report(&[&body(150, key), &body(100, key)]);
+            assert!(found.text.contains("V: a is master, priority 150"), "{}", found.text);
+            assert_eq!(found.problems, 0, "{}", found.text);
+        }
+        let found = report(&[&body(150, one), &body(100, other)]);
+        assert!(found.text.contains("TWO MASTERS: "), "{}", found.text);
     }
 
     #[test]

@@ -1,15 +1,11 @@
 //! When addresses are announced: a burst once the kernel has them, a second one later, then perhaps
 //! again and again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use super::desired::DesiredAddress;
 use crate::core::config::model::vrrp::GarpSchedule;
 use crate::core::time::{Interval, Timestamp};
-
-/// Announcements that may wait for their turn on one interface.
-const LONGEST_QUEUE: usize = 65_536;
 
 /// The bursts of one virtual router.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +14,8 @@ pub struct Schedule {
     confirmed: Vec<DesiredAddress>,
     second: Option<(Timestamp, u32)>,
     refresh: Option<Timestamp>,
+    /// `garp_extra_if`, with its period.
+    extra: Option<(Timestamp, Interval)>,
 }
 
 impl Schedule {
@@ -31,6 +29,7 @@ impl Schedule {
     ) -> Vec<DesiredAddress> {
         let new: Vec<DesiredAddress> =
             addresses.iter().filter(|address| !self.is_confirmed(address)).cloned().collect();
+        self.confirmed.reserve_exact(new.len());
         self.confirmed.extend(new.iter().cloned());
         self.confirmed.sort_unstable();
         if new.is_empty() {
@@ -43,6 +42,31 @@ impl Schedule {
             self.refresh = Some(now + schedule.refresh);
         }
         rounds(&new, schedule.repeat)
+    }
+
+    /// The period of announcements on other interfaces (`garp_extra_if`); zero for none. Counted
+    /// from now, unless it is running already.
+    pub fn set_extra(&mut self, now: Timestamp, period: Interval) {
+        self.extra = match self.extra {
+            _ if period.is_zero() || self.confirmed.is_empty() => None,
+            Some((at, _)) => Some((at.min(now + period), period)),
+            None => Some((now + period, period)),
+        };
+    }
+
+    /// Those of `addresses` that are to be announced on other interfaces now.
+    pub fn extra_due(
+        &mut self,
+        now: Timestamp,
+        addresses: impl FnOnce() -> Vec<DesiredAddress>,
+    ) -> Vec<DesiredAddress> {
+        let Some((at, period)) = self.extra.filter(|(at, _)| *at <= now) else {
+            return Vec::new();
+        };
+        // After a pause the missed ones are not made up for.
+        let next = at + period;
+        self.extra = Some((if next > now { next } else { now + period }, period));
+        addresses().into_iter().filter(|address| self.is_confirmed(address)).collect()
     }
 
     /// A burst of all addresses, as at the beginning.
@@ -90,7 +114,8 @@ impl Schedule {
     /// When something is due next.
     pub fn next(&self) -> Option<Timestamp> {
         let second = self.second.map(|(at, _)| at);
-        second.into_iter().chain(self.refresh).min()
+        let extra = self.extra.map(|(at, _)| at);
+        second.into_iter().chain(self.refresh).chain(extra).min()
     }
 
     /// Whether the kernel has confirmed this address.
@@ -115,54 +140,6 @@ impl Schedule {
 
 fn rounds(addresses: &[DesiredAddress], repeat: u32) -> Vec<DesiredAddress> {
     (0..repeat).flat_map(|_| addresses.iter().cloned()).collect()
-}
-
-/// Spaces announcements on each interface by `garp_interval`.
-#[derive(Debug, Clone, Default)]
-pub struct Pacer {
-    waiting: BTreeMap<Arc<str>, Line>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Line {
-    queue: VecDeque<(DesiredAddress, Interval)>,
-    free_at: Timestamp,
-}
-
-impl Pacer {
-    /// Takes an announcement in; it comes out of [`Self::pop`] when it may be sent.
-    pub fn push(&mut self, announcement: DesiredAddress, interval: Interval) {
-        let line = self.waiting.entry(announcement.interface.clone()).or_default();
-        // A queue this long is hours of announcements: the newest would come too late to matter.
-        if line.queue.len() < LONGEST_QUEUE {
-            line.queue.push_back((announcement, interval));
-        }
-    }
-
-    /// The next one that may be sent now.
-    pub fn pop(&mut self, now: Timestamp) -> Option<DesiredAddress> {
-        for line in self.waiting.values_mut() {
-            if line.free_at <= now
-                && let Some((announcement, interval)) = line.queue.pop_front()
-            {
-                line.free_at = now + interval;
-                return Some(announcement);
-            }
-        }
-        None
-    }
-
-    /// When the next one may be sent.
-    pub fn next(&self) -> Option<Timestamp> {
-        self.waiting.values().filter(|line| !line.queue.is_empty()).map(|line| line.free_at).min()
-    }
-
-    /// Drops what waits for addresses that are no longer held.
-    pub fn retain(&mut self, held: impl Fn(&DesiredAddress) -> bool) {
-        for line in self.waiting.values_mut() {
-            line.queue.retain(|(announcement, _)| held(announcement));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -213,16 +190,25 @@ mod tests {
     }
 
     #[test]
-    fn v_179_announcements_are_spaced_on_each_interface() {
-        let mut pacer = Pacer::default();
-        for last in 1..=3 {
-            pacer.push(address(last), Interval::from_secs(1));
+    fn v_216_other_interfaces_are_announced_on_for_ever() {
+        let period = Interval::from_secs(2);
+        let garp = GarpSchedule { delay: Interval::ZERO, ..GarpSchedule::default() };
+        let mut schedule = Schedule::default();
+        schedule.set_extra(at(0), period);
+        assert_eq!(schedule.next(), None, "nothing is there to announce");
+        schedule.appeared(at(1), &[address(1), address(2)], &garp);
+        schedule.set_extra(at(1), period);
+        assert!(schedule.extra_due(at(2), || vec![address(1)]).is_empty());
+        for round in 1..4 {
+            let due = at(1 + 2 * round);
+            assert_eq!(schedule.next(), Some(due));
+            // The third was never there.
+            let found = schedule.extra_due(due, || vec![address(1), address(3)]);
+            assert_eq!(found, [address(1)]);
         }
-        assert_eq!(pacer.pop(at(0)), Some(address(1)));
-        assert_eq!(pacer.pop(at(0)), None);
-        assert_eq!(pacer.next(), Some(at(1)));
-        assert_eq!(pacer.pop(at(1)), Some(address(2)));
-        pacer.retain(|_| false);
-        assert_eq!(pacer.next(), None);
+        assert_eq!(schedule.extra_due(at(60), || vec![address(1)]).len(), 1, "once after a pause");
+        assert_eq!(schedule.next(), Some(at(62)));
+        schedule.set_extra(at(60), Interval::ZERO);
+        assert_eq!(schedule.next(), None);
     }
 }

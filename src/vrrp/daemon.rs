@@ -18,7 +18,7 @@ use self::keys::KeyFiles;
 use self::linkbeat::Linkbeat;
 use super::connection_sync;
 use super::desired::DesiredAddress;
-use super::engine::{Input, Output, SocketName, VrrpEngine};
+use super::engine::{Input, Output, SocketName, VrrpEngine, is_still_awaited};
 use super::event::{Event, Importance};
 use super::firewall::Firewall;
 use super::json;
@@ -330,11 +330,7 @@ impl<'a> Daemon<'a> {
             .instances
             .iter()
             .filter(|instance| masters.contains(&instance.name))
-            .filter(|instance| {
-                // Its last advert is at most one interval older than `alive`.
-                let adverts = u64::from(instance.down_timer_adverts.saturating_sub(1));
-                now.since(alive) < instance.advert_interval * adverts
-            })
+            .filter(|instance| is_still_awaited(instance, now.since(alive)))
             .map(|instance| instance.name.clone())
             .collect();
         self.engine.handle(now, Input::Resume(names));

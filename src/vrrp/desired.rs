@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::core::config::model::Family;
+use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::route::{Route, Rule};
 use crate::core::config::model::vrrp::{Instance, VirtualAddress, VrrpConfig};
 
@@ -28,12 +30,32 @@ impl DesiredAddress {
 pub fn addresses(instance: &Instance) -> impl Iterator<Item = DesiredAddress> + '_ {
     let usual: Option<Arc<str>> = instance.address_interface().map(Arc::from);
     instance.addresses.iter().chain(&instance.excluded_addresses).filter_map(move |address| {
-        let interface = match address.interface.as_deref() {
-            Some(own) if usual.as_deref() != Some(own) => own.into(),
-            Some(_) | None => usual.clone()?,
-        };
+        let family = Family::of(address.address);
+        let interface = address.interface.as_deref().or_else(|| instance.interface_for(family))?;
+        // Most are on the same one, whose name is held but once.
+        let shared = usual.as_ref().filter(|usual| ***usual == *interface);
+        let interface = shared.map_or_else(|| interface.into(), Arc::clone);
         Some(DesiredAddress { interface, address: Arc::clone(address) })
     })
+}
+
+/// What `garp_extra_if` announces: one address on each interface whose MAC address no advert keeps
+/// fresh in the switches. Without `all` only virtual MACs, which nothing else speaks with.
+pub fn extra_announced(instance: &Instance) -> Vec<DesiredAddress> {
+    let Some(extra) = &instance.extra_announcements else { return Vec::new() };
+    let own = instance.virtual_link.as_ref().filter(|link| link.kind() == "macvlan");
+    let vmacs: BTreeSet<&str> = instance
+        .address_links
+        .iter()
+        .map(|link| link.vmac.name.as_str())
+        .chain(own.map(VirtualLink::name))
+        .collect();
+    let mut seen: BTreeSet<Arc<str>> =
+        instance.advert_interface().map(Arc::from).into_iter().collect();
+    addresses(instance)
+        .filter(|address| extra.all || vmacs.contains(&*address.interface))
+        .filter(|address| seen.insert(address.interface.clone()))
+        .collect()
 }
 
 /// A route or a rule.

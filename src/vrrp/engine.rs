@@ -19,9 +19,9 @@ use std::sync::Arc;
 
 use self::debounce::Debounce;
 pub use self::rival::Rival;
-use super::announce::Pacer;
 use super::desired::{self, DesiredAddress, RoutingEntry};
 use super::event::{Event, EventKind, Notice, Reason, State, Subject};
+use super::pacer::Pacer;
 use super::packet::hmac::Stamp;
 pub use super::router::ReceivedPacket;
 use super::router::{Identity, Router, identity};
@@ -377,6 +377,9 @@ impl VrrpEngine {
                 if !names.is_empty() {
                     self.startup_until = None;
                 }
+                for router in self.routers.values_mut() {
+                    router.resumed = names.contains(&router.instance.name);
+                }
                 self.resuming = names;
             }
             Input::Start => self.start(now),
@@ -596,6 +599,7 @@ impl VrrpEngine {
 
     fn take_config(&mut self, config: VrrpConfig) {
         self.moved = Moved::Everything;
+        self.pacer.configure(&config);
         self.initially_bad = config
             .scripts
             .iter()
@@ -631,11 +635,16 @@ impl VrrpEngine {
         // What is left was removed. Built anew, the table has no empty places.
         let removed = old.into_values();
         self.routers = std::mem::take(&mut self.routers).into_iter().chain(removed).collect();
+        let mut names = BTreeSet::new();
+        self.routers.values_mut().for_each(|router| router.make_compact(&mut names));
         let mut seen = BTreeSet::new();
         let all = self.routers.values().flat_map(|router| &router.addresses);
         self.shared =
             all.map(DesiredAddress::place).filter(|place| !seen.insert(place.clone())).collect();
         self.awaiting = self.routers.keys().copied().collect();
+        for router in self.routers.values_mut() {
+            router.old_group = self.global.vrrp.multicast4;
+        }
         let routers = self.routers.iter();
         self.by_identity = routers.map(|(id, router)| (router.identity(), *id)).collect();
     }
@@ -677,6 +686,7 @@ impl VrrpEngine {
         for id in changed {
             self.changed(now, id);
         }
+        self.unite_groups(now);
     }
 
     /// A router goes on with another configuration.
@@ -686,10 +696,16 @@ impl VrrpEngine {
         };
         let wanted: BTreeSet<_> = router.addresses.iter().cloned().collect();
         router.schedule.retain(&wanted);
+        // A shorter `preempt_delay` counts at once, and so does none.
+        let delay = router.preempt_delay();
+        router.preempt_at = router.preempt_at.filter(|_| !delay.is_zero());
+        router.preempt_at = router.preempt_at.map(|at| at.min(now + delay));
         match router.state {
             State::Master => {
+                router.schedule.set_extra(now, extra_period(&router.instance));
                 self.send_advert(now, id, None);
                 self.arm_advert(now, id);
+                self.announce(now, id, Vec::new());
             }
             State::Backup => {
                 // The old deadline stays when it is earlier: a reload must not delay a takeover.
@@ -795,6 +811,8 @@ impl VrrpEngine {
             self.enter_master(now, id, Reason::Resumed);
         } else if all_owners {
             self.enter_master(now, id, Reason::Owner);
+        } else if let Some(group) = self.group_that_is_master(id) {
+            self.enter_master(now, id, Reason::Group(group));
         } else {
             self.enter_backup(now, id, Reason::Start, None);
         }
@@ -837,10 +855,22 @@ impl VrrpEngine {
     }
 }
 
+/// From one round on other interfaces to the next; zero for none (`garp_extra_if`).
+fn extra_period(instance: &Instance) -> Interval {
+    instance.extra_announcements.map_or(Interval::ZERO, |extra| extra.interval)
+}
+
 /// Instances that this version can run; the others are told of by the config test.
 pub fn is_runnable(instance: &Instance) -> bool {
     // Outside of its `vrf` its peers would not hear it, and there would be two masters.
     instance.vrf.is_none()
+}
+
+/// Whether the others still wait for a master whose process has been silent for so long, so that
+/// another process can go on in its place. Its last advert is at most one interval older.
+pub fn is_still_awaited(instance: &Instance, silent: Interval) -> bool {
+    let adverts = u64::from(instance.down_timer_adverts.saturating_sub(1));
+    silent < instance.advert_interval * adverts
 }
 
 #[cfg(test)]

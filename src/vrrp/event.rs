@@ -47,6 +47,8 @@ pub enum Rejection {
     Destination,
     /// No address in it (RFC 9568, erratum 8299).
     NoAddress,
+    /// The first IPv6 address is not link-local (RFC 9568, erratum 8300), in strict mode.
+    NotLinkLocal,
     /// Not from a configured peer.
     Source,
     /// An owner that ignores adverts.
@@ -76,6 +78,7 @@ impl fmt::Display for Rejection {
             Self::Interval(interval) => write!(f, "advert interval {interval} s"),
             Self::Destination => write!(f, "wrong destination (multicast and unicast mixed)"),
             Self::NoAddress => write!(f, "no virtual address"),
+            Self::NotLinkLocal => write!(f, "a first address that is not link-local"),
             Self::Source => write!(f, "a source that is not a configured peer"),
             Self::Owner => write!(f, "an advert that the address owner ignores"),
         }
@@ -120,6 +123,8 @@ pub enum Fault {
     SourceMissing(IpAddr),
     /// Adverts can neither be sent nor heard.
     NoSocket,
+    /// No unicast peer is configured (`unicast_fault_no_peer`).
+    NoPeer,
     /// The active key of `auth_hmac` could not be read: peers would not believe its adverts.
     NoKey(u8),
     /// A tracked script is bad (or good, with `reverse`).
@@ -144,6 +149,7 @@ impl fmt::Display for Fault {
                 write!(f, "the source address {address} is not there")
             }
             Self::NoSocket => write!(f, "no socket could be opened for adverts"),
+            Self::NoPeer => write!(f, "no unicast peer is configured"),
             Self::NoKey(id) => write!(f, "key {id} of auth_hmac could not be read"),
             Self::Script(name) => write!(f, "script {name}"),
             Self::File(name) => write!(f, "track file {name}"),
@@ -241,6 +247,8 @@ pub enum EventKind {
     Rejected { from: IpAddr, rejection: Rejection },
     AddressListDiffers { from: IpAddr },
     NotAuthenticated { from: IpAddr },
+    NotLinkLocal { from: IpAddr },
+    OldChecksum { from: IpAddr },
     ClocksDiffer { from: IpAddr, seconds: i32, window: Interval },
     IntervalLearned { from: IpAddr, interval: Interval },
     FaultFound(Fault),
@@ -274,6 +282,7 @@ impl EventKind {
             Self::Rejected { .. }
             | Self::AddressListDiffers { .. }
             | Self::NotAuthenticated { .. }
+            | Self::NotLinkLocal { .. }
             | Self::ClocksDiffer { .. }
             | Self::DuplicateAddress { .. }
             | Self::TwoOwners { .. }
@@ -293,6 +302,7 @@ impl EventKind {
             | Self::DiscardedLower { .. }
             | Self::PriorityChanged { .. }
             | Self::IntervalLearned { .. }
+            | Self::OldChecksum { .. }
             | Self::FaultFound(_)
             | Self::FaultGone(_)
             | Self::LinkChangeWaits { .. }
@@ -382,6 +392,13 @@ impl fmt::Display for Event {
             EventKind::NotAuthenticated { from } => write!(
                 f,
                 "advert from {from} without an authentication trailer, believed in this mode"
+            ),
+            EventKind::NotLinkLocal { from } => {
+                write!(f, "the first address in an advert from {from} should be link-local")
+            }
+            EventKind::OldChecksum { from } => write!(
+                f,
+                "{from} sums up unicast adverts as keepalived before 1.3, it is answered likewise"
             ),
             EventKind::ClocksDiffer { from, seconds, window } => write!(
                 f,

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod event;
 pub mod firewall;
 pub mod json;
+pub mod pacer;
 pub mod packet;
 pub mod priority;
 pub mod router;

@@ -6,7 +6,7 @@
 mod trailer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 pub use self::trailer::{Marks, Signature};
@@ -19,8 +19,9 @@ use super::packet::ah::{self, Carrier};
 use super::packet::hmac::{self, Stamp};
 use super::statistics::Statistics;
 use crate::core::config::model::Family;
+use crate::core::config::model::global::Global;
 use crate::core::config::model::vrrp::{
-    Authentication, Instance, Preemption, Priority, Transport, VrrpVersion,
+    Authentication, Instance, OldChecksum, Preemption, Priority, Transport, VrrpVersion,
 };
 use crate::core::time::{Interval, Timestamp};
 
@@ -71,7 +72,14 @@ pub struct Accepted {
     pub sequence: u32,
     /// Its trailer.
     pub signature: Option<Signature>,
+    /// Its checksum names the multicast group, though it came by unicast.
+    pub old_checksum: bool,
 }
+
+/// Authentication headers are numbered from zero in 2020, and so many a second from then on: the 32 bits
+/// last until 2054.
+const SEQUENCE_EPOCH: u64 = 1_577_836_800;
+const SEQUENCE_RATE: u64 = 4;
 
 /// What identifies a virtual router over a reload.
 pub type Identity = (Option<Arc<str>>, Family, u8, bool);
@@ -101,6 +109,10 @@ pub struct Router {
     pub primary: Option<IpAddr>,
     /// The highest number of an authentication header so far, sent or accepted.
     pub sequence: u32,
+    /// Unicast peers that sum up as keepalived before 1.3: with the group in the pseudo header.
+    pub old_peers: BTreeSet<IpAddr>,
+    /// What these take for the destination.
+    pub old_group: Ipv4Addr,
     /// The latest trailer that was sent, by this process or the one before it.
     pub stamp: Option<Stamp>,
     /// The latest trailers of others.
@@ -115,11 +127,13 @@ pub struct Router {
     pub told: BTreeSet<&'static str>,
     /// Oddities of accepted adverts that were logged since the last change of state.
     pub remarked: BTreeSet<&'static str>,
-    /// Master, and away for so long that another one may be there: nothing is sent before it had its
-    /// chance to be heard.
+    /// Away for so long that another master may be there: nothing is sent before it had its chance to
+    /// be heard.
     pub listening: bool,
     /// Master, and another one goes on sending adverts.
     pub rival: Option<Box<Rival>>,
+    /// It goes on for a process that was master: what has no result yet is as good as it was then.
+    pub resumed: bool,
     /// The state that was last notified.
     pub notified: Option<&'static str>,
 }
@@ -139,6 +153,8 @@ impl Router {
             preempt_at: None,
             primary: None,
             sequence: 0,
+            old_peers: BTreeSet::new(),
+            old_group: Global::default().vrrp.multicast4,
             stamp: None,
             marks: Marks::default(),
             schedule: Schedule::default(),
@@ -147,6 +163,7 @@ impl Router {
             told: BTreeSet::new(),
             remarked: BTreeSet::new(),
             listening: false,
+            resumed: false,
             rival: None,
             notified: None,
         }
@@ -159,9 +176,22 @@ impl Router {
         self.instance = instance;
     }
 
+    /// Thousands of routers are on a few interfaces: each name is needed once, and no room to spare.
+    pub fn make_compact(&mut self, names: &mut BTreeSet<Arc<str>>) {
+        let addresses = self.addresses.iter_mut().map(|address| &mut address.interface);
+        for name in addresses.chain(&mut self.socket.interface) {
+            match names.get(name) {
+                Some(known) => *name = Arc::clone(known),
+                None => _ = names.insert(Arc::clone(name)),
+            }
+        }
+        self.addresses.shrink_to_fit();
+    }
+
     /// What stays the same over a reload for this to be the same router.
     pub fn identity(&self) -> Identity {
-        identity(&self.instance)
+        let unicast = matches!(self.instance.transport, Transport::Unicast { .. });
+        (self.socket.interface.clone(), self.instance.family, self.instance.vrid.get(), unicast)
     }
 
     /// Where adverts come from.
@@ -258,7 +288,43 @@ impl Router {
             }
             (VrrpVersion::V3, Family::Inet) | (_, Family::Inet6) => ChecksumForm::PseudoHeader,
         };
-        advert::emit(&advert, form, source, destination)
+        let summed_for = match self.instance.old_unicast_checksum {
+            OldChecksum::Always if self.knows_old_checksum() => self.old_group.into(),
+            OldChecksum::Detect if self.old_peers.contains(&destination) => self.old_group.into(),
+            OldChecksum::Always | OldChecksum::Detect | OldChecksum::Never => destination,
+        };
+        advert::emit(&advert, form, source, summed_for)
+    }
+
+    /// Whether a checksum may be the one that keepalived before 1.3 made of unicast adverts: in
+    /// version 3 over IPv4, where the sum knows the destination.
+    fn knows_old_checksum(&self) -> bool {
+        let detects = match self.instance.old_unicast_checksum {
+            OldChecksum::Detect | OldChecksum::Always => true,
+            OldChecksum::Never => false,
+        };
+        let sums = (self.instance.version, self.instance.family) == (VrrpVersion::V3, Family::Inet);
+        detects && sums && self.is_unicast()
+    }
+
+    fn is_unicast(&self) -> bool {
+        match self.instance.transport {
+            Transport::Unicast { .. } => true,
+            Transport::Multicast { .. } => false,
+        }
+    }
+
+    /// How a peer sums up, by its last advert. Whether that is news.
+    pub fn learn_checksum(&mut self, source: IpAddr, old: bool) -> bool {
+        if !old {
+            self.old_peers.remove(&source);
+            return false;
+        }
+        let is_peer = match &self.instance.transport {
+            Transport::Multicast { .. } => false,
+            Transport::Unicast { peers, .. } => peers.iter().any(|peer| peer.address == source),
+        };
+        is_peer && self.old_peers.insert(source)
     }
 
     /// The checks of RFC 9568 section 7.1 (RFC 3768 section 7.1), in their order. A packet that
@@ -272,7 +338,14 @@ impl Router {
         }
         let signature = self.authenticate(packet.source, message, wall)?;
         let beyond = if signature.is_some() { hmac::LENGTH } else { 0 };
-        let parsed = advert::parse_before(message, beyond, packet.source, packet.destination);
+        let parse = |destination| advert::parse_before(message, beyond, packet.source, destination);
+        let mut parsed = parse(packet.destination);
+        let mut old_checksum = false;
+        if parsed == Err(Malformed::Checksum) && self.knows_old_checksum() {
+            let again = parse(self.old_group.into());
+            old_checksum = again.is_ok();
+            parsed = again;
+        }
         let (found, form) = parsed.map_err(|fault| match fault {
             Malformed::Length => Rejection::Length,
             Malformed::Version => Rejection::Version(version),
@@ -289,12 +362,17 @@ impl Router {
                 return Err(Rejection::Interval(found.interval));
             }
             VrrpVersion::V3 if found.addresses.is_empty() => return Err(Rejection::NoAddress),
+            // RFC 9568, erratum 8300. Where strict mode promises the RFC; keepalived does not look, and
+            // sends such lists unless it is strict: to drop them would make two masters.
+            VrrpVersion::V3 if self.instance.strict && !found.begins_link_local() => {
+                return Err(Rejection::NotLinkLocal);
+            }
             VrrpVersion::V2 | VrrpVersion::V3 => {}
         }
         if self.instance.owner_ignores_adverts && self.instance.priority.is_owner() {
             return Err(Rejection::Owner);
         }
-        Ok(Accepted { advert: found, form, sequence, signature })
+        Ok(Accepted { advert: found, form, sequence, signature, old_checksum })
     }
 
     /// Takes an authentication header off, where there must be one: its number, and the message.
@@ -325,11 +403,25 @@ impl Router {
         Ok((sequence, message))
     }
 
+    /// The number of the next advert, where there must be an authentication header. All peers get the
+    /// same one: numbers that a peer has not seen would make it a replay when that one takes over.
+    /// `wall` is the time since 1970.
+    pub fn take_number(&mut self, wall: Interval) {
+        if let Authentication::Header(_) = self.instance.authentication {
+            // The others take numbers from the highest one on; a fresh one among them begins low, and
+            // must be heard all the same. Who has heard nobody begins by the clock, which counts faster
+            // than adverts are sent: a new process is not below the numbers of the one before it.
+            let since = wall.as_secs().saturating_sub(SEQUENCE_EPOCH);
+            let first = u32::try_from(since.saturating_mul(SEQUENCE_RATE)).unwrap_or(u32::MAX);
+            let last = if self.sequence == 0 { first } else { self.sequence };
+            self.sequence = last.wrapping_add(1);
+        }
+    }
+
     /// Puts an authentication header in front of a message, where there must be one; gives the IP
-    /// identification that it covers. `wall` is the time since 1970.
+    /// identification that it covers.
     pub fn seal(
-        &mut self,
-        wall: Interval,
+        &self,
         source: IpAddr,
         destination: IpAddr,
         ttl: u8,
@@ -340,12 +432,6 @@ impl Router {
         else {
             return (0, message);
         };
-        // The others take numbers from the highest one on; a fresh one among them begins low, and must
-        // be heard all the same. Who has heard nobody begins at the seconds of the clock, so that a new
-        // process is not below the numbers of the one before it.
-        let first = u32::try_from(wall.as_secs()).unwrap_or(u32::MAX);
-        let last = if self.sequence == 0 { first } else { self.sequence };
-        self.sequence = last.wrapping_add(1);
         // The kernel would fill in another one for 0.
         let [_, _, high, low] = self.sequence.to_be_bytes();
         let id = u16::from_be_bytes([high, low]).max(1);
@@ -472,7 +558,8 @@ mod tests {
         let (source, group) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([224, 0, 0, 18]));
         let mut packet = || {
             let message = sender.advert(Priority::DEFAULT, source, group);
-            let (id, payload) = sender.seal(Interval::ZERO, source, group, 255, message);
+            sender.take_number(Interval::ZERO);
+            let (id, payload) = sender.seal(source, group, 255, message);
             let interface = Some("eth0".into());
             ReceivedPacket {
                 interface,
@@ -499,14 +586,35 @@ mod tests {
         let mut router = router(VrrpVersion::V2, 100, Interval::from_secs(1));
         let key = Authentication::Header([7; 8]);
         Arc::make_mut(&mut router.instance).authentication = key;
-        let wall = Interval::from_secs(1_000_000);
-        let (source, group) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([224, 0, 0, 18]));
-        let mut alone = router.clone();
-        alone.seal(wall, source, group, 255, Vec::new());
-        assert_eq!(alone.sequence, 1_000_001);
+        let first = |seconds| {
+            let mut alone = router.clone();
+            alone.take_number(Interval::from_secs(seconds));
+            u64::from(alone.sequence)
+        };
+        // The simulator's seed 54: its peers did not hear the successor of a process that had sent
+        // more than one advert a second. Two a second for a week:
+        let (wall, week) = (1_800_000_000, 7 * 24 * 3600);
+        assert!(first(wall + week) > first(wall) + 2 * week);
+        assert_eq!((first(0), first(u64::MAX)), (1, 0), "saturates, and begins anew");
         router.sequence = 5;
-        router.seal(wall, source, group, 255, Vec::new());
+        router.take_number(Interval::from_secs(wall));
         assert_eq!(router.sequence, 6);
+    }
+
+    /// The simulator's seed 29: each peer got a number of its own, and the one that took over began
+    /// below the numbers of the old master, which refused to hear it: two masters for minutes.
+    #[test]
+    fn all_unicast_peers_get_the_same_number() {
+        let mut router = router(VrrpVersion::V2, 100, Interval::from_secs(1));
+        Arc::make_mut(&mut router.instance).authentication = Authentication::Header([7; 8]);
+        let source = IpAddr::from([10, 0, 0, 9]);
+        router.take_number(Interval::ZERO);
+        let numbers: BTreeSet<[u8; 4]> = [[10, 0, 0, 1], [10, 0, 0, 2]]
+            .into_iter()
+            .map(|peer| router.seal(source, peer.into(), 255, vec![0; 20]).1)
+            .map(|sealed| sealed[8..12].try_into().unwrap())
+            .collect();
+        assert_eq!(numbers, BTreeSet::from([[0, 0, 0, 1]]));
     }
 
     #[test]

@@ -85,7 +85,9 @@ impl Statistics {
             Rejection::Stale(_) => &mut self.auth_ext_stale,
             Rejection::ReplayedStamp => &mut self.auth_ext_replay,
             Rejection::Interval(_) => &mut self.advert_interval_err,
-            Rejection::Destination | Rejection::NoAddress => &mut self.addr_list_err,
+            Rejection::Destination | Rejection::NoAddress | Rejection::NotLinkLocal => {
+                &mut self.addr_list_err
+            }
             Rejection::Source => &mut self.source_err,
             Rejection::Owner => &mut self.ignored,
         };

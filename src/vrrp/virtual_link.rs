@@ -14,7 +14,7 @@ use crate::core::netlink::address::AddressOperation;
 use crate::core::netlink::link::{Link, LinkKind, NewLink};
 use crate::core::netlink::{NetlinkError, RouteSocket};
 
-/// keepalived's settings of a virtual MAC: it alone answers for its addresses, and takes packets that
+/// keepalived's settings of a virtual MAC of IPv4: it alone answers for its addresses, and takes packets that
 /// seem to come from this host.
 const OWN_SETTINGS: &[(&str, &str)] =
     &[("arp_ignore", "1"), ("accept_local", "1"), ("rp_filter", "0"), ("promote_secondaries", "1")];
@@ -51,17 +51,20 @@ impl VirtualLinks {
     pub fn configure(&mut self, config: &Config) {
         self.told.clear();
         self.names = Names::of(&config.global.files);
-        self.wanted = config
-            .vrrp
-            .instances
-            .iter()
-            .filter_map(|instance| {
-                let link = instance.virtual_link.clone()?;
-                let wanted =
-                    Wanted { base: instance.interface.clone()?, family: instance.family, link };
-                Some((wanted.link.name().to_owned(), wanted))
+        let own = config.vrrp.instances.iter().filter_map(|instance| {
+            let link = instance.virtual_link.clone()?;
+            Some(Wanted { base: instance.interface.clone()?, family: instance.family, link })
+        });
+        let of_addresses = config.vrrp.instances.iter().flat_map(|instance| {
+            instance.address_links.iter().map(|link| Wanted {
+                base: link.base.clone(),
+                family: link.family,
+                link: VirtualLink::Vmac(link.vmac.clone()),
             })
-            .collect();
+        });
+        // Where an address shares the link of another instance, that is how it is made.
+        let all = of_addresses.chain(own);
+        self.wanted = all.map(|wanted| (wanted.link.name().to_owned(), wanted)).collect();
     }
 
     /// Whether there is nothing to do, ever.
@@ -190,11 +193,13 @@ impl VirtualLinks {
 
     fn settings(&mut self, name: &str, wanted: &Wanted) {
         let VirtualLink::Vmac(_) = &wanted.link else { return };
-        for (setting, value) in OWN_SETTINGS {
-            self.set(&inet_setting(name, setting), value);
-        }
+        // No link-local address of its own: it speaks from the one beneath.
+        self.set(&Path::new(INET6).join(name).join("addr_gen_mode"), "1");
         match wanted.family {
             Family::Inet => {
+                for (setting, value) in OWN_SETTINGS {
+                    self.set(&inet_setting(name, setting), value);
+                }
                 self.set(&Path::new(INET6).join(name).join("disable_ipv6"), "1");
                 for (setting, value) in BASE_SETTINGS {
                     let path = inet_setting(&wanted.base, setting);
@@ -204,8 +209,7 @@ impl VirtualLinks {
                     self.set(&path, value);
                 }
             }
-            // No link-local address of its own: it speaks from the one beneath.
-            Family::Inet6 => self.set(&Path::new(INET6).join(name).join("addr_gen_mode"), "1"),
+            Family::Inet6 => {}
         }
     }
 

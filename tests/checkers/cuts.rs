@@ -149,7 +149,7 @@ fn peak() -> u64 {
 #[test]
 fn hundreds_of_megabytes_are_read_in_bounded_memory() {
     let words: super::servers::Words = &[b"", b"HTTP/1.0 200 OK\r\n\r\n"];
-    for (tls, kind, patience) in [(false, "HTTP_GET", 3), (true, "SSL_GET", 2)] {
+    for (tls, kind, patience) in [(false, "HTTP_GET", 5), (true, "SSL_GET", 4)] {
         let check = format!(
             "{kind} {{\nurl {{\npath /\nstatus_code 200\n}}\nconnect_timeout {patience}\nretry 0\n}}"
         );
@@ -165,7 +165,7 @@ fn hundreds_of_megabytes_are_read_in_bounded_memory() {
                 "{kind}: {said} MB said in {} ms, {grown} kB of memory",
                 asked.took.as_millis()
             );
-            assert!(said > 30, "only {said} MB");
+            assert!(said > 20, "only {said} MB");
             assert!(grown < 16 << 10, "{grown} kB for {said} MB");
         });
     }

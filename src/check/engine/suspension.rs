@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{CheckEngine, Importance, Output, SOON, ServiceState, TimerKind};
+use super::{CheckEngine, Importance, Output, Probing, SOON, ServiceState, TimerKind};
 use crate::core::netlink::nftables::marking::Range;
 use crate::core::time::Timestamp;
 use crate::ipvs::model::ServiceKey;
@@ -73,8 +73,7 @@ impl CheckEngine {
         let servers = service.servers.iter_mut();
         for checker in servers.flat_map(|server| server.checkers.iter_mut()) {
             self.timers.cancel(&(checker.id, TimerKind::Probe));
-            self.timers.cancel(&(checker.id, TimerKind::Silence));
-            if std::mem::take(&mut checker.probing) {
+            if std::mem::replace(&mut checker.probing, Probing::No) != Probing::No {
                 self.outputs.push_back(Output::CancelProbe(checker.id));
             }
         }

@@ -2,16 +2,18 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::answer::{Answer, Fault};
 use super::{failure, tcp, tls};
 use crate::check::engine::Outcome;
-use crate::core::config::model::check::{HttpProbe, HttpVersion, Regex, TlsIdentity, Url};
+use crate::core::config::model::check::{
+    HttpProbe, HttpVersion, Regex, TlsIdentity, TlsProbe, Url,
+};
 use crate::core::config::pattern;
-
-const CHUNK: usize = 16 << 10;
 
 /// Asks for one url.
 pub async fn probe(http: &HttpProbe, url: usize, server: &str, identity: &TlsIdentity) -> Outcome {
@@ -19,7 +21,7 @@ pub async fn probe(http: &HttpProbe, url: usize, server: &str, identity: &TlsIde
         return failure(format!("no url to ask {server} for"), None);
     };
     match fetch(http, url, identity).await {
-        Ok(answer) => judge(&answer, url, server),
+        Ok((answer, warning)) => judge(&answer, url, server, warning),
         Err(trouble) => trouble.told(server, http.tls.is_some()),
     }
 }
@@ -49,6 +51,10 @@ impl Trouble {
             Self::Connect(error) => {
                 (format!("Error connecting server {server}."), Some(error.to_string()))
             }
+            // Of `verify`, which keepalived does not have.
+            Self::Tls(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                (format!("SSL certificate of server {server} is refused: {error}."), None)
+            }
             Self::Tls(error) => (
                 format!("SSL handshake/communication error connecting to server {server}."),
                 Some(error.to_string()),
@@ -65,15 +71,36 @@ impl Trouble {
     }
 }
 
-/// An answer, however it is: complete, or cut short after its header.
-pub async fn fetch(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Result<Answer, Trouble> {
+/// An answer, however it is: complete, or cut short after its header; and what is to be told of a
+/// certificate.
+pub async fn fetch(
+    http: &HttpProbe,
+    url: &Url,
+    identity: &TlsIdentity,
+) -> Result<(Answer, Option<String>), Trouble> {
     let limit = http.connect.timeout.to_duration();
     let stream = tcp::open(&http.connect).await.map_err(Trouble::Connect)?;
     let request = request(http, url);
-    let Some(options) = &http.tls else {
-        let talk = converse(stream, &request);
-        return tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout));
-    };
+    match &http.tls {
+        None => {
+            let talk = converse(stream, &request);
+            let answer = tokio::time::timeout(limit, talk).await;
+            Ok((answer.unwrap_or(Err(Trouble::Timeout))?, None))
+        }
+        // What TLS needs meanwhile is much, and is not held for plain probes.
+        Some(options) => {
+            Box::pin(fetch_securely(stream, &request, limit, (options, url), identity)).await
+        }
+    }
+}
+
+async fn fetch_securely(
+    stream: TcpStream,
+    request: &str,
+    limit: Duration,
+    (options, url): (&TlsProbe, &Url),
+    identity: &TlsIdentity,
+) -> Result<(Answer, Option<String>), Trouble> {
     let name = options.name.as_deref().or(url.virtualhost.as_deref()).filter(|_| options.sni);
     let trust = if options.verify {
         let name = options.name.as_deref().or(url.virtualhost.as_deref());
@@ -86,13 +113,14 @@ pub async fn fetch(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Resul
         Ok(shaken) => shaken.map_err(Trouble::Tls)?,
         Err(_) => return Err(Trouble::Timeout),
     };
-    let talk = converse(&mut stream, &request);
+    let warning = tls::ending(stream.ssl(), options.expiry_warning);
+    let talk = converse(&mut stream, request);
     let answer = tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout))?;
     if url.orderly_close {
         // The server's part in it is not waited for.
         let _ = tokio::time::timeout(limit, stream.shutdown()).await;
     }
-    Ok(answer)
+    Ok((answer, warning))
 }
 
 /// keepalived's request: nothing in it that an old server would not know.
@@ -114,36 +142,30 @@ fn request(http: &HttpProbe, url: &Url) -> String {
     text
 }
 
-async fn converse(
+/// A request, and what comes.
+pub(super) async fn converse(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     request: &str,
 ) -> Result<Answer, Trouble> {
     stream.write_all(request.as_bytes()).await.map_err(Trouble::Exchange)?;
     stream.flush().await.map_err(Trouble::Exchange)?;
     let mut answer = Answer::new();
-    let mut buffer = vec![0; CHUNK];
     loop {
-        let length = match stream.read(&mut buffer).await {
-            Ok(length) => length,
+        match tcp::receive(&mut stream, |piece| (!piece.is_empty()).then(|| answer.feed(piece)))
+            .await
+        {
+            Ok(Some(Ok(true))) => return Ok(answer),
+            Ok(Some(Ok(false))) => {}
+            Ok(Some(Err(fault))) => return Err(Trouble::Answer(fault)),
             // Many servers end a TLS connection, or any, without ceremony: what came counts.
-            Err(_) if answer.status().is_some() => return Ok(answer),
+            Ok(None) | Err(_) if answer.status().is_some() => return Ok(answer),
+            Ok(None) => return Err(Trouble::Exchange(io::ErrorKind::UnexpectedEof.into())),
             Err(error) => return Err(Trouble::Exchange(error)),
-        };
-        if length == 0 {
-            return if answer.status().is_some() {
-                Ok(answer)
-            } else {
-                Err(Trouble::Exchange(io::ErrorKind::UnexpectedEof.into()))
-            };
-        }
-        let piece = buffer.get(..length).unwrap_or_default();
-        if answer.feed(piece).map_err(Trouble::Answer)? {
-            return Ok(answer);
         }
     }
 }
 
-fn judge(answer: &Answer, url: &Url, server: &str) -> Outcome {
+fn judge(answer: &Answer, url: &Url, server: &str, warning: Option<String>) -> Outcome {
     let path = &url.path;
     let status = answer.status().unwrap_or(0);
     if !url.status.iter().any(|(low, high)| (*low..=*high).contains(&status)) {
@@ -165,7 +187,7 @@ fn judge(answer: &Answer, url: &Url, server: &str) -> Outcome {
         }
     }
     let text = format!("HTTP status code success to {server} url({path}).");
-    Outcome::Success { text, weight: None }
+    Outcome::Success { text, weight: None, warning }
 }
 
 /// Two small digits for each byte.
@@ -191,10 +213,11 @@ pub(crate) mod tests {
     use std::future::Future;
     use std::net::SocketAddr;
 
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::core::config::model::check::{Connect, TlsProbe};
+    use crate::core::config::model::check::Connect;
     use crate::core::time::Interval;
 
     pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -371,7 +394,12 @@ pub(crate) mod tests {
         for (pieces, close, expected) in cases {
             let outcome = block_on(async {
                 let (address, server) = serve(pieces, close).await;
-                let tls = Some(TlsProbe { sni: true, name: None, verify: false });
+                let tls = Some(TlsProbe {
+                    sni: true,
+                    name: None,
+                    verify: false,
+                    expiry_warning: Interval::ZERO,
+                });
                 let secure = HttpProbe { tls, ..http(address, url()) };
                 let outcome = probe(&secure, 0, "S", &TlsIdentity::default()).await;
                 server.await.unwrap();
@@ -421,7 +449,12 @@ pub(crate) mod tests {
                     name
                 });
                 let probe_config = HttpProbe {
-                    tls: Some(TlsProbe { sni, name: None, verify: false }),
+                    tls: Some(TlsProbe {
+                        sni,
+                        name: None,
+                        verify: false,
+                        expiry_warning: Interval::ZERO,
+                    }),
                     ..http(address, url())
                 };
                 let outcome = probe(&probe_config, 0, "S", &TlsIdentity::default()).await;

@@ -1,14 +1,21 @@
 //! `TCP_CHECK`: the connection succeeds within its time.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
 use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::failure;
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::Connect;
+
+const CHUNK: usize = 16 << 10;
 
 /// Asks.
 pub async fn probe(connect: &Connect, server: &str) -> Outcome {
@@ -33,7 +40,11 @@ pub async fn probe(connect: &Connect, server: &str) -> Outcome {
 }
 
 fn success(server: &str) -> Outcome {
-    Outcome::Success { text: format!("TCP connection to {server} success."), weight: None }
+    Outcome::Success {
+        text: format!("TCP connection to {server} success."),
+        weight: None,
+        warning: None,
+    }
 }
 
 /// Connects with the options of a check.
@@ -62,6 +73,25 @@ pub async fn open(connect: &Connect) -> io::Result<TcpStream> {
         Ok(result) => result,
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "timeout")),
     }
+}
+
+/// Has `take` look at the next bytes that come; at none when the other side has ended. They are in
+/// nobody's memory before or after: thousands of probes wait at a time.
+pub async fn receive<T>(
+    stream: &mut (impl AsyncRead + Unpin),
+    take: impl FnOnce(&[u8]) -> T,
+) -> io::Result<T> {
+    let mut take = Some(take);
+    poll_fn(|context| {
+        let mut space = [MaybeUninit::uninit(); CHUNK];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
+        Poll::Ready(match take.take() {
+            Some(take) => Ok(take(buffer.filled())),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        })
+    })
+    .await
 }
 
 #[cfg(test)]

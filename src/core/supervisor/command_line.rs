@@ -391,6 +391,8 @@ fn signal_number(name: &str) -> Option<i32> {
 /// What `-h` prints.
 pub const HELP: &str = "\
 Usage: steadfast [OPTION...]
+       steadfast config COMMAND  Look at configurations; `steadfast config help` tells how
+       steadfast simulate FILE FILE...  Let the nodes of a cluster live and fail, one file of each
   -f, --use-file=FILE          Configuration file (default /etc/keepalived/keepalived.conf)
   -t, --config-test[=FILE]     Check the configuration, messages to FILE or standard error
   -i, --config-id=ID           Value that lines beginning with @ are compared with (default: node name)

@@ -209,4 +209,40 @@ mod tests {
             tracker.stop();
         });
     }
+
+    #[test]
+    fn a_script_that_outlasts_its_interval_never_runs_twice_at_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let lock = folder.path().join("lock").display().to_string();
+            let (sender, mut results) = mpsc::channel(1);
+            let mut tracker = ScriptTracker::new(sender);
+            let me = nix::unistd::getuid().to_string();
+            let user = crate::core::config::model::ScriptUser { user: me, group: None };
+            let policy = ScriptPolicy { default_user: Some(user), ..ScriptPolicy::default() };
+            // Two at once would meet in the folder.
+            let words = ["sh", "-c", "mkdir \"$0\" && rmdir \"$0\"", &lock].map(str::to_owned);
+            let script = TrackScript {
+                name: "chk".into(),
+                script: crate::core::config::model::Script { words: words.to_vec(), user: None },
+                interval: Interval::from_micros(1),
+                timeout: Interval::from_secs(30),
+                effect: crate::core::config::model::vrrp::TrackEffect::Fault,
+                rise: 1,
+                fall: 1,
+                init_fail: false,
+            };
+            for _ in 0..3 {
+                tracker.set(std::slice::from_ref(&script), &policy);
+                for _ in 0..10 {
+                    let run = results.recv().await.unwrap();
+                    assert!(run.outcome.is_success(), "{:?}", run.outcome);
+                }
+                // A reload goes on with it.
+                tracker.set(std::slice::from_ref(&script), &policy);
+            }
+            tracker.stop();
+        });
+    }
 }

@@ -1,6 +1,6 @@
 //! What the kernel has of the virtual addresses, and their announcements.
 
-use super::{Output, RouterId, TimerKind, VrrpEngine};
+use super::{Output, RouterId, TimerKind, VrrpEngine, extra_period};
 use crate::core::config::model::Family;
 use crate::core::time::Timestamp;
 use crate::vrrp::desired::{self, DesiredAddress, RoutingEntry};
@@ -27,6 +27,9 @@ impl VrrpEngine {
             let garp = router.instance.garp;
             let name = router.instance.name.clone();
             let announcements = router.schedule.appeared(now, &ours, &garp);
+            if !fresh.is_empty() {
+                router.schedule.set_extra(now, extra_period(&router.instance));
+            }
             if ours.len() < router.addresses.len() {
                 self.awaiting.insert(id);
             }
@@ -116,7 +119,7 @@ impl VrrpEngine {
                 Family::Inet => garp.interval,
                 Family::Inet6 => garp.gna_interval,
             };
-            self.pacer.push(announcement, interval);
+            self.pacer.add(announcement, interval);
         }
         while let Some(announcement) = self.pacer.pop(now) {
             self.outputs.push_back(Output::Announce(announcement));
@@ -132,7 +135,11 @@ impl VrrpEngine {
             return;
         };
         let garp = router.instance.garp;
-        let due = router.schedule.due(now, &garp);
+        let mut due = router.schedule.due(now, &garp);
+        let instance = &router.instance;
+        let extra = router.schedule.extra_due(now, || desired::extra_announced(instance));
+        // They come for ever: where the pause is too long for them, they must not pile up.
+        due.extend(extra.into_iter().filter(|announcement| !self.pacer.has(announcement)));
         self.announce(now, id, due);
     }
 }

@@ -39,10 +39,11 @@ impl VrrpEngine {
         {
             self.last_stamp = Some(stamp);
         }
+        router.take_number(wall);
         for (destination, ttl) in router.destinations() {
             let message = router.advert(priority, source, destination);
             let message = router.sign(stamp, source, destination, message);
-            let (id, payload) = router.seal(wall, source, destination, ttl, message);
+            let (id, payload) = router.seal(source, destination, ttl, message);
             self.outputs.push_back(Output::Transmit(Transmit {
                 instance: router.instance.clone(),
                 socket: router.socket.clone(),

@@ -932,3 +932,6 @@ mod bfd;
 
 #[path = "hmac_tests.rs"]
 mod keyed_trailers;
+
+#[path = "known_fault_tests.rs"]
+mod known_faults;

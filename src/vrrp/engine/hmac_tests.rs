@@ -450,6 +450,53 @@ fn wrong_clocks_that_are_set_right_leave_one_master_within_two_windows() {
     }
 }
 
+/// What may happen to a node, by number.
+fn disturb(net: &mut Net, place: usize, what: u8, step: i64, priority: u8) {
+    match what {
+        0..=2 => net.nodes[place].error = step,
+        3 => net.respawn(place, keyed(priority)),
+        4 => {
+            // Another machine in its place, which knows nothing.
+            net.nodes[place].engine =
+                VrrpEngine::new(net.now, Global::default(), alone(keyed(priority)));
+            net.begin(place);
+        }
+        5 => {
+            let active = |hmac: &mut HmacAuthentication| hmac.active_key = 2;
+            let config = Box::new((Global::default(), alone(changed(keyed(priority), active))));
+            net.input(place, Input::Reconfigure(config));
+        }
+        _ => {
+            let old = net.sent[net.sent.len() / 2].1.clone();
+            net.input(place, Input::Packet(old));
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(60))]
+    #[test]
+    fn whatever_clocks_processes_keys_and_replays_do_one_master_is_left_when_clocks_are_right(
+        life in proptest::collection::vec((0..3usize, 0..7u8, 0..12usize, 0..9000u64), 1..25),
+    ) {
+        let priorities = [100, 150, 120];
+        let steps = [-86_400, -3600, -60, -9, -5, -2, 0, 2, 5, 9, 3600, 86_400];
+        let mut net = Net::new(priorities.map(keyed).to_vec());
+        net.run(Interval::from_secs(10));
+        for (place, what, step, wait) in life {
+            disturb(&mut net, place, what, steps[step], priorities[place]);
+            net.run(ms(wait));
+        }
+        net.nodes.iter_mut().for_each(|node| node.error = 0);
+        net.run(Interval::from_secs(2 * WINDOW) + Interval::from_secs(8));
+        proptest::prop_assert_eq!(net.masters(), [1]);
+        let began = net.statistics(1).become_master;
+        net.run(Interval::from_secs(20));
+        proptest::prop_assert_eq!(net.masters(), [1]);
+        proptest::prop_assert_eq!(net.statistics(1).become_master, began);
+    }
+}
+
 #[test]
 fn a_step_within_the_window_or_little_more_is_over_within_two_windows() {
     let bound = Interval::from_secs(2 * WINDOW) + Interval::from_secs(4);

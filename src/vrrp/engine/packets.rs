@@ -26,32 +26,37 @@ impl VrrpEngine {
         let Some(router) = self.routers.get_mut(&id) else {
             return;
         };
-        let (found, form, signature) = match router.accept(packet, wall) {
-            Ok(Accepted { advert, form, sequence, signature }) => {
-                router.sequence = router.sequence.max(sequence);
-                (advert, form, signature)
-            }
-            // A rejected advert touches a counter and nothing else: no timer above all (V-080).
-            Err(rejection) => {
-                router.statistics.count(rejection);
-                if router.told.insert(kind_of(rejection)) {
-                    let name = router.instance.name.clone();
-                    let kind = EventKind::Rejected { from: packet.source, rejection };
-                    self.log(&name, kind, None);
+        let Accepted { advert: found, form, sequence, signature, old_checksum } =
+            match router.accept(packet, wall) {
+                Ok(accepted) => accepted,
+                // A rejected advert touches a counter and nothing else: no timer above all (V-080).
+                Err(rejection) => {
+                    router.statistics.count(rejection);
+                    if router.told.insert(kind_of(rejection)) {
+                        let name = router.instance.name.clone();
+                        let kind = EventKind::Rejected { from: packet.source, rejection };
+                        self.log(&name, kind, None);
+                    }
+                    return;
                 }
-                return;
-            }
-        };
+            };
+        router.sequence = router.sequence.max(sequence);
         router.statistics.advert_rcvd += 1;
         if found.version == VrrpVersion::V3
             && packet.source.is_ipv4()
-            && (form == ChecksumForm::Message) != router.instance.v3_checksum_as_v2
+            && ((form == ChecksumForm::Message) != router.instance.v3_checksum_as_v2
+                || old_checksum)
         {
             router.statistics.checksum_other_form += 1;
         }
         let resigns = found.priority == Priority::RESIGN;
         if resigns {
             router.statistics.pri_zero_rcvd += 1;
+        }
+        let news = router.learn_checksum(packet.source, old_checksum);
+        if news {
+            let name = router.instance.name.clone();
+            self.log(&name, EventKind::OldChecksum { from: packet.source }, None);
         }
         self.heard_signed(id, packet.source, signature);
         let Some(router) = self.routers.get_mut(&id) else {
@@ -65,6 +70,13 @@ impl VrrpEngine {
                 let name = router.instance.name.clone();
                 self.log(&name, EventKind::AddressListDiffers { from: packet.source }, None);
             }
+        }
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        if !found.begins_link_local() && router.remarked.insert("not link-local") {
+            let name = router.instance.name.clone();
+            self.log(&name, EventKind::NotLinkLocal { from: packet.source }, None);
         }
         match self.state_of(id) {
             Some(State::Backup) => self.backup_received(now, id, packet.source, &found),
@@ -316,6 +328,7 @@ fn kind_of(rejection: Rejection) -> &'static str {
         R::Interval(_) => "interval",
         R::Destination => "destination",
         R::NoAddress => "no address",
+        R::NotLinkLocal => "not link-local",
         R::Source => "source",
         R::Owner => "owner",
     }

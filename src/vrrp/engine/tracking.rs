@@ -2,7 +2,7 @@
 
 use super::{LinkState, Output, RouterId, VrrpEngine, tracked_source};
 use crate::core::config::model::link::VirtualLink;
-use crate::core::config::model::vrrp::TrackEffect;
+use crate::core::config::model::vrrp::{TrackEffect, Transport};
 use crate::core::time::Timestamp;
 use crate::vrrp::event::{EventKind, Fault, Notice, Reason, State, Subject};
 use crate::vrrp::priority::{self};
@@ -93,6 +93,11 @@ impl VrrpEngine {
         if self.deaf.contains(&router.socket) {
             faults.insert(Fault::NoSocket);
         }
+        if instance.fault_without_peer
+            && matches!(&instance.transport, Transport::Unicast { peers, .. } if peers.is_empty())
+        {
+            faults.insert(Fault::NoPeer);
+        }
         if let Some(hmac) = instance.hmac.as_ref().filter(|hmac| hmac.signs())
             && hmac.secret(hmac.active_key).is_none()
         {
@@ -108,7 +113,12 @@ impl VrrpEngine {
         }
         let group_scripts = group.iter().flat_map(|group| &group.track_scripts);
         for tracked in instance.track_scripts.iter().chain(group_scripts) {
-            match self.script_is_good(&tracked.name) {
+            let result = if router.resumed {
+                self.scripts.get(&tracked.name).copied()
+            } else {
+                self.script_is_good(&tracked.name)
+            };
+            match result {
                 Some(good) if priority::is_fault(tracked.effect, good) => {
                     faults.insert(Fault::Script(tracked.name.clone()));
                 }
@@ -212,6 +222,8 @@ impl VrrpEngine {
         };
         let instance = &router.instance;
         let own = group.as_ref().is_none_or(|group| group.tracking_weight);
+        // Else a process that goes on as master would be a lower one until its scripts have spoken.
+        let goes_on = router.resumed.then_some(true);
         let links = instance
             .track_interfaces
             .iter()
@@ -223,13 +235,18 @@ impl VrrpEngine {
             .iter()
             .filter(|_| own)
             .chain(group.iter().flat_map(|group| &group.track_scripts))
-            .map(|tracked| (tracked.effect, self.script_is_good(&tracked.name)));
+            .map(|tracked| {
+                let result = self.scripts.get(&tracked.name).copied().or(goes_on);
+                (tracked.effect, result.or_else(|| self.script_is_good(&tracked.name)))
+            });
         let processes = instance
             .track_processes
             .iter()
             .filter(|_| own)
             .chain(group.iter().flat_map(|group| &group.track_processes))
-            .map(|tracked| (tracked.effect, self.processes.get(&tracked.name).copied()));
+            .map(|tracked| {
+                (tracked.effect, self.processes.get(&tracked.name).copied().or(goes_on))
+            });
         let files = instance
             .track_files
             .iter()
@@ -241,7 +258,7 @@ impl VrrpEngine {
             .iter()
             .filter(|_| own)
             .chain(group.iter().flat_map(|group| &group.track_bfd))
-            .map(|tracked| (tracked.effect, self.sessions.get(&tracked.name).copied()));
+            .map(|tracked| (tracked.effect, self.sessions.get(&tracked.name).copied().or(goes_on)));
         let tracked = links.chain(scripts).chain(processes).chain(sessions);
         let new = priority::effective(instance.priority, tracked, files);
         let (old, name) = (router.priority, instance.name.clone());

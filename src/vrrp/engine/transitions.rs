@@ -6,11 +6,14 @@ use crate::core::time::Timestamp;
 use crate::vrrp::event::{EventKind, Reason, State};
 use crate::vrrp::router::Master;
 
+/// The part of an interval that a master's advert may take longer by another clock.
+const MARGIN: u64 = 16;
+
 impl VrrpEngine {
     /// No advert since the master down timer was set; it should have gone off at `due`.
     ///
     /// A backup that was away for as long as that (a suspended machine) has not heard a silence: it
-    /// listens for one more advert. What arrived while only the process was stopped has been taken
+    /// listens for one more advert, and a little longer since clocks differ. What arrived while only the process was stopped has been taken
     /// before this timer.
     pub(super) fn master_is_down(&mut self, now: Timestamp, due: Timestamp, id: RouterId) {
         if self.state_of(id) != Some(State::Backup) {
@@ -22,7 +25,8 @@ impl VrrpEngine {
         let name = router.instance.name.clone();
         let late = now.since(due);
         if late >= router.master_down_interval() {
-            let at = now + router.master_interval() + router.skew();
+            let interval = router.master_interval();
+            let at = now + interval + interval.fraction(1, MARGIN) + router.skew();
             self.timers.set((id, TimerKind::MasterDown), at);
             self.log(&name, EventKind::WasAway { late }, None);
             return;
@@ -52,6 +56,28 @@ impl VrrpEngine {
             self.log(&name, EventKind::MasterTimeout, None);
             self.enter_master(now, id, Reason::MasterDown);
         }
+    }
+
+    /// A reload may make a group of routers that are not where the others are: they follow a master,
+    /// as they would when it became one. Whoever else is master of one of them settles it.
+    pub(super) fn unite_groups(&mut self, now: Timestamp) {
+        let ids: Vec<RouterId> = self.routers.keys().copied().collect();
+        for id in ids {
+            if self.state_of(id) == Some(State::Backup)
+                && let Some(group) = self.group_that_is_master(id)
+            {
+                self.enter_master(now, id, Reason::Group(group));
+                self.group_state_changed(id);
+            }
+        }
+    }
+
+    /// The group of a router, when another member is master.
+    pub(super) fn group_that_is_master(&self, id: RouterId) -> Option<String> {
+        let group = self.group_of(id)?;
+        let masters = self.members(id).into_iter().filter(|member| *member != id);
+        let mut masters = masters.filter(|member| self.state_of(*member) == Some(State::Master));
+        masters.next().map(|_| group.name)
     }
 
     pub(super) fn enter_master(&mut self, now: Timestamp, id: RouterId, reason: Reason) {
@@ -91,6 +117,7 @@ impl VrrpEngine {
         };
         let (was, name) = (router.state, router.instance.name.clone());
         router.state = State::Backup;
+        router.listening = false;
         router.since = Some(now);
         router.master = master;
         router.told.clear();
@@ -133,6 +160,7 @@ impl VrrpEngine {
         self.masters_changed = true;
         if let Some(router) = self.routers.get_mut(&id) {
             router.schedule.clear();
+            router.resumed = false;
             router.statistics.release_master += 1;
         }
         if self.pacer.next().is_some() {

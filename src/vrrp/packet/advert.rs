@@ -47,6 +47,17 @@ pub struct Advert {
     pub authentication: (u8, [u8; AUTH_DATA]),
 }
 
+impl Advert {
+    /// Whether its first address is link-local, which IPv6 wants (RFC 9568 section 5.2.9); IPv4 has no
+    /// such thing.
+    pub fn begins_link_local(&self) -> bool {
+        match self.addresses.first() {
+            Some(IpAddr::V6(address)) => address.is_unicast_link_local(),
+            Some(IpAddr::V4(_)) | None => true,
+        }
+    }
+}
+
 /// Which check a message failed, in the order of RFC 9568 section 7.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Malformed {

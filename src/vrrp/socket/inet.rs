@@ -196,6 +196,25 @@ mod tests {
     }
 
     #[test]
+    fn v_078_options_of_the_header_are_passed_over() {
+        let group = Ipv4Addr::new(224, 0, 0, 18);
+        let source = Ipv4Addr::new(10, 0, 0, 1);
+        let header = Header { source, destination: group, ttl: 255, id: 0, protocol: VRRP };
+        let plain = ipv4_packet(&header, b"advert").unwrap();
+        for words in 1..=10u8 {
+            let mut packet = plain[..20].to_vec();
+            packet.extend(vec![1; usize::from(words) * 4]);
+            packet.extend(b"advert");
+            packet[0] = 0x45 + words;
+            packet[3] = u8::try_from(packet.len()).unwrap();
+            assert_eq!(parse_ipv4(&packet).unwrap().payload, b"advert");
+            // A header that is longer than the packet says.
+            packet[3] = 20 + words * 4 - 1;
+            assert_eq!(parse_ipv4(&packet), None);
+        }
+    }
+
+    #[test]
     fn no_header_of_any_bytes_is_trusted() {
         for length in 0..64 {
             for fill in [0x00, 0x45, 0x4f, 0x70, 0xff] {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::Need;
 use super::context::Context;
 use super::words::Words;
+use crate::core::config::model::global::VrrpDefaults;
 use crate::core::config::model::link::{
-    ExtraAnnouncements, GarpGroup, InterfaceDelay, Ipvlan, IpvlanMode, LinkbeatInterface,
-    LinkbeatMethod, VirtualLink, Vmac,
+    AddressLink, ExtraAnnouncements, GarpGroup, InterfaceDelay, Ipvlan, IpvlanMode,
+    LinkbeatInterface, LinkbeatMethod, VirtualLink, Vmac,
 };
 use crate::core::config::model::route::{NameTable, Named};
 use crate::core::config::model::vrrp::{Vrid, VrrpConfig};
@@ -155,41 +156,161 @@ pub fn settle(context: &mut Context, block: &Statement, wanted: Wanted, instance
 }
 
 /// Gives each made interface a name of its own: `PREFIX.NUMBER`, and when that is taken
-/// `PREFIX6.NUMBER` for IPv6, then `PREFIX1.NUMBER` and so on.
-pub fn settle_names(context: &mut Context, instances: &mut [Arc<Instance>], prefix: &str) {
-    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+/// `PREFIX6.NUMBER` for IPv6, then `PREFIX1.NUMBER` and so on. Instance by instance, its own before
+/// those of its addresses, as keepalived does.
+pub fn settle_names(
+    context: &mut Context,
+    instances: &mut [Arc<Instance>],
+    defaults: &VrrpDefaults,
+) {
+    let mut names = LinkNames::default();
     // Written names first, whatever the order.
     for instance in instances.iter_mut().filter(|found| found.virtual_link.is_some()) {
         let instance = Arc::make_mut(instance);
         let owner = instance.name.clone();
         let Some(name) = link_name(instance).filter(|name| !name.is_empty()) else { continue };
-        if let Some(other) = taken.get(name) {
+        if let Some(other) = names.taken.get(name) {
             let message =
                 format!("({owner}) {other} uses the interface name {name}, it is ignored");
-            let span = context.places.interfaces.first().map_or(Span::default(), |place| place.1);
-            context.error("duplicate-link", span, message);
+            context.error("duplicate-link", somewhere(context), message);
             name.clear();
         } else {
-            taken.insert(name.clone(), owner);
+            names.taken.insert(name.clone(), owner);
         }
     }
-    for instance in instances.iter_mut().filter(|found| found.virtual_link.is_some()) {
-        let instance = Arc::make_mut(instance);
-        let (owner, vrid, family) = (instance.name.clone(), instance.vrid, instance.family);
-        let Some(name) = link_name(instance).filter(|name| name.is_empty()) else { continue };
+    let prefix = defaults.vmac_address_prefix.as_deref().unwrap_or(&defaults.vmac_prefix);
+    for instance in instances.iter_mut() {
+        let own = instance.virtual_link.is_some();
+        if own || wants_address_links(instance) {
+            let instance = Arc::make_mut(instance);
+            if own {
+                name_own_link(context, instance, &mut names, &defaults.vmac_prefix);
+            }
+            make_address_links(context, instance, &mut names, prefix);
+        }
+    }
+}
+
+/// The interfaces that are made.
+#[derive(Default)]
+struct LinkNames {
+    /// By name: for which instance.
+    taken: BTreeMap<String, String>,
+    /// By the interface beneath and the MAC address, which the kernel has but once.
+    by_place: BTreeMap<(String, [u8; 6]), String>,
+}
+
+impl LinkNames {
+    fn free(&self, prefix: &str, family: Family, vrid: Vrid) -> String {
         let usual = std::iter::once(format!("{prefix}.{vrid}"));
         let six = (family == Family::Inet6).then(|| format!("{prefix}6.{vrid}"));
-        let counted = (1..=taken.len() + 1).map(|count| format!("{prefix}{count}.{vrid}"));
-        let free = usual.chain(six).chain(counted).find(|name| !taken.contains_key(name));
-        *name = free.unwrap_or_default();
+        let counted = (1..=self.taken.len() + 1).map(|count| format!("{prefix}{count}.{vrid}"));
+        let mut names = usual.chain(six).chain(counted);
+        names.find(|name| !self.taken.contains_key(name)).unwrap_or_default()
+    }
+}
+
+fn name_own_link(
+    context: &mut Context,
+    instance: &mut Instance,
+    names: &mut LinkNames,
+    prefix: &str,
+) {
+    let (owner, vrid, family) = (instance.name.clone(), instance.vrid, instance.family);
+    if let Some(name) = link_name(instance).filter(|name| name.is_empty()) {
+        *name = names.free(prefix, family, vrid);
         let name = name.clone();
-        taken.insert(name.clone(), owner);
+        names.taken.insert(name.clone(), owner);
         // Addresses that name no interface are on this one.
         let addresses = instance.addresses.iter_mut().chain(&mut instance.excluded_addresses);
         for address in addresses.filter(|found| found.interface.as_deref() == Some("")) {
             Arc::make_mut(address).interface = Some(name.clone());
         }
     }
+    if let (Some(VirtualLink::Vmac(vmac)), Some(base)) =
+        (&instance.virtual_link, &instance.interface)
+    {
+        let place = (base.clone(), vmac.address);
+        if let Some(first) = names.by_place.get(&place).and_then(|name| names.taken.get(name)) {
+            tell_same_mac(context, instance, first, base);
+        }
+        names.by_place.entry(place).or_insert_with(|| vmac.name.clone());
+    }
+}
+
+/// Two routers of one number on one network: one of them would speak with the other's address.
+fn tell_same_mac(context: &mut Context, instance: &Instance, other: &str, base: &str) {
+    let message = format!(
+        "({}) has the virtual MAC address of {other} on {base}: their numbers should differ",
+        instance.name
+    );
+    context.warning("same-mac", somewhere(context), message);
+}
+
+/// Addresses that want a virtual MAC and are not on the instance's own.
+fn wants_address_links(instance: &Instance) -> bool {
+    let addresses = instance.addresses.iter().chain(&instance.excluded_addresses);
+    addresses.into_iter().any(|address| address.use_vmac)
+}
+
+fn make_address_links(
+    context: &mut Context,
+    instance: &mut Instance,
+    names: &mut LinkNames,
+    prefix: &str,
+) {
+    let own = match &instance.virtual_link {
+        Some(VirtualLink::Vmac(vmac)) => Some(vmac.clone()),
+        Some(VirtualLink::Ipvlan(_)) | None => None,
+    };
+    let mut links: Vec<AddressLink> = Vec::new();
+    let mut addresses = std::mem::take(&mut instance.addresses);
+    let mut excluded = std::mem::take(&mut instance.excluded_addresses);
+    for address in addresses.iter_mut().chain(&mut excluded).filter(|found| found.use_vmac) {
+        let Some(base) = address.interface.clone() else { continue };
+        let family = Family::of(address.address);
+        let on_own = own.as_ref().filter(|own| own.name == base);
+        if on_own.is_some() {
+            continue;
+        }
+        // A MAC address that was written is for the family of the instance.
+        let mac = match &own {
+            Some(own) if family == instance.family => own.address,
+            Some(_) | None => standard_mac(family, instance.vrid),
+        };
+        let place = (base.clone(), mac);
+        let name = match names.by_place.get(&place) {
+            Some(name) => name.clone(),
+            None => {
+                let name = names.free(prefix, family, instance.vrid);
+                names.taken.insert(name.clone(), instance.name.clone());
+                names.by_place.insert(place, name.clone());
+                name
+            }
+        };
+        let other = names.taken.get(&name).filter(|owner| **owner != instance.name).cloned();
+        if let Some(other) = other {
+            tell_same_mac(context, instance, &other, &base);
+        }
+        if !links.iter().any(|link| link.vmac.name == name) {
+            let vmac = Vmac {
+                name: name.clone(),
+                address: mac,
+                notify_again: own.as_ref().is_some_and(|own| own.notify_again),
+                group: own.as_ref().and_then(|own| own.group.clone()),
+            };
+            links.push(AddressLink { base, family, vmac });
+        }
+        Arc::make_mut(address).interface = Some(name);
+    }
+    instance.addresses = addresses;
+    instance.excluded_addresses = excluded;
+    instance.address_links = links;
+}
+
+/// Where nothing better is known.
+fn somewhere(context: &Context) -> Span {
+    context.places.interfaces.first().map_or(Span::default(), |place| place.1)
 }
 
 fn link_name(instance: &mut Instance) -> Option<&mut String> {

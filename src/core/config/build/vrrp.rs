@@ -552,8 +552,13 @@ fn complete(
     };
     settle_rest(context, block.span, rest, &mut instance);
     if draft.addresses_on_vmac {
+        // On its own interface an address needs to say so itself, as with keepalived.
+        let (own, link) = (instance.interface.clone(), instance.address_interface());
+        let link = link.map(str::to_owned);
         let addresses = instance.addresses.iter_mut().chain(&mut instance.excluded_addresses);
-        addresses.for_each(|address| Arc::make_mut(address).use_vmac = true);
+        addresses
+            .filter(|address| address.interface != own && address.interface != link)
+            .for_each(|address| Arc::make_mut(address).use_vmac = true);
     }
     Some(instance)
 }
@@ -692,6 +697,12 @@ fn transport(
                 }),
                 check_source: draft.check_source || defaults.check_unicast_source || limited,
             }
+        }
+        // Who asks for this means unicast, whatever has become of the peers.
+        Some(_) | None if instance.fault_without_peer => {
+            let message = format!("({}) has no unicast peer, it stays in FAULT", instance.name);
+            context.error("no-peer", block.span, message);
+            Transport::Unicast { peers: Vec::new(), ttl: 255, check_source: false }
         }
         Some(_) => {
             let message =
@@ -861,9 +872,19 @@ fn settle_addresses(
     excluded: Vec<(VirtualAddress, Span)>,
     instance: &mut Instance,
 ) {
-    let interface = instance.address_interface().map(str::to_owned);
+    let (beneath, family) = (instance.interface.clone(), instance.family);
+    let vmac = matches!(instance.virtual_link, Some(VirtualLink::Vmac(_)));
+    let usual = |family| instance.interface_for(family).map(str::to_owned);
+    let (inet, inet6) = (usual(Family::Inet), usual(Family::Inet6));
     let located = |mut address: VirtualAddress| {
-        address.interface = address.interface.or_else(|| interface.clone());
+        let own = Family::of(address.address);
+        let on_vmac = vmac && own == family && address.interface == beneath;
+        if address.interface.is_none() || on_vmac {
+            address.interface = match own {
+                Family::Inet => inet.clone(),
+                Family::Inet6 => inet6.clone(),
+            };
+        }
         Arc::new(address)
     };
     for (address, span) in addresses {
@@ -887,12 +908,13 @@ fn settle_addresses(
         context.error("too-many-addresses", block.span, message);
     }
     instance.excluded_addresses.extend(excluded.into_iter().map(|(address, _)| located(address)));
+    instance.addresses.shrink_to_fit();
 }
 
 /// What can be seen only with all instances at hand.
 pub fn finish(context: &mut Context, config: &mut Config) {
     let mut seen = BTreeMap::new();
-    link::settle_names(context, &mut config.vrrp.instances, &config.global.vrrp.vmac_prefix);
+    link::settle_names(context, &mut config.vrrp.instances, &config.global.vrrp);
     for instance in &config.vrrp.instances {
         let place = instance.interface.as_ref().or(instance.vrf.as_ref()).cloned();
         let key = (place, instance.family, instance.vrid, group_of(instance));

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::Family;
 use super::route::Named;
 use crate::core::time::Interval;
 
@@ -43,6 +44,18 @@ pub struct Vmac {
     pub notify_again: bool,
     /// `group`: interface group.
     pub group: Option<Named>,
+}
+
+/// A virtual MAC for single addresses: `use_vmac` of their lines, or the instance's
+/// `use_vmac_addr`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressLink {
+    /// The interface beneath.
+    pub base: String,
+    /// Of its addresses.
+    pub family: Family,
+    /// Its name begins with `vmac_addr_prefix`.
+    pub vmac: Vmac,
 }
 
 /// `use_ipvlan`.

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::hmac::HmacAuthentication;
-use super::link::{ExtraAnnouncements, GarpGroup, InterfaceDelay, LinkbeatInterface, VirtualLink};
+use super::link::{
+    AddressLink, ExtraAnnouncements, GarpGroup, InterfaceDelay, LinkbeatInterface, VirtualLink,
+};
 use super::route::{Route, Rule};
 use super::track::{TrackGroup, TrackProcess, Tracked, TrackedFile};
 use super::{Family, Script};
@@ -213,7 +215,8 @@ pub struct VirtualAddress {
     pub preferred_lifetime: Option<u32>,
     /// `track_group` of a static address.
     pub track_group: Option<String>,
-    /// `use_vmac`, or the instance's `use_vmac_addr`: on a virtual MAC of its interface.
+    /// `use_vmac`, or the instance's `use_vmac_addr`: on a virtual MAC of its interface, which
+    /// [`Self::interface`] then is.
     pub use_vmac: bool,
 }
 
@@ -420,6 +423,8 @@ pub struct Instance {
     pub vrf: Option<String>,
     /// `use_vmac`, `use_ipvlan`.
     pub virtual_link: Option<VirtualLink>,
+    /// Virtual MACs of single addresses, on the interfaces of those.
+    pub address_links: Vec<AddressLink>,
     /// `vmac_xmit_base`: adverts go over the instance's interface, not the virtual one.
     pub transmit_on_base: bool,
     /// `accept`: answer for the virtual addresses without owning them.
@@ -468,6 +473,13 @@ impl Instance {
         link.or(self.interface.as_deref())
     }
 
+    /// Where its addresses of a family go that name no interface: a virtual MAC serves the family
+    /// of its instance only.
+    pub fn interface_for(&self, family: Family) -> Option<&str> {
+        let own = self.virtual_link.as_ref().filter(|_| family == self.family);
+        own.map(VirtualLink::name).or(self.interface.as_deref())
+    }
+
     /// Where its adverts travel: the virtual interface unless `vmac_xmit_base`.
     pub fn advert_interface(&self) -> Option<&str> {
         let link = self.virtual_link.as_ref().filter(|_| !self.transmit_on_base);
@@ -510,6 +522,7 @@ impl Default for Instance {
             notify_priority_changes: false,
             vrf: None,
             virtual_link: None,
+            address_links: Vec::new(),
             transmit_on_base: false,
             accept: true,
             hmac: None,

@@ -1,0 +1,127 @@
+//! When probes begin, and those that have lost their time.
+
+use super::{CheckEngine, CheckerId, Names, Outcome, Output, Probe, ServiceName};
+use crate::check::event::{endpoint, protocol_of};
+use crate::core::time::{Interval, Timestamp};
+
+/// Beyond a probe's own limits, before it is given up as lost.
+pub(super) const MARGIN: Interval = Interval::from_secs(5);
+/// How often probes that have lost their time are looked for.
+const SWEEP: Interval = Interval::from_secs(1);
+
+/// Whether a checker has a probe under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probing {
+    /// None.
+    No,
+    /// It waits for its turn, which takes as long as it takes.
+    Waiting { due: Timestamp },
+    /// It keeps its own time, and has lost it if nothing is heard of it for long.
+    Asking { due: Timestamp, since: Timestamp },
+}
+
+impl Probing {
+    /// When the next probe is due, this one having ended at `now`. A check that this process made
+    /// late makes up for it: checks that were begun apart stay apart, and do not come in bunches
+    /// for ever after a moment of load. A slow server gets its whole wait.
+    pub(super) fn next(self, now: Timestamp, wait: Interval) -> Timestamp {
+        let (due, since) = match self {
+            Self::No => (now, now),
+            Self::Waiting { due } => (due, now),
+            Self::Asking { due, since } => (due, since),
+        };
+        let half = wait.fraction(1, 2);
+        if now.since(since) <= wait.fraction(1, 10) {
+            (due + wait).max(now + half)
+        } else {
+            now + (wait - since.since(due).min(half))
+        }
+    }
+}
+
+impl CheckEngine {
+    /// Time for a probe.
+    pub(super) fn start_probe(&mut self, due: Timestamp, id: CheckerId) {
+        if self.joins(due, id) {
+            return;
+        }
+        let Some((service, server, checker)) = self.places.get(id) else { return };
+        let Some(service) = self.services.get_mut(service) else { return };
+        let Some(server) = service.servers.get_mut(server) else { return };
+        let Some(checker) = server.checkers.get_mut(checker) else { return };
+        let names = Names {
+            server: endpoint(server.config.address, protocol_of(&service.config.target)),
+            service: match &checker.config.probe {
+                Probe::Misc(_) | Probe::Ping(_) => ServiceName::of(&service.config.target).0,
+                // They do not speak of it.
+                Probe::Tcp(_)
+                | Probe::Agent(_)
+                | Probe::Dialogue(_)
+                | Probe::Http(_)
+                | Probe::Smtp(_)
+                | Probe::Dns(_)
+                | Probe::Udp(_) => String::new(),
+            },
+        };
+        checker.probing = Probing::Waiting { due };
+        let (config, url) = (checker.config.clone(), checker.memory.url);
+        self.outputs.push_back(Output::StartProbe { id, checker: config, url, names });
+    }
+
+    pub(super) fn started(&mut self, now: Timestamp, id: CheckerId) {
+        let Some(checker) = self.checker(id) else { return };
+        if let Probing::Waiting { due } = checker.probing {
+            checker.probing = Probing::Asking { due, since: now };
+        }
+        self.next_sweep.get_or_insert(now + SWEEP);
+    }
+
+    /// Gives probes up that have lost their time. A timer for each of them would be set and cancelled
+    /// in vain thousands of times a second.
+    pub(super) fn sweep(&mut self, now: Timestamp) {
+        let checkers = self.services.iter().flat_map(|service| &service.servers);
+        let checkers = checkers.flat_map(|server| &server.checkers);
+        let (mut lost, mut left) = (Vec::new(), false);
+        for checker in checkers {
+            let Probing::Asking { since, .. } = checker.probing else { continue };
+            if since + checker.config.probe.longest() + MARGIN <= now {
+                lost.push(checker.id);
+            } else {
+                left = true;
+            }
+        }
+        self.next_sweep = left.then_some(now + SWEEP);
+        for id in lost {
+            self.outputs.push_back(Output::CancelProbe(id));
+            let text = "a check gave no result in time".to_owned();
+            self.finished(now, id, &Outcome::Failure { text, cause: None });
+        }
+    }
+
+    /// A checker has changed its mind.
+    pub(super) fn mail_check(&mut self, id: CheckerId, probe: &Probe, outcome: &Outcome) {
+        let Some((service, server, _)) = self.places.get(id) else { return };
+        let Some(service) = self.services.get(service) else { return };
+        let Some(server) = service.servers.get(server) else { return };
+        let up = matches!(outcome, Outcome::Success { .. });
+        let words = match (probe, up) {
+            (Probe::Tcp(_) | Probe::Dialogue(_), true) => "TCP CHECK succeed on service",
+            (Probe::Tcp(_) | Probe::Dialogue(_), false) => "TCP CHECK failed on service",
+            (Probe::Http(_) | Probe::Smtp(_), true) => "CHECK succeed on service",
+            (Probe::Http(_), false) => "CHECK failed on service : HTTP request failed",
+            (Probe::Smtp(_), false) => "CHECK failed on service",
+            (Probe::Dns(_), true) => "DNS_CHECK: succeed on service",
+            (Probe::Dns(_), false) => "DNS_CHECK: failed on service",
+            (Probe::Udp(_), true) => "UDP CHECK succeed on service",
+            (Probe::Udp(_), false) => "UDP CHECK failed on service",
+            (Probe::Ping(_), true) => "ICMP CHECK succeed on service",
+            (Probe::Ping(_), false) => "ICMP CHECK failed on service",
+            (Probe::Agent(_), true) => "AGENT CHECK succeed on service",
+            (Probe::Agent(_), false) => "AGENT CHECK failed on service",
+            (Probe::Misc(_), true) => "MISC CHECK succeed on service",
+            (Probe::Misc(_), false) => "MISC CHECK failed on service",
+        };
+        let one_check = server.is_up() == server.up;
+        self.outputs.extend(service.server_mail(&server.config, up, words, one_check));
+    }
+}
