@@ -20,6 +20,11 @@ fn sorry_server_quorum_inhibit_persistence_fwmark_udp_and_ipv6() {
 }
 
 #[test]
+fn instances_run_within_a_vrf_and_virtual_macs_join_it() {
+    scenario("vrrp-vrf");
+}
+
+#[test]
 fn a_reload_is_exactly_the_operations_that_differ() {
     scenario("lvs-reload");
 }

@@ -25,6 +25,7 @@ const PURE: &[&str] = &[
     "src/vrrp/sync_group.rs",
     "src/vrrp/priority.rs",
     "src/vrrp/announce.rs",
+    "src/vrrp/losses.rs",
     "src/vrrp/pacer.rs",
     "src/vrrp/engine",
     "src/vrrp/event.rs",
