@@ -61,7 +61,7 @@ mod tests {
         let least = Interval::from_millis(600);
         let mut now = Timestamp::ZERO + Interval::from_secs(5);
         let mut lost = |after: Interval| {
-            now = now + after;
+            now += after;
             losses.lost(now, least)
         };
         let second = Interval::from_secs(1);
