@@ -80,6 +80,12 @@ fn a_server_that_is_taken_out_drains_and_one_that_comes_back_starts_slowly() {
     scenario("lvs-drain");
 }
 
+/// `net_namespace_ipvs`.
+#[test]
+fn the_table_is_made_in_the_namespace_that_it_belongs_to() {
+    scenario("lvs-namespace");
+}
+
 /// `AGENT_CHECK`, and `MISC_CHECK` with `expect`.
 #[test]
 fn what_an_agent_or_a_program_says_becomes_the_weight_of_its_server() {

@@ -967,6 +967,8 @@ fn seal(loaded: &Loaded) -> io::Result<OwnedFd> {
 fn unchangeable(old: &Global, new: &Global) -> Option<&'static str> {
     if old.net_namespace != new.net_namespace {
         Some("net_namespace")
+    } else if old.ipvs_namespace != new.ipvs_namespace {
+        Some("net_namespace_ipvs")
     } else if old.instance != new.instance {
         Some("instance")
     } else if old.files.temporary_directory != new.files.temporary_directory {

@@ -90,7 +90,7 @@ pub struct Global {
 /// `net_namespace_ipvs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IpvsNamespace {
-    /// The one that the daemon is started in.
+    /// That of the first process.
     Default,
     /// A named one.
     Named(String),
