@@ -176,6 +176,29 @@ mod tests {
         (key, builder.build())
     }
 
+    /// With a server on loopback.
+    fn handshake(
+        acceptor: &SslAcceptor,
+        identity: &TlsIdentity,
+        trust: Trust<'_>,
+    ) -> io::Result<SslStream<TcpStream>> {
+        let ssl = Ssl::new(acceptor.context()).unwrap();
+        block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = tokio::spawn(async move {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream = SslStream::new(ssl, stream).unwrap();
+                // The other side may refuse.
+                let _ = Pin::new(&mut stream).accept().await;
+            });
+            let stream = TcpStream::connect(address).await.unwrap();
+            let found = connect(stream, identity, None, trust).await;
+            server.await.unwrap();
+            found
+        })
+    }
+
     #[test]
     fn the_end_of_a_certificate_is_told_and_a_refused_one_is_named() {
         let folder = tempfile::tempdir().unwrap();
@@ -195,24 +218,7 @@ mod tests {
             acceptor.set_private_key(&key).unwrap();
             acceptor.set_certificate(&certificate).unwrap();
             let acceptor = acceptor.build();
-            let shake = |trust| {
-                let ssl = Ssl::new(acceptor.context()).unwrap();
-                let identity = &identity;
-                block_on(async move {
-                    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                    let address = listener.local_addr().unwrap();
-                    let server = tokio::spawn(async move {
-                        let (stream, _) = listener.accept().await.unwrap();
-                        let mut stream = SslStream::new(ssl, stream).unwrap();
-                        // The other side may refuse.
-                        let _ = Pin::new(&mut stream).accept().await;
-                    });
-                    let stream = TcpStream::connect(address).await.unwrap();
-                    let found = connect(stream, identity, None, trust).await;
-                    server.await.unwrap();
-                    found
-                })
-            };
+            let shake = |trust| handshake(&acceptor, &identity, trust);
             let stream = shake(Trust::Anyone).unwrap();
             let told = ending(stream.ssl(), month);
             assert_eq!(told.is_some(), warning.is_some(), "{told:?}");
@@ -266,21 +272,8 @@ mod tests {
             (&known, Trust::Vouched(Some("other.example")), false),
             (&known, Trust::Vouched(Some("127.0.0.2")), false),
         ] {
-            let ssl = Ssl::new(acceptor.context()).unwrap();
-            block_on(async {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                let address = listener.local_addr().unwrap();
-                let server = tokio::spawn(async move {
-                    let (stream, _) = listener.accept().await.unwrap();
-                    let mut stream = SslStream::new(ssl, stream).unwrap();
-                    // The other side may refuse.
-                    let _ = Pin::new(&mut stream).accept().await;
-                });
-                let stream = TcpStream::connect(address).await.unwrap();
-                let found = connect(stream, identity, None, trust).await;
-                assert_eq!(found.is_ok(), good, "{trust:?}: {:?}", found.err());
-                server.await.unwrap();
-            });
+            let found = handshake(&acceptor, identity, trust);
+            assert_eq!(found.is_ok(), good, "{trust:?}: {:?}", found.err());
         }
     }
 }
