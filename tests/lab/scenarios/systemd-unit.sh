@@ -36,7 +36,9 @@ vrrp_instance VI_1 {
 C
 }
 conf 10.77.1.200/24
-out=$(systemd-analyze verify /etc/systemd/system/$U 2>&1) && [[ -z $out ]] && ok "systemd-analyze verify" || not_ok "systemd-analyze verify" "$out"
+# Of the host's own units it may think what it likes.
+out=$(systemd-analyze verify /etc/systemd/system/$U 2>&1 | grep "$U" || :)
+[[ -z $out ]] && ok "systemd-analyze verify" || not_ok "systemd-analyze verify" "$out"
 echo "# $(systemd-analyze security --offline=true /etc/systemd/system/$U 2>/dev/null | tail -1)"
 systemctl daemon-reload
 prop() { systemctl show -p "$1" --value $U; }
