@@ -864,6 +864,7 @@ fn an_address_that_someone_else_removes_comes_back_at_once_and_is_announced_anew
     let mut rig = Rig::master(instance("V", 100));
     let lost: Vec<_> = rig.engine.desired().into_iter().collect();
     let before = rig.announced.len();
+    rig.engine.take_changes();
     rig.input(Input::AddressesLost(lost.clone()));
     assert_eq!((rig.state(), rig.priorities_sent()), (State::Master, vec![]));
     assert!(
