@@ -57,6 +57,7 @@ lab: deps nextest build
 bench: deps release
 	benches/config --daemon keepalived --daemon target/release/steadfast
 	benches/failover --daemon keepalived --daemon target/release/steadfast
+	benches/scale --daemon keepalived --daemon target/release/steadfast
 	benches/idle --daemon keepalived --daemon target/release/steadfast
 
 prefix ?= /usr

@@ -47,6 +47,7 @@ fn answers_of_the_other_checks_that_the_fuzzer_found_are_harmless() {
     replay("dns_answer", steadfast::check::probe::dns_message::fuzz);
     replay("icmp_echo", steadfast::check::probe::echo::fuzz);
     replay("expect", steadfast::check::probe::expect::fuzz);
+    replay("agent_reply", steadfast::check::probe::agent_reply::fuzz);
 }
 
 #[test]

@@ -20,6 +20,11 @@ fn sorry_server_quorum_inhibit_persistence_fwmark_udp_and_ipv6() {
 }
 
 #[test]
+fn instances_run_within_a_vrf_and_virtual_macs_join_it() {
+    scenario("vrrp-vrf");
+}
+
+#[test]
 fn a_reload_is_exactly_the_operations_that_differ() {
     scenario("lvs-reload");
 }
@@ -73,6 +78,18 @@ fn every_forwarding_family_protocol_and_scheduler_carries_requests() {
 #[test]
 fn a_server_that_is_taken_out_drains_and_one_that_comes_back_starts_slowly() {
     scenario("lvs-drain");
+}
+
+/// `net_namespace_ipvs`.
+#[test]
+fn the_table_is_made_in_the_namespace_that_it_belongs_to() {
+    scenario("lvs-namespace");
+}
+
+/// `AGENT_CHECK`, and `MISC_CHECK` with `expect`.
+#[test]
+fn what_an_agent_or_a_program_says_becomes_the_weight_of_its_server() {
+    scenario("lvs-agent");
 }
 
 #[test]

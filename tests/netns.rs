@@ -91,6 +91,12 @@ fn addresses_on_other_interfaces_have_virtual_macs_and_are_announced_as_by_keepa
     scenario("vrrp-announce");
 }
 
+/// Links that go, come and are renamed by chance, under a seed, and what somebody else removes.
+#[test]
+fn routers_are_in_fault_for_as_long_as_a_reason_holds_and_the_kernel_has_what_they_want() {
+    scenario("vrrp-links");
+}
+
 /// Groups of services by firewall marks (`nftables_ipvs`).
 #[test]
 fn packets_to_groups_of_services_are_marked() {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::engine::{BfdEngine, Input, Output, SessionId};
 use super::event::{Event, Importance};
+use super::inheritance::Inheritance;
 use super::packet::LENGTH;
 use super::socket::{Door, Receivers, Sender};
 use super::status;
@@ -19,6 +20,7 @@ use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump, 
 use crate::core::saved::Saver;
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
+use crate::core::supervisor::legacy::Legacy;
 use crate::core::time::{Interval, Timestamp};
 
 /// Packets handled before others get their turn.
@@ -37,8 +39,12 @@ pub async fn run(start: DaemonStart, options: &Options) -> u8 {
     };
     let now = runtime::now();
     let seed = now.as_nanos() ^ u64::from(std::process::id()).rotate_left(32) ^ random_bits();
+    let (inherited, gone) = inherit(start.legacy.as_ref(), now);
     let daemon = Daemon {
-        engine: BfdEngine::new(now, start.config.bfd.clone(), seed),
+        engine: BfdEngine::after(now, start.config.bfd.clone(), seed, &inherited, gone),
+        legacy: start.legacy,
+        left: Vec::new(),
+        changed: true,
         receivers: Receivers::default(),
         deaf_until: None,
         senders: BTreeMap::new(),
@@ -51,6 +57,22 @@ pub async fn run(start: DaemonStart, options: &Options) -> u8 {
     };
     daemon.live(start.commands, start.reports, alarm, options).await;
     EXIT_OK
+}
+
+/// What the process before this one has left, and how long ago it was in time.
+fn inherit(legacy: Option<&Legacy>, now: Timestamp) -> (Vec<Inheritance>, Interval) {
+    let left = legacy.map(Legacy::read);
+    match left {
+        Some(Ok((alive, lines))) => {
+            let sessions = lines.iter().filter_map(|line| line.parse().ok()).collect();
+            (sessions, now.since(alive))
+        }
+        Some(Err(error)) => {
+            tracing::error!("what the process before this one left cannot be read: {error}");
+            (Vec::new(), Interval::ZERO)
+        }
+        None => (Vec::new(), Interval::ZERO),
+    }
 }
 
 /// Discriminators should not be guessable from outside (RFC 5880 section 9); without the kernel's
@@ -71,6 +93,12 @@ fn random_bits() -> u64 {
 struct Daemon {
     config: Config,
     engine: BfdEngine,
+    /// For the process that comes after this one, should it die.
+    legacy: Option<Legacy>,
+    /// What it says.
+    left: Vec<String>,
+    /// Something has happened to a session since that was written.
+    changed: bool,
     receivers: Receivers,
     /// Some receiving socket could not be opened: when to try again.
     deaf_until: Option<Timestamp>,
@@ -135,13 +163,33 @@ impl Daemon {
             }
             if self.next_heartbeat <= now {
                 self.next_heartbeat = now + HEARTBEAT;
+                self.changed = true;
                 let all: Vec<_> = self.engine.news().collect();
                 self.telling.tell(&all);
             }
+            self.remember(now);
         }
         tracing::info!("Stopping");
         self.engine.handle(runtime::now(), Input::Shutdown);
         self.pump();
+        self.remember(runtime::now());
+    }
+
+    /// Tells the process that may come after this one where things stand.
+    fn remember(&mut self, now: Timestamp) {
+        let Some(legacy) = &self.legacy else { return };
+        let mut written = Ok(());
+        if std::mem::take(&mut self.changed) {
+            let lines: Vec<_> = self.engine.inheritance().map(|left| left.to_string()).collect();
+            if lines != self.left {
+                written = legacy.set_lines(&lines);
+                self.left = lines;
+            }
+        }
+        if let Err(error) = written.and_then(|()| legacy.alive(now)) {
+            tracing::error!("nothing can be left to a process after this one: {error}");
+            self.legacy = None;
+        }
     }
 
     fn next_deadline(&self) -> Timestamp {
@@ -205,6 +253,7 @@ impl Daemon {
                 Output::Log(event) => lines.push(event),
             }
         }
+        self.changed |= !news.is_empty() || !lines.is_empty();
         self.tell(&news);
         for line in &lines {
             log_event(line);

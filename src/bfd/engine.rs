@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use super::event::{Event, Rejection};
+use super::inheritance::{Identity, Inheritance, identity};
 use super::packet::{self, LENGTH, State};
 use super::session::{Session, Transition};
 use crate::core::bfd_news::News;
@@ -127,6 +128,8 @@ pub struct BfdEngine {
     outputs: VecDeque<Output>,
     /// Bad packets that have been told of.
     told: BTreeSet<(IpAddr, Rejection)>,
+    /// Of a process before this one, during the start.
+    inherited: BTreeMap<Identity, Inheritance>,
     /// Packets that belong to no session.
     strays: u64,
     chance: u64,
@@ -136,6 +139,18 @@ pub struct BfdEngine {
 impl BfdEngine {
     /// Begins all sessions. `seed` is chance: discriminators and jitter follow from it.
     pub fn new(now: Timestamp, sessions: Vec<BfdSession>, seed: u64) -> Self {
+        Self::after(now, sessions, seed, &[], Interval::ZERO)
+    }
+
+    /// The same after a process that left `inherited`, and that has said all it had to say until
+    /// `gone` ago: sessions whose neighbours cannot have missed it yet go on.
+    pub fn after(
+        now: Timestamp,
+        sessions: Vec<BfdSession>,
+        seed: u64,
+        inherited: &[Inheritance],
+        gone: Interval,
+    ) -> Self {
         let mut engine = Self {
             entries: BTreeMap::new(),
             by_discriminator: BTreeMap::new(),
@@ -143,11 +158,20 @@ impl BfdEngine {
             timers: TimerTable::new(),
             outputs: VecDeque::new(),
             told: BTreeSet::new(),
+            inherited: inherited.iter().map(|left| (left.identity, *left)).collect(),
             strays: 0,
             chance: seed,
             stopped: false,
         };
+        engine.inherited.retain(|_, left| {
+            let config = sessions.iter().find(|config| identity(config) == left.identity);
+            config.is_some_and(|config| {
+                let session = Session::resume(now, config.clone(), left.discriminator, left.remote);
+                gone < session.remote_detection_time()
+            })
+        });
         engine.reconfigure(now, sessions);
+        engine.inherited.clear();
         engine
     }
 
@@ -210,6 +234,11 @@ impl BfdEngine {
     /// For dumps, in the order in which they began.
     pub fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.entries.values().filter(|entry| !entry.leaving).map(|entry| &entry.session)
+    }
+
+    /// What a process after this one needs to go on.
+    pub fn inheritance(&self) -> impl Iterator<Item = Inheritance> + '_ {
+        self.sessions().filter_map(Inheritance::of)
     }
 
     /// Packets that belonged to no session, or were none.
@@ -396,18 +425,40 @@ impl BfdEngine {
         if let Some(id) = former {
             self.forget(id);
         }
+        if let Some(left) = self.inherited.remove(&identity(&config))
+            && !self.by_discriminator.contains_key(&left.discriminator)
+        {
+            return self.resume(now, config, left);
+        }
         let mut discriminator = self.draw();
         while discriminator == 0 || self.by_discriminator.contains_key(&discriminator) {
             discriminator = self.draw();
         }
-        let id = self.next_id;
-        self.next_id += 1;
-        self.by_discriminator.insert(discriminator, id);
-        let session = Session::new(now, config, discriminator);
-        let entry = Entry { session, sent: None, pace: None, told: None, leaving: false };
-        self.entries.insert(id, entry);
+        let id = self.insert(Session::new(now, config, discriminator));
         self.timers.set((id, TimerKind::Settled), now + SETTLE);
         self.pace(now, id);
+    }
+
+    fn resume(&mut self, now: Timestamp, config: BfdSession, left: Inheritance) {
+        let name = config.name.clone();
+        let session = Session::resume(now, config, left.discriminator, left.remote);
+        let detection = session.detection_time();
+        let id = self.insert(session);
+        if let Some(time) = detection {
+            self.timers.set((id, TimerKind::Detection), now + time);
+        }
+        self.outputs.push_back(Output::Log(Event::Resumed { name }));
+        self.pace(now, id);
+        self.tell(id);
+    }
+
+    fn insert(&mut self, session: Session) -> SessionId {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.by_discriminator.insert(session.discriminator, id);
+        let entry = Entry { session, sent: None, pace: None, told: None, leaving: false };
+        self.entries.insert(id, entry);
+        id
     }
 
     fn change(&mut self, now: Timestamp, id: SessionId, config: BfdSession) {
@@ -471,11 +522,6 @@ impl BfdEngine {
         let half = ((mixed ^ (mixed >> 31)) >> 32) as u32;
         half
     }
-}
-
-/// What makes a session the same one after a reload.
-fn identity(config: &BfdSession) -> (IpAddr, Option<IpAddr>, Hop) {
-    (config.neighbour, config.source, Hop::of(config))
 }
 
 /// How far a packet may have come (RFC 5881 section 5, RFC 5883 section 3): both ends send with the

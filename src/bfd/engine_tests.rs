@@ -302,6 +302,49 @@ fn a_process_that_is_started_again_is_up_before_anybody_hears_of_it() {
 }
 
 #[test]
+fn a_process_that_is_quick_enough_goes_on_and_nobody_notices() {
+    for (gone, seen) in [(60, false), (150, true)] {
+        let mut pair = Pair::up();
+        let left: Vec<Inheritance> = pair.hosts[0].inheritance().collect();
+        // It is killed.
+        pair.hosts[0] = BfdEngine::new(pair.now, Vec::new(), 1);
+        pair.run(gone);
+        let (now, away) = (pair.now, Interval::from_millis(gone));
+        pair.hosts[0] = BfdEngine::after(now, vec![session(B)], 99, &left, away);
+        pair.deliver();
+        pair.run(5000);
+        assert_eq!(pair.states(), [State::Up, State::Up]);
+        assert_eq!(!pair.news[1].is_empty(), seen, "{gone} ms: {:?}", pair.news[1]);
+        assert_eq!(pair.news[0], [News { name: "to-b".into(), up: true }]);
+        let resumed = pair.lines.iter().any(|line| line.contains("going on"));
+        assert_eq!(resumed, !seen);
+        assert!(!pair.hosts[0].sessions().next().unwrap().is_polling(), "all is confirmed");
+    }
+}
+
+#[test]
+fn what_was_left_of_a_session_that_is_configured_no_more_is_forgotten() {
+    let pair = Pair::up();
+    let left: Vec<Inheritance> = pair.hosts[0].inheritance().collect();
+    let mut elsewhere = session(B);
+    elsewhere.multihop = true;
+    let engine = BfdEngine::after(pair.now, vec![elsewhere], 99, &left, Interval::ZERO);
+    assert_eq!(engine.sessions().next().unwrap().state, State::Down);
+}
+
+#[test]
+fn a_resumed_session_whose_neighbour_is_gone_ends_in_its_detection_time() {
+    let mut pair = Pair::up();
+    let left: Vec<Inheritance> = pair.hosts[0].inheritance().collect();
+    pair.wire = false;
+    let now = pair.now;
+    pair.hosts[0] = BfdEngine::after(now, vec![session(B)], 99, &left, Interval::from_millis(10));
+    pair.deliver();
+    pair.run(101);
+    assert_eq!(pair.states()[0], State::Down);
+}
+
+#[test]
 fn a_passive_end_is_silent_until_it_is_spoken_to() {
     let mut passive = session(B);
     passive.passive = true;

@@ -52,6 +52,8 @@ impl fmt::Display for Rejection {
 pub enum Event {
     /// Another state, with why on both ends where it is a bad one.
     Entering { name: String, state: State, local: Diagnostic, remote: Diagnostic },
+    /// A process before this one had it up, and nobody can have noticed that it is gone.
+    Resumed { name: String },
     /// Silence for as long as `after`; noticed that much too late.
     Expired { name: String, after: Interval, late: Interval },
     /// The other end is asked to confirm new rates.
@@ -81,6 +83,7 @@ impl Event {
                 State::Up | State::AdminDown => Importance::Normal,
                 State::Down => Importance::Warning,
             },
+            Self::Resumed { .. } => Importance::Normal,
             Self::Expired { .. } | Self::Discarding { .. } => Importance::Warning,
         }
     }
@@ -98,6 +101,7 @@ impl fmt::Display for Event {
                     State::AdminDown | State::Init | State::Up => Ok(()),
                 }
             }
+            Self::Resumed { name } => write!(f, "({name}) Up until a moment ago, going on"),
             Self::Expired { name, after, late } => write!(
                 f,
                 "({name}) Expired after {} ms ({} usec overdue)",

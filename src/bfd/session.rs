@@ -129,6 +129,20 @@ impl Session {
         }
     }
 
+    /// One that was up in a process before this one, a moment ago. The other end is asked to confirm the
+    /// rates: the configuration may be another one.
+    pub fn resume(now: Timestamp, config: BfdSession, discriminator: u32, remote: Remote) -> Self {
+        let tx = config.transmit_interval;
+        Self {
+            state: State::Up,
+            remote,
+            desired_min_tx: tx,
+            applied_min_tx: tx,
+            poll: Poll::Running,
+            ..Self::new(now, config, discriminator)
+        }
+    }
+
     /// A packet of this session that has passed every check (RFC 5880 section 6.8.6).
     pub fn receive(&mut self, now: Timestamp, packet: &ControlPacket) -> Reaction {
         self.counters.received += 1;

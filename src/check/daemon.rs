@@ -413,7 +413,7 @@ impl<'a> Daemon<'a> {
             return;
         }
         self.next_look = now + if self.engine.marked().is_empty() { REOPEN } else { DRIFT_CHECK };
-        if let Ok(client) = Client::open() {
+        if let Ok(client) = Client::open_in(self.config.global.ipvs_namespace.as_ref()) {
             tracing::info!("IPVS is there now");
             let mut table = KernelTable::take_over(client, &self.config.global);
             table.program(&self.engine.desired());
@@ -497,9 +497,9 @@ async fn next_change(local: &mut Option<LocalAddresses>) -> Result<Input, Netlin
 }
 
 fn open_table(config: &Config) -> Option<KernelTable<Client>> {
-    match Client::open() {
+    match Client::open_in(config.global.ipvs_namespace.as_ref()) {
         Ok(client) => Some(KernelTable::take_over(client, &config.global)),
-        Err(error @ (OpenError::NoIpvs | OpenError::Netlink(_))) => {
+        Err(error @ (OpenError::NoIpvs | OpenError::Namespace(_) | OpenError::Netlink(_))) => {
             tracing::error!(
                 "{error}: servers are checked but nothing is balanced; asking again every {REOPEN} s"
             );

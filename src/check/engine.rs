@@ -1,21 +1,25 @@
 //! All services and their checkers: results of probes and reloads in; probes to start, scripts to
 //! run and the desired table out. Pure: it owns no clock, socket or file.
 
+mod certificates;
 mod drain;
 mod files;
 mod probing;
 mod reload;
 mod sessions;
+mod sharing;
 mod slow_start;
 mod suspension;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+pub use self::certificates::Warning;
 pub use self::drain::{Leaving, Live};
 use self::probing::Probing;
 use self::reload::Known;
 use self::sessions::Presumed;
+use self::sharing::Sharing;
 use self::slow_start::Ramp;
 use super::event::{
     Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of, up_or_down,
@@ -23,6 +27,7 @@ use super::event::{
 use super::health::{Health, Memory};
 use super::marks::Marks;
 use super::virtual_server::{self, ServerView};
+use super::wish::{self, Wish};
 use crate::core::config::model::Script;
 use crate::core::config::model::check::{
     CheckConfig, Checker, GivenUp, Probe, RealServer, Target, VirtualServer,
@@ -45,8 +50,10 @@ pub enum Outcome {
     Success {
         /// In keepalived's words.
         text: String,
-        /// From `misc_dynamic`.
-        weight: Option<u32>,
+        /// From `misc_dynamic`, or an agent.
+        weight: Option<Wish>,
+        /// Of a certificate that ends soon.
+        warning: Option<String>,
     },
     /// Not well.
     Failure {
@@ -150,8 +157,10 @@ pub struct CheckerState {
     pub config: Shared<Checker>,
     /// What it has seen.
     pub memory: Memory,
-    /// Weight that its script asked for.
-    pub weight: Option<u32>,
+    /// Weight that its script or agent asked for.
+    pub weight: Option<Wish>,
+    /// Of a certificate.
+    pub warning: Option<Box<Warning>>,
     /// What its last probe found wrong; `None` after a success.
     pub fault: Option<String>,
     probing: Probing,
@@ -187,14 +196,8 @@ impl ServerState {
 
     /// The configured weight, moved by what each script asked for.
     pub fn weight(&self) -> u32 {
-        let base = i64::from(self.config.weight);
-        let moved: i64 = self
-            .checkers
-            .iter()
-            .filter_map(|checker| checker.weight)
-            .map(|weight| i64::from(weight) - base)
-            .sum();
-        u32::try_from((base + moved + self.moved_by_files).max(0)).unwrap_or(u32::MAX)
+        let wishes = self.checkers.iter().filter_map(|checker| checker.weight);
+        wish::weight(self.config.weight, wishes, self.moved_by_files)
     }
 }
 
@@ -348,6 +351,8 @@ pub struct CheckEngine {
     services: Vec<ServiceState>,
     places: Places,
     timers: TimerTable<(CheckerId, TimerKind)>,
+    /// Where identical checks share probes.
+    sharing: Option<Sharing>,
     /// When probes that have lost their time are looked for; `None` while none is under way.
     next_sweep: Option<Timestamp>,
     outputs: VecDeque<Output>,
@@ -378,6 +383,7 @@ impl CheckEngine {
             services: Vec::new(),
             places: Places::default(),
             timers: TimerTable::new(),
+            sharing: None,
             next_sweep: None,
             outputs: VecDeque::new(),
             unannounced: VecDeque::new(),
@@ -397,6 +403,7 @@ impl CheckEngine {
             engine.services.push(state);
         }
         engine.index();
+        engine.share(config.shared_checks);
         engine.announce_checkers(0);
         engine
     }
@@ -581,6 +588,7 @@ impl CheckEngine {
             config: config.clone(),
             memory: Memory::new(health),
             weight: None,
+            warning: None,
             fault: None,
             probing: Probing::No,
         }
@@ -706,17 +714,25 @@ impl CheckEngine {
     }
 
     fn finished(&mut self, now: Timestamp, id: CheckerId, outcome: &Outcome) {
-        let Some((service, ..)) = self.places.get(id) else { return };
         let Some(checker) = self.checker(id) else { return };
         // A result that comes after the checker was given up does not count twice.
         let probing = std::mem::replace(&mut checker.probing, Probing::No);
         if probing == Probing::No {
             return;
         }
+        let url = checker.memory.url;
+        self.concluded(now, id, probing, outcome);
+        self.share_result(now, id, url, probing, outcome);
+    }
+
+    /// Draws the conclusions of a result for one checker.
+    fn concluded(&mut self, now: Timestamp, id: CheckerId, probing: Probing, outcome: &Outcome) {
+        let Some((service, ..)) = self.places.get(id) else { return };
+        let Some(checker) = self.checker(id) else { return };
         let before = checker.memory.health;
         let mut reweighed = false;
         let (success, text, cause) = match outcome {
-            Outcome::Success { text, weight } => {
+            Outcome::Success { text, weight, .. } => {
                 // Exit status 0 asks for the configured weight again.
                 reweighed = *weight != checker.weight;
                 checker.weight = *weight;
@@ -771,6 +787,9 @@ impl CheckEngine {
         }
         if reweighed {
             self.changes.add(service);
+        }
+        if let Outcome::Success { warning, .. } = outcome {
+            self.warned(now, id, warning.as_ref());
         }
         if before.is_up() == after.is_up() && !reweighed {
             return;

@@ -158,7 +158,7 @@ impl Rig {
         let outcome = if self.dead.contains(&last) {
             Outcome::Failure { text: "failed".into(), cause: None }
         } else {
-            Outcome::Success { text: "succeeded".into(), weight: None }
+            Outcome::Success { text: "succeeded".into(), weight: None, warning: None }
         };
         self.engine.handle(self.now, Input::Finished { id, outcome });
     }
@@ -416,7 +416,11 @@ fn a_dynamic_weight_is_recomputed_never_added_up() {
     for weight in [50, 50, 7, 0] {
         let id = 0;
         rig.engine.handle_timeout(rig.now + Interval::from_secs(3600));
-        let outcome = Outcome::Success { text: String::new(), weight: Some(weight) };
+        let outcome = Outcome::Success {
+            text: String::new(),
+            weight: Some(Wish::Weight(weight)),
+            warning: None,
+        };
         rig.engine.handle(rig.now, Input::Finished { id, outcome });
         assert_eq!(rig.weights(), [(1, weight)]);
     }
@@ -457,7 +461,7 @@ fn last_words(probe: impl FnOnce(Connect) -> Probe) -> Vec<String> {
                     let Some(success) = results.next() else { return lines };
                     let text = if success { "good" } else { "bad" }.to_owned();
                     let outcome = if success {
-                        Outcome::Success { text, weight: None }
+                        Outcome::Success { text, weight: None, warning: None }
                     } else {
                         Outcome::Failure { text, cause: None }
                     };
@@ -765,4 +769,121 @@ fn a_check_that_we_made_late_makes_up_for_it_and_a_slow_server_gets_its_whole_wa
     assert_eq!(asking(5300).next(at(5900), wait), at(6600), "both");
     assert_eq!(asking(9000).next(at(9001), wait), at(9501), "not all at once");
     assert_eq!(Probing::Waiting { due: at(5000) }.next(at(5200), wait), at(6000));
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_told_of_once_a_day_and_takes_no_server_out() {
+    let mut rig = Rig::new(&config(vec![service(1)]));
+    rig.run(30);
+    let ends = |rig: &mut Rig, words: Option<&str>| {
+        let id = rig.engine.services()[0].servers[0].checkers[0].id;
+        let checker = rig.engine.checker(id).unwrap();
+        checker.probing = Probing::Waiting { due: rig.now };
+        let text = "succeeded".to_owned();
+        let outcome = Outcome::Success { text, weight: None, warning: words.map(str::to_owned) };
+        rig.lines.clear();
+        rig.engine.handle(rig.now, Input::Finished { id, outcome });
+        rig.run(0);
+        rig.lines.iter().filter(|line| line.contains("certificate")).count()
+    };
+    let five = "its certificate ends in 5 days";
+    assert_eq!(ends(&mut rig, Some(five)), 1);
+    assert_eq!(rig.lines, ["Server [10.1.0.1]:tcp:80 of VS [10.0.0.1]:tcp:80: ".to_owned() + five]);
+    assert_eq!(ends(&mut rig, Some(five)), 0, "not at each probe");
+    assert!(crate::check::status::data(&rig.engine).contains(five));
+    assert_eq!(ends(&mut rig, None), 0);
+    assert!(!crate::check::status::data(&rig.engine).contains(five));
+    assert_eq!(ends(&mut rig, Some(five)), 0, "nor when another url has a good one");
+    rig.run(86_400);
+    assert_eq!(ends(&mut rig, Some("its certificate ends in 4 days")), 1);
+    assert_eq!(rig.weights(), [(1, 1)]);
+}
+
+#[test]
+fn what_an_agent_asks_for_is_worked_out_from_its_last_answer() {
+    let mut service = service(2);
+    service.real_servers[0].weight = 10;
+    let mut rig = Rig::new(&config(vec![service]));
+    rig.run(30);
+    let mut says = |weight| {
+        let id = rig.engine.services()[0].servers[0].checkers[0].id;
+        rig.engine.checker(id).unwrap().probing = Probing::Waiting { due: rig.now };
+        let outcome = Outcome::Success { text: String::new(), weight, warning: None };
+        rig.engine.handle(rig.now, Input::Finished { id, outcome });
+        rig.weights()[0].1
+    };
+    for _ in 0..3 {
+        assert_eq!(says(Some(Wish::Percent(50))), 5, "of the configured weight, each time");
+    }
+    assert_eq!(says(Some(Wish::Weight(30))), 30);
+    assert_eq!(says(Some(Wish::Drain)), 0);
+    assert_eq!(says(None), 10);
+}
+
+/// Three services of the same servers, checked alike.
+fn alike() -> CheckConfig {
+    let services = (1..=3).map(|last| {
+        let target =
+            Target::Address { address: ([10, 0, 0, last], 80).into(), protocol: Protocol::Tcp };
+        VirtualServer { target, ..service(2) }
+    });
+    CheckConfig { shared_checks: true, ..config(services.collect()) }
+}
+
+#[test]
+fn identical_checks_of_one_server_share_probes_and_results() {
+    let mut rig = Rig::new(&alike());
+    rig.run(100);
+    let (probes, saved) = (rig.probes, rig.engine.saved_probes().unwrap());
+    assert!((14..=26).contains(&probes), "two servers, not six checks: {probes}");
+    assert_eq!(saved, 2 * u64::try_from(probes).unwrap(), "each counted for two others");
+    let up = |rig: &Rig| -> Vec<bool> {
+        let servers = rig.engine.services().iter().flat_map(|found| &found.servers);
+        servers.map(|server| server.up).collect()
+    };
+    assert_eq!(up(&rig), [true; 6]);
+    rig.dead.insert(1);
+    rig.run(25);
+    assert_eq!(up(&rig), [false, true, false, true, false, true]);
+    rig.dead.remove(&1);
+    rig.run(25);
+    assert_eq!(up(&rig), [true; 6]);
+    assert!(crate::check::status::data(&rig.engine).contains("probes saved"));
+}
+
+#[test]
+fn a_check_that_a_reload_changes_asks_for_itself_and_one_whose_asker_is_gone_does_too() {
+    let mut rig = Rig::new(&alike());
+    rig.run(30);
+    let mut changed = alike();
+    for server in &mut changed.virtual_servers[1].real_servers {
+        server.checkers[0].retry = 7;
+    }
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(changed)));
+    let before = rig.probes;
+    rig.run(100);
+    let probes = rig.probes - before;
+    assert!((32..=52).contains(&probes), "two servers, each in two ways: {probes}");
+    // The asker is silent and then taken away by a reload.
+    rig.silent.insert(1);
+    rig.run(11);
+    let mut fewer = alike();
+    let asker = rig
+        .engine
+        .services()
+        .iter()
+        .position(|found| found.servers[0].checkers[0].probing != Probing::No);
+    fewer.virtual_servers.remove(asker.unwrap());
+    rig.silent.clear();
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(fewer)));
+    let before = rig.probes;
+    rig.run(40);
+    assert!(rig.probes > before, "the others go on");
+    let mut alone = alike();
+    alone.shared_checks = false;
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(alone)));
+    let before = rig.probes;
+    rig.run(100);
+    assert!(rig.probes - before >= 48, "each for itself: {}", rig.probes - before);
+    assert_eq!(rig.engine.saved_probes(), None);
 }

@@ -140,7 +140,8 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
         regex: None,
         orderly_close: false,
     };
-    let tls = tls.then_some(TlsProbe { sni, name: None, verify: false });
+    let tls =
+        tls.then_some(TlsProbe { sni, name: None, verify: false, expiry_warning: Interval::ZERO });
     let probe =
         HttpProbe { connect, tls, version, urls: vec![url.clone()].into(), fast_recovery: false };
     Ok(Request { probe, url, verbose })
@@ -170,7 +171,7 @@ fn fetch(request: &Request) -> Result<(Answer, u64), String> {
     let identity = TlsIdentity::default();
     let fetching = http::fetch(&request.probe, &request.url, &identity);
     match event_loop.block_on(fetching) {
-        Ok(answer) => {
+        Ok((answer, _)) => {
             let took = runtime::now().as_nanos().saturating_sub(began.as_nanos());
             Ok((answer, took / 1000))
         }

@@ -18,3 +18,4 @@ pub mod probe;
 pub mod status;
 pub mod telling;
 pub mod virtual_server;
+pub mod wish;

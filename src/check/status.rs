@@ -8,6 +8,10 @@ use super::health::Health;
 /// The data file.
 pub fn data(engine: &CheckEngine) -> String {
     let mut text = String::from("------< LVS Topology >------\n");
+    if let Some(saved) = engine.saved_probes() {
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(text, " Shared checks: {saved} probes saved");
+    }
     for service in engine.services() {
         service_data(&mut text, service, engine);
     }
@@ -64,6 +68,10 @@ fn service_data(text: &mut String, service: &ServiceState, engine: &CheckEngine)
                 Health::Up { failures } => format!("up, {failures} failures"),
                 Health::Down => "down".to_owned(),
             };
+            let warning = checker.warning.as_ref().and_then(|found| found.text.as_ref());
+            if let Some(warning) = warning {
+                let _ = writeln!(text, "     {kind}: {warning}");
+            }
             let _ = match &checker.fault {
                 Some(fault) => writeln!(text, "     {kind}: {health}: {fault}"),
                 None => writeln!(text, "     {kind}: {health}"),

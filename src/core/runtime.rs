@@ -13,8 +13,8 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
-use crate::core::config::model::Config;
 use crate::core::config::model::global::{AutoPriority, Global, ProcessSettings};
+use crate::core::config::model::{Config, Family};
 use crate::core::time::{Interval, Timestamp};
 
 /// What the parent, or a signal, asks of a daemon.
@@ -358,6 +358,17 @@ impl Dump {
         file.write_all(text.as_bytes())?;
         Ok(path)
     }
+}
+
+/// Whether sockets may speak from addresses that this host does not have
+/// (`net.ipv4.ip_nonlocal_bind`).
+pub fn may_speak_from_anywhere(family: Family) -> bool {
+    let family = match family {
+        Family::Inet => "ipv4",
+        Family::Inet6 => "ipv6",
+    };
+    let setting = format!("/proc/sys/net/{family}/ip_nonlocal_bind");
+    std::fs::read(setting).is_ok_and(|value| value.first() == Some(&b'1'))
 }
 
 /// Whether the kernel forwards IPv6 packets that come in on the interface: its neighbour

@@ -9,10 +9,10 @@ use super::model::{Destination, DestinationKey, Destinations, Entry, Service, Se
 use super::plan::Operation;
 use super::sync::{Running, SyncRole, SyncSettings};
 use super::sync_message;
-use crate::core::config::model::global::LvsTimeouts;
-use crate::core::netlink::NetlinkError;
+use crate::core::config::model::global::{IpvsNamespace, LvsTimeouts};
 use crate::core::netlink::message::Builder;
 use crate::core::netlink::socket::NetlinkSocket;
+use crate::core::netlink::{NetlinkError, namespace};
 
 /// Why there is no table to work on.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum OpenError {
     /// Neither built in nor loadable.
     #[error("IPVS: the kernel has no IPVS (module ip_vs cannot be loaded)")]
     NoIpvs,
+    /// There is no such namespace, or CAP_SYS_ADMIN is missing.
+    #[error("IPVS: cannot enter its network namespace: {0}")]
+    Namespace(std::io::Error),
     /// CAP_NET_ADMIN is missing, or something else.
     #[error("IPVS: {0}")]
     Netlink(#[from] NetlinkError),
@@ -78,6 +81,14 @@ pub struct Client {
 }
 
 impl Client {
+    /// The IPVS of a namespace, else of this one.
+    pub fn open_in(namespace: Option<&IpvsNamespace>) -> Result<Self, OpenError> {
+        match namespace {
+            None => Self::open(),
+            Some(other) => namespace::within(other, Self::open).map_err(OpenError::Namespace)?,
+        }
+    }
+
     /// Finds IPVS; loads its module if need be and possible.
     pub fn open() -> Result<Self, OpenError> {
         let mut socket = NetlinkSocket::open(NlFamily::Generic)?;

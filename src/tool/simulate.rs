@@ -14,7 +14,6 @@ use crate::core::config::model::vrrp::{Instance, Preemption, VrrpConfig};
 use crate::core::time::{Interval, Timestamp};
 use crate::vrrp::engine::{
     Changes, Input, LinkState, Output, OwnAddresses, ReceivedPacket, Transmit, VrrpEngine,
-    is_runnable,
 };
 use crate::vrrp::event::State;
 
@@ -103,12 +102,6 @@ pub fn simulate(files: &[File]) -> Report {
         };
         let _ = writeln!(report.text, "  {name}: {who}");
     }
-    for file in files {
-        for instance in file.vrrp.instances.iter().filter(|found| !is_runnable(found)) {
-            let name = &instance.name;
-            let _ = writeln!(report.text, "  {name} of {} is left out: it is not run", file.name);
-        }
-    }
     for place in 0..files.len() {
         for failure in failures(&files[place]) {
             fail(files, place, &failure, patience, &mut report);
@@ -119,11 +112,11 @@ pub fn simulate(files: &[File]) -> Report {
 
 /// What can fail on a node.
 fn failures(file: &File) -> Vec<Failure> {
-    let runnable = || file.vrrp.instances.iter().filter(|found| is_runnable(found));
-    let links: BTreeSet<&str> = runnable().flat_map(|instance| physical(instance)).collect();
+    let instances = || file.vrrp.instances.iter();
+    let links: BTreeSet<&str> = instances().flat_map(|instance| physical(instance)).collect();
     let used = |name: &str| {
         let by_group = file.vrrp.sync_groups.iter().flat_map(|group| &group.track_scripts);
-        let by_instance = runnable().flat_map(|instance| &instance.track_scripts);
+        let by_instance = instances().flat_map(|instance| &instance.track_scripts);
         by_instance.chain(by_group).any(|tracked| tracked.name == name)
     };
     let scripts = file.vrrp.scripts.iter().map(|script| &script.name).filter(|name| used(name));
@@ -255,7 +248,6 @@ impl<'a> Cluster<'a> {
                 let place = |name: &str| files.iter().position(|file| file.name == name);
                 let members: Vec<(usize, String)> = members
                     .iter()
-                    .filter(|member| is_runnable(member.instance))
                     .filter_map(|member| Some((place(member.file)?, member.instance.name.clone())))
                     .collect();
                 let name = members.first().map_or_else(String::new, |(_, name)| name.clone());

@@ -123,6 +123,11 @@ impl Schedule {
         self.confirmed.binary_search(address).is_ok()
     }
 
+    /// The kernel no longer has these; when they are back, they are announced anew.
+    pub fn forget(&mut self, gone: &[DesiredAddress]) {
+        self.confirmed.retain(|address| !gone.contains(address));
+    }
+
     /// Keeps only addresses that are still wanted.
     pub fn retain(&mut self, wanted: &BTreeSet<DesiredAddress>) {
         self.confirmed.retain(|address| wanted.contains(address));

@@ -21,7 +21,9 @@ use super::desired::DesiredAddress;
 use super::engine::{Input, Output, SocketName, VrrpEngine, is_still_awaited};
 use super::event::{Event, Importance};
 use super::firewall::Firewall;
+use super::interface_settings::{InterfaceSettings, Settings};
 use super::json;
+use super::losses::Losses;
 use super::packet::hmac::Stamp;
 use super::routing::Routing;
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
@@ -33,7 +35,7 @@ use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;
 use crate::core::config::model::services::ReceiveBuffer;
 use crate::core::config::model::track::Tracked;
-use crate::core::config::model::vrrp::VrrpConfig;
+use crate::core::config::model::vrrp::{Instance, VrrpConfig};
 use crate::core::netlink::RouteSocket;
 use crate::core::netlink::address::KernelAddress;
 use crate::core::netlink::link::Link;
@@ -105,6 +107,7 @@ struct Daemon<'a> {
     /// Those of them that we added, or found and took over.
     managed: BTreeSet<Place>,
     virtual_links: VirtualLinks,
+    settings: InterfaceSettings,
     sockets: BTreeMap<SocketName, OpenSocket>,
     /// Some socket could not be opened: when to try again.
     deaf_until: Option<Timestamp>,
@@ -127,6 +130,8 @@ struct Daemon<'a> {
     /// Static entries are no longer wanted either.
     stopping: bool,
     refusals: BTreeMap<DesiredAddress, Refusal>,
+    /// What others removed of the addresses that no router tracks.
+    losses: BTreeMap<DesiredAddress, Losses>,
     keys: KeyFiles,
     /// For the process that comes after this one, should it die.
     legacy: Option<Legacy>,
@@ -203,6 +208,7 @@ impl<'a> Daemon<'a> {
             actual,
             managed: BTreeSet::new(),
             virtual_links: VirtualLinks::default(),
+            settings: InterfaceSettings::default(),
             sockets: BTreeMap::new(),
             deaf_until: None,
             packets,
@@ -222,6 +228,7 @@ impl<'a> Daemon<'a> {
             sync_follows: connection_sync::followed(&config),
             stopping: false,
             refusals: BTreeMap::new(),
+            losses: BTreeMap::new(),
             keys,
             legacy: None,
             is_master: false,
@@ -366,7 +373,7 @@ impl<'a> Daemon<'a> {
         let stamp = self.engine.last_stamp().filter(|stamp| Some(*stamp) != self.left_stamp);
         self.left_stamp = stamp.or(self.left_stamp);
         let written = masters
-            .map_or(Ok(()), |names| legacy.set_masters(&names))
+            .map_or(Ok(()), |names| legacy.set_lines(&names))
             .and_then(|()| stamp.map_or(Ok(()), |stamp| legacy.set_stamp(stamp.bits())))
             .and_then(|()| alive());
         if let Err(error) = written {
@@ -608,6 +615,7 @@ impl<'a> Daemon<'a> {
             self.reconcile_addresses();
             self.install_routing();
             self.virtual_links.remove_all(&mut self.route, &self.links);
+            self.settings.want(&Settings::new());
         }
         self.remember();
         self.tell();
@@ -639,7 +647,8 @@ fn interface_id(links: &BTreeMap<u32, Link>, name: &str) -> Option<InterfaceId> 
 
 /// Interfaces whose state the engine must know.
 fn watched_interfaces(config: &VrrpConfig) -> BTreeSet<String> {
-    let own = config.instances.iter().filter_map(|instance| instance.interface.clone());
+    let located = |instance: &Arc<Instance>| instance.interface.clone().or(instance.vrf.clone());
+    let own = config.instances.iter().filter_map(located);
     let links = config.instances.iter().filter_map(|instance| instance.virtual_link.as_ref());
     let own = own.chain(links.map(|link| link.name().to_owned()));
     let tracked = config.instances.iter().flat_map(|instance| &instance.track_interfaces);

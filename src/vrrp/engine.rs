@@ -29,7 +29,7 @@ use super::statistics::Statistics;
 use crate::core::config::model::Family;
 use crate::core::config::model::global::Global;
 use crate::core::config::model::vrrp::{
-    Authentication, InitialState, Instance, Priority, SyncGroup, VrrpConfig,
+    Authentication, InitialState, Instance, Priority, SyncGroup, Transport, VrrpConfig,
 };
 use crate::core::time::{Interval, TimerTable, Timestamp};
 
@@ -91,10 +91,16 @@ impl SocketName {
 /// absent.
 pub type SourcePlace = (Option<String>, IpAddr);
 
-/// Where the source address of an instance with `track_src_ip` must be.
+/// Where the source address of an instance must be: with `track_src_ip` on its interface, with
+/// unicast anywhere on this node, since peers answer to it. keepalived looks for the latter when it
+/// starts, and never again.
 pub fn tracked_source(instance: &Instance) -> Option<SourcePlace> {
-    let source = instance.source.filter(|_| instance.track_source)?;
-    Some((instance.interface.clone(), source))
+    let source = instance.source?;
+    match instance.transport {
+        _ if instance.track_source => Some((instance.interface.clone(), source)),
+        Transport::Unicast { .. } => Some((None, source)),
+        Transport::Multicast { .. } => None,
+    }
 }
 
 /// What happens to the engine.
@@ -130,6 +136,8 @@ pub enum Input {
     AddressesPresent(Vec<DesiredAddress>),
     /// The kernel no longer has these virtual addresses, and it was not us.
     AddressesLost(Vec<DesiredAddress>),
+    /// The kernel no longer has these virtual addresses, since their interface is gone.
+    AddressesGone(Vec<DesiredAddress>),
     /// Routes and rules that somebody else removed.
     RoutingLost(Vec<RoutingEntry>),
     /// A tracked script is good or bad.
@@ -409,6 +417,9 @@ impl VrrpEngine {
             }
             Input::AddressesPresent(addresses) => self.handle_present(now, &addresses),
             Input::AddressesLost(addresses) => self.handle_lost(now, &addresses),
+            Input::AddressesGone(addresses) => {
+                self.forget(&addresses);
+            }
             Input::RoutingLost(entries) => self.handle_routing_lost(now, &entries),
             Input::Script { name, good } => {
                 self.scripts.insert(name, good);
@@ -616,7 +627,7 @@ impl VrrpEngine {
             .into_iter()
             .map(|(id, router)| (router.identity(), (id, router)))
             .collect();
-        for instance in config.instances.into_iter().filter(|found| is_runnable(found)) {
+        for instance in config.instances {
             match old.remove(&identity(&instance)) {
                 Some((id, mut router)) => {
                     router.set_instance(instance);
@@ -650,12 +661,7 @@ impl VrrpEngine {
     }
 
     fn reconfigure(&mut self, now: Timestamp, (global, config): (Global, VrrpConfig)) {
-        let kept: BTreeSet<_> = config
-            .instances
-            .iter()
-            .filter(|found| is_runnable(found))
-            .map(|found| identity(found))
-            .collect();
+        let kept: BTreeSet<_> = config.instances.iter().map(|found| identity(found)).collect();
         let before: BTreeMap<RouterId, Arc<Instance>> =
             self.routers.iter().map(|(id, router)| (*id, router.instance.clone())).collect();
         self.global = global;
@@ -858,12 +864,6 @@ impl VrrpEngine {
 /// From one round on other interfaces to the next; zero for none (`garp_extra_if`).
 fn extra_period(instance: &Instance) -> Interval {
     instance.extra_announcements.map_or(Interval::ZERO, |extra| extra.interval)
-}
-
-/// Instances that this version can run; the others are told of by the config test.
-pub fn is_runnable(instance: &Instance) -> bool {
-    // Outside of its `vrf` its peers would not hear it, and there would be two masters.
-    instance.vrf.is_none()
 }
 
 /// Whether the others still wait for a master whose process has been silent for so long, so that

@@ -255,6 +255,7 @@ pub enum EventKind {
     FaultGone(Fault),
     GroupSync(State),
     Lost(String),
+    LostAgain { what: String, wait: Interval },
     Listening { late: Interval },
     WasAway { late: Interval },
     LinkChangeWaits { up: bool, delay: Interval },
@@ -289,6 +290,7 @@ impl EventKind {
             | Self::RivalHeard { .. }
             | Self::RivalGone { .. }
             | Self::Lost(_)
+            | Self::LostAgain { .. }
             | Self::UnknownRouter { .. }
             | Self::Listening { .. }
             | Self::WasAway { .. } => Importance::Warning,
@@ -410,7 +412,10 @@ impl fmt::Display for Event {
             EventKind::FaultFound(fault) => write!(f, "fault: {fault}"),
             EventKind::FaultGone(fault) => write!(f, "no fault any more: {fault}"),
             EventKind::Lost(what) => {
-                write!(f, "{what} was removed by someone else, taking it back")
+                write!(f, "{what} was removed by someone else, it is put back")
+            }
+            EventKind::LostAgain { what, wait } => {
+                write!(f, "{what} is removed again and again, it is left alone for {wait} s")
             }
             EventKind::Listening { late } => write!(
                 f,

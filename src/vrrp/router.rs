@@ -14,6 +14,7 @@ use super::announce::Schedule;
 use super::desired::{self, DesiredAddress};
 use super::engine::{Rival, SocketName};
 use super::event::{Fault, Rejection, State};
+use super::losses::Losses;
 use super::packet::advert::{self, AUTH_HEADER, AUTH_SIMPLE, Advert, ChecksumForm, Malformed};
 use super::packet::ah::{self, Carrier};
 use super::packet::hmac::{self, Stamp};
@@ -119,6 +120,8 @@ pub struct Router {
     pub marks: Marks,
     /// Announcements.
     pub schedule: Schedule,
+    /// What others removed while it was master.
+    pub losses: Losses,
     /// Counters.
     pub statistics: Statistics,
     /// When the state last changed.
@@ -158,6 +161,7 @@ impl Router {
             stamp: None,
             marks: Marks::default(),
             schedule: Schedule::default(),
+            losses: Losses::default(),
             statistics: Statistics::default(),
             since: None,
             told: BTreeSet::new(),

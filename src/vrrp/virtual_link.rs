@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::interface_settings::{Settings, inet_setting};
 use crate::core::config::model::Config;
 use crate::core::config::model::Family;
 use crate::core::config::model::link::{IpvlanMode, VirtualLink};
@@ -36,10 +37,8 @@ struct Wanted {
 pub struct VirtualLinks {
     /// By name.
     wanted: BTreeMap<String, Wanted>,
-    /// Made or adopted.
-    ours: BTreeSet<String>,
-    /// What the settings of the interfaces beneath were before.
-    before: BTreeMap<PathBuf, String>,
+    /// Made or adopted: their numbers in the kernel.
+    ours: BTreeMap<String, u32>,
     /// Of interface groups.
     names: Names,
     /// What was refused is told once.
@@ -83,70 +82,100 @@ impl VirtualLinks {
         there.filter_map(|link| Some((link.index, link.base?))).collect()
     }
 
+    /// What the interfaces beneath need while virtual MACs of IPv4 stand on them.
+    pub fn settings_beneath(&self) -> Settings {
+        let vmacs = self.wanted.iter().filter(|(name, wanted)| {
+            let vmac = matches!(wanted.link, VirtualLink::Vmac(_));
+            vmac && wanted.family == Family::Inet && self.ours.contains_key(*name)
+        });
+        let of_base = |base: &str| {
+            let setting = |(name, value): &(&str, &'static str)| (inet_setting(base, name), *value);
+            BASE_SETTINGS.iter().map(setting).collect::<Vec<_>>()
+        };
+        vmacs.flat_map(|(_, wanted)| of_base(&wanted.base)).collect()
+    }
+
     /// The interfaces beneath.
     pub fn bases(&self) -> BTreeSet<&str> {
         self.wanted.values().map(|wanted| wanted.base.as_str()).collect()
     }
 
     /// Makes the kernel have what is wanted, as far as the interfaces beneath are there; `sources`
-    /// are their link-local addresses. Gives whether links have come or gone.
+    /// are their link-local addresses, `has` knows the addresses that are there. Gives whether links
+    /// have come or gone.
     pub fn reconcile(
         &mut self,
         route: &mut RouteSocket,
         links: &BTreeMap<u32, Link>,
         sources: &BTreeMap<u32, IpAddr>,
+        has: &dyn Fn(u32, IpAddr, u8) -> bool,
     ) -> bool {
         let mut changed = false;
-        let by_name = |name: &str| links.values().find(|link| link.name == name);
-        for name in self.ours.clone() {
-            if !self.wanted.contains_key(&name) {
-                changed |= self.remove(route, &name, by_name(&name));
+        let names: BTreeMap<&str, &Link> =
+            links.values().map(|link| (link.name.as_str(), link)).collect();
+        let by_name = |name: &str| names.get(name).copied();
+        for (name, index) in self.ours.clone() {
+            let wanted = self.wanted.get(&name);
+            let base = wanted.and_then(|wanted| by_name(&wanted.base));
+            // Renamed, or its base is: as with keepalived, the old one goes and a new one comes.
+            let renamed = by_name(&name).is_none_or(|link| link.index != index);
+            if base.is_none() || renamed {
+                changed |= self.remove(route, &name, links.get(&index));
             }
         }
         for (name, wanted) in self.wanted.clone() {
-            let Some(base) = by_name(&wanted.base) else {
-                self.ours.remove(&name);
-                continue;
-            };
+            let Some(base) = by_name(&wanted.base) else { continue };
             match by_name(&name) {
                 Some(there) if fits(there, base, &wanted.link) => {
-                    if self.ours.insert(name.clone()) {
+                    let domain = routing_domain(base, links);
+                    if there.master != domain {
+                        let joined = route.set_link_master(there.index, domain);
+                        changed |= self.tell(&name, "take into its VRF", joined);
+                    }
+                    if self.ours.insert(name.clone(), there.index).is_none() {
                         self.settings(&name, &wanted);
+                    }
+                    // One over an interface that is down cannot be up.
+                    if !there.is_up() && base.is_up() {
                         let up = route.set_link_up(there.index);
                         self.tell(&name, "bring up", up);
                     }
-                    let source = sources.get(&base.index).copied();
-                    self.address(route, there.index, &wanted, source);
+                    self.address(route, there.index, &wanted, sources.get(&base.index), has);
                 }
-                Some(_) if !self.ours.contains(&name) => {
+                Some(there) if self.ours.contains_key(&name) || is_made(there, &wanted.link) => {
+                    changed |= self.remove(route, &name, Some(there));
+                    changed |= self.make(route, &name, &wanted, base, links);
+                }
+                Some(_) => {
                     let why = format!("interface {name} is there already, and not what is wanted");
                     if self.told.insert(why.clone()) {
                         tracing::error!("{why}");
                     }
                 }
-                Some(there) => {
-                    changed |= self.remove(route, &name, Some(there));
-                    changed |= self.make(route, &name, &wanted, base);
-                }
-                None => changed |= self.make(route, &name, &wanted, base),
+                None => changed |= self.make(route, &name, &wanted, base, links),
             }
         }
-        self.restore_settings();
         changed
     }
 
     /// The end: nothing of ours stays.
     pub fn remove_all(&mut self, route: &mut RouteSocket, links: &BTreeMap<u32, Link>) {
         self.wanted.clear();
-        for name in self.ours.clone() {
-            let there = links.values().find(|link| link.name == name);
-            self.remove(route, &name, there);
+        for (name, index) in self.ours.clone() {
+            self.remove(route, &name, links.get(&index));
         }
-        self.restore_settings();
     }
 
-    fn make(&mut self, route: &mut RouteSocket, name: &str, wanted: &Wanted, base: &Link) -> bool {
-        let made = route.create_link(&new_link(name, base.index, &wanted.link, &self.names));
+    fn make(
+        &mut self,
+        route: &mut RouteSocket,
+        name: &str,
+        wanted: &Wanted,
+        base: &Link,
+        links: &BTreeMap<u32, Link>,
+    ) -> bool {
+        let new = new_link(name, base.index, &wanted.link, &self.names);
+        let made = route.create_link(&NewLink { master: routing_domain(base, links), ..new });
         let is_there = made.is_ok();
         if self.tell(name, "make", made) {
             tracing::info!("Created {} {name} on {}", wanted.link.kind(), wanted.base);
@@ -175,16 +204,20 @@ impl VirtualLinks {
         route: &mut RouteSocket,
         index: u32,
         wanted: &Wanted,
-        link_local: Option<IpAddr>,
+        link_local: Option<&IpAddr>,
+        has: &dyn Fn(u32, IpAddr, u8) -> bool,
     ) {
         let address = match (&wanted.link, wanted.family) {
             (VirtualLink::Ipvlan(ipvlan), _) => ipvlan.address,
             (VirtualLink::Vmac(_), Family::Inet6) => {
-                link_local.map(|address| (address, LINK_LOCAL_PREFIX))
+                link_local.map(|address| (*address, LINK_LOCAL_PREFIX))
             }
             (VirtualLink::Vmac(_), Family::Inet) => None,
         };
         let Some((address, prefix)) = address else { return };
+        if has(index, address, prefix) {
+            return;
+        }
         let address = VirtualAddress::new(address, prefix).into();
         for added in route.apply(&[AddressOperation::Add { index, address }]) {
             self.tell(wanted.link.name(), "give an address to", added);
@@ -201,33 +234,8 @@ impl VirtualLinks {
                     self.set(&inet_setting(name, setting), value);
                 }
                 self.set(&Path::new(INET6).join(name).join("disable_ipv6"), "1");
-                for (setting, value) in BASE_SETTINGS {
-                    let path = inet_setting(&wanted.base, setting);
-                    if let Ok(before) = std::fs::read_to_string(&path) {
-                        self.before.entry(path.clone()).or_insert(before);
-                    }
-                    self.set(&path, value);
-                }
             }
             Family::Inet6 => {}
-        }
-    }
-
-    /// Once nothing stands on an interface any more, it is as it was.
-    fn restore_settings(&mut self) {
-        let needed: BTreeSet<PathBuf> = self
-            .wanted
-            .values()
-            .flat_map(|wanted| {
-                BASE_SETTINGS.iter().map(|(setting, _)| inet_setting(&wanted.base, setting))
-            })
-            .collect();
-        let gone: Vec<PathBuf> =
-            self.before.keys().filter(|path| !needed.contains(*path)).cloned().collect();
-        for path in gone {
-            if let Some(value) = self.before.remove(&path) {
-                self.set(&path, value.trim());
-            }
         }
     }
 
@@ -241,12 +249,7 @@ impl VirtualLinks {
     }
 }
 
-const INET: &str = "/proc/sys/net/ipv4/conf";
 const INET6: &str = "/proc/sys/net/ipv6/conf";
-
-fn inet_setting(interface: &str, setting: &str) -> PathBuf {
-    Path::new(INET).join(interface).join(setting)
-}
 
 fn new_link(name: &str, base: u32, link: &VirtualLink, names: &Names) -> NewLink {
     let (kind, group) = match link {
@@ -261,17 +264,27 @@ fn new_link(name: &str, base: u32, link: &VirtualLink, names: &Names) -> NewLink
         }
     };
     let group = group.as_ref().and_then(|group| names.resolve(group));
-    NewLink { name: name.to_owned(), base, kind, group }
+    NewLink { name: name.to_owned(), base, kind, group, master: None }
 }
 
-/// Whether an interface that is there is the one that is wanted.
-fn fits(there: &Link, base: &Link, wanted: &VirtualLink) -> bool {
-    let same_kind = there.kind.as_deref() == Some(wanted.kind());
+/// The VRF that an interface is in; what stands on it is there too, as with keepalived.
+fn routing_domain(base: &Link, links: &BTreeMap<u32, Link>) -> Option<u32> {
+    base.master.filter(|master| links.get(master).is_some_and(|link| link.vrf_table.is_some()))
+}
+
+/// Whether an interface that is there is one that a process before this one made, over another
+/// interface that had the name then.
+fn is_made(there: &Link, wanted: &VirtualLink) -> bool {
     let same_mac = match wanted {
         VirtualLink::Vmac(vmac) => there.mac == Some(vmac.address),
         VirtualLink::Ipvlan(_) => true,
     };
-    same_kind && same_mac && there.base == Some(base.index)
+    there.kind.as_deref() == Some(wanted.kind()) && same_mac
+}
+
+/// Whether an interface that is there is the one that is wanted.
+fn fits(there: &Link, base: &Link, wanted: &VirtualLink) -> bool {
+    is_made(there, wanted) && there.base == Some(base.index)
 }
 
 #[cfg(test)]
@@ -289,6 +302,7 @@ mod tests {
             base: None,
             kind: None,
             vrf_table: None,
+            master: None,
         }
     }
 

@@ -58,6 +58,9 @@ fn verdicts(check: &str, words: super::servers::Words, tls: bool) -> Vec<bool> {
                 "{asked:?}"
             );
             assert!(asked.good || asked.status.contains("127.0.0.1]:tcp"), "{asked:?}");
+            if good > 0 && !asked.good {
+                println!("bad again after {} cuts: {asked:?}", found.len());
+            }
             good = if asked.good { good + 1 } else { 0 };
             found.push(asked.good);
             assert!(found.len() < 5000, "no answer is good");

@@ -38,6 +38,7 @@ const RESET: &str = "Connection reset by peer";
 const HTTP: &str = "HTTP_GET {\nurl {\npath /\nstatus_code 200\n}\nconnect_timeout 0.5\nretry 0\n}";
 const SSL: &str = "SSL_GET {\nurl {\npath /\nstatus_code 200\n}\nconnect_timeout 0.5\nretry 0\n}";
 const TALK: &str = "TCP_CHECK {\nconnect_timeout 0.5\nsend \"PING\"\nexpect \"^.PONG\"\nretry 0\n}";
+const AGENT: &str = "AGENT_CHECK {\nconnect_timeout 0.5\nretry 0\n}";
 const SMTP: &str = "SMTP_CHECK {\nconnect_timeout 0.5\nhelo_name me\nretry 0\n}";
 const ANSWER: Words = &[b"", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"];
 
@@ -154,6 +155,73 @@ const KINDS: &[Kind] = &[
         words: &[b"", b"HTTP/1.0 200 OK\r\n\r\n"],
         tls: true,
         rows: &[(Huge, Late("Timeout SSL read server"))],
+    },
+    Kind {
+        name: "AGENT_CHECK",
+        block: AGENT,
+        words: &[b"ready\n"],
+        tls: false,
+        rows: &[
+            (Up, Good),
+            (Refused, Bad(&["does not answer: Connection refused"])),
+            (Filtered, Late("does not answer: timeout")),
+            (HalfOpen, Late("no answer in time")),
+            (Silent, Late("no answer in time")),
+            (Closes, Bad(&["the agent says nothing"])),
+            (Resets, Bad(&[RESET, "Broken pipe", "the agent says nothing"])),
+            (ResetsMidway, Bad(&[RESET])),
+            (EndsMidway, Bad(&["'rea' is no word of an agent"])),
+            (StallsMidway, Late("no answer in time")),
+            (Drips, Late("no answer in time")),
+            (Garbage, Bad(&["is not understood"])),
+            // The first line is all that counts.
+            (Huge, Good),
+            (Flaps, InTurns),
+        ],
+    },
+    Kind {
+        name: "AGENT_CHECK, no line's end",
+        block: AGENT,
+        words: &[b"up"],
+        tls: false,
+        rows: &[(EndsMidway, Bad(&["'u' is no word"])), (Huge, Bad(&["is no word of an agent"]))],
+    },
+    Kind {
+        name: "AGENT_CHECK, out",
+        block: AGENT,
+        words: &[b"down #disk is full\n"],
+        tls: false,
+        rows: &[(Up, Bad(&["takes it out: down: disk is full"]))],
+    },
+    Kind {
+        name: "AGENT_CHECK, asked",
+        block: "AGENT_CHECK {\nconnect_timeout 0.5\nsend \"load?\\n\"\n}",
+        words: &[b"", b"up 50%\n"],
+        tls: false,
+        rows: &[(Up, Good), (Silent, Late("no answer in time"))],
+    },
+    Kind {
+        name: "AGENT_CHECK over HTTP",
+        block: "AGENT_CHECK {\nconnect_timeout 0.5\npath /load\n}",
+        words: &[b"", b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n150"],
+        tls: false,
+        rows: &[
+            (Up, Good),
+            (Refused, Bad(&["does not answer: Connection refused"])),
+            (Silent, Late("no answer in time")),
+            (Closes, Bad(&["does not answer"])),
+            (ResetsMidway, Bad(&[RESET])),
+            (StallsMidway, Late("no answer in time")),
+            (Garbage, Bad(&["the answer is not HTTP"])),
+            (Huge, Good),
+        ],
+    },
+    Kind {
+        name: "AGENT_CHECK over HTTP, an error",
+        block: "AGENT_CHECK {\nconnect_timeout 0.5\npath /load\n}",
+        words: &[b"", b"HTTP/1.0 503 Busy\r\nContent-Length: 2\r\n\r\nup"],
+        tls: false,
+        rows: &[(Up, Bad(&["the status is 503"]))],
     },
     Kind {
         name: "SMTP_CHECK",
@@ -296,6 +364,29 @@ fn every_manner_of_a_server_over_tcp_is_told_in_time_with_its_reason() {
             rows.push(tokio::spawn(row(name, server, SSL.to_owned(), *verdict)));
         }
         judge(rows).await;
+    });
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_told_of_once_and_the_server_serves() {
+    block_on(async {
+        let blocks = [
+            ("SSL_GET {\nurl {\npath /\n}\nconnect_timeout 2\nexpiry_warning 7\n}", ANSWER),
+            ("TCP_CHECK {\ntls\nconnect_timeout 2\nexpiry_warning 7\n}", &[b"" as &[u8]]),
+        ];
+        for (block, words) in blocks {
+            let server = stream(Up, words, Some(acceptor())).await;
+            let mut director = Director::new(server.port, block);
+            for told in [true, false] {
+                let asked = director.ask().await;
+                assert!(asked.good && asked.serving == 1, "{asked:#?}");
+                assert_eq!(asked.log.contains("its certificate ends"), told, "{asked:#?}");
+                assert!(asked.status.contains("its certificate ends"), "{asked:#?}");
+            }
+        }
+        let server = stream(Up, ANSWER, Some(acceptor())).await;
+        let asked = Director::new(server.port, SSL).ask().await;
+        assert!(!asked.status.contains("certificate"), "{asked:#?}");
     });
 }
 

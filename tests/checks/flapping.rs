@@ -294,7 +294,7 @@ impl Day {
             Truth::Swallows => return,
         };
         let outcome = if success {
-            Outcome::Success { text: String::new(), weight: None }
+            Outcome::Success { text: String::new(), weight: None, warning: None }
         } else {
             Outcome::Failure { text: String::new(), cause: None }
         };

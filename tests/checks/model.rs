@@ -192,7 +192,7 @@ impl Search<'_> {
                 engine.services()[0].servers.iter().map(|server| server.checkers[0].id).collect();
             for id in ids {
                 for outcome in [
-                    Outcome::Success { text: String::new(), weight: None },
+                    Outcome::Success { text: String::new(), weight: None, warning: None },
                     Outcome::Failure { text: String::new(), cause: None },
                 ] {
                     let mut next = engine.clone();

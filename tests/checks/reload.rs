@@ -235,6 +235,12 @@ const ROWS: &[Row] = &[
     (Check("SSL_GET"), "enable_sni", "", "enable_sni", &[]),
     (Check("SSL_GET"), "tls_compliant", "", "tls_compliant", &[]),
     (Check("SSL_GET"), "verify", "", "verify", &[]),
+    (Check("SSL_GET"), "expiry_warning", "expiry_warning 7", "expiry_warning 8", &[]),
+    (Check("TCP_CHECK"), "expiry_warning", "tls\nexpiry_warning 7", "tls\nexpiry_warning 8", &[]),
+    (Check("AGENT_CHECK"), "send", "send a", "send b", &[]),
+    (Check("AGENT_CHECK"), "path", "path /a", "path /b", &[]),
+    (Living, "AGENT_CHECK", "", "AGENT_CHECK {\n}", &[]),
+    (Check("MISC_CHECK"), "expect", "expect a", "expect b", &[]),
     (Check("SSL_GET"), "sni_name", "enable_sni\nsni_name a", "enable_sni\nsni_name b", &[]),
     (Url("SSL_GET"), "tls_compliant", "", "tls_compliant", &[]),
     (Url("HTTP_GET"), "path", "path /a", "path /b", &[]),
@@ -287,6 +293,7 @@ const SHARED: &[(&str, &str, &str)] = &[
 ];
 const CHECKS: &[&str] = &[
     "TCP_CHECK",
+    "AGENT_CHECK",
     "PING_CHECK",
     "UDP_CHECK",
     "DNS_CHECK",

@@ -170,7 +170,7 @@ impl Rig {
                     let outcome = if is(&self.dead) {
                         Outcome::Failure { text: "dead".into(), cause: None }
                     } else {
-                        Outcome::Success { text: "alive".into(), weight: None }
+                        Outcome::Success { text: "alive".into(), weight: None, warning: None }
                     };
                     self.engine.handle(self.now, Input::Finished { id, outcome });
                 }

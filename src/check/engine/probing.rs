@@ -5,7 +5,7 @@ use crate::check::event::{endpoint, protocol_of};
 use crate::core::time::{Interval, Timestamp};
 
 /// Beyond a probe's own limits, before it is given up as lost.
-const MARGIN: Interval = Interval::from_secs(5);
+pub(super) const MARGIN: Interval = Interval::from_secs(5);
 /// How often probes that have lost their time are looked for.
 const SWEEP: Interval = Interval::from_secs(1);
 
@@ -42,6 +42,9 @@ impl Probing {
 impl CheckEngine {
     /// Time for a probe.
     pub(super) fn start_probe(&mut self, due: Timestamp, id: CheckerId) {
+        if self.joins(due, id) {
+            return;
+        }
         let Some((service, server, checker)) = self.places.get(id) else { return };
         let Some(service) = self.services.get_mut(service) else { return };
         let Some(server) = service.servers.get_mut(server) else { return };
@@ -52,6 +55,7 @@ impl CheckEngine {
                 Probe::Misc(_) | Probe::Ping(_) => ServiceName::of(&service.config.target).0,
                 // They do not speak of it.
                 Probe::Tcp(_)
+                | Probe::Agent(_)
                 | Probe::Dialogue(_)
                 | Probe::Http(_)
                 | Probe::Smtp(_)
@@ -112,6 +116,8 @@ impl CheckEngine {
             (Probe::Udp(_), false) => "UDP CHECK failed on service",
             (Probe::Ping(_), true) => "ICMP CHECK succeed on service",
             (Probe::Ping(_), false) => "ICMP CHECK failed on service",
+            (Probe::Agent(_), true) => "AGENT CHECK succeed on service",
+            (Probe::Agent(_), false) => "AGENT CHECK failed on service",
             (Probe::Misc(_), true) => "MISC CHECK succeed on service",
             (Probe::Misc(_), false) => "MISC CHECK failed on service",
         };

@@ -9,13 +9,14 @@ use super::{
 };
 use crate::check::health::{Health, Memory};
 use crate::check::virtual_server;
+use crate::check::wish::Wish;
 use crate::core::config::model::check::{CheckConfig, Checker, RealServer, Target, VirtualServer};
 use crate::core::shared::Shared;
 use crate::core::time::Timestamp;
 use crate::ipvs::model::Table;
 
 /// What is known of servers when a reload begins, whichever service they are of.
-pub(super) type Known = BTreeMap<(SocketAddr, Shared<Checker>), (Memory, Option<u32>)>;
+pub(super) type Known = BTreeMap<(SocketAddr, Shared<Checker>), (Memory, Option<Wish>)>;
 
 /// What was there, taken out by its key; a search for each of tens of thousands would take minutes.
 struct Former<K, V>(BTreeMap<K, VecDeque<V>>);
@@ -66,6 +67,7 @@ impl CheckEngine {
             self.retire(&service, "Removing");
         }
         self.index();
+        self.share(config.shared_checks);
         for place in 0..self.services.len() {
             self.apply_files(place);
             self.apply_sessions(place);

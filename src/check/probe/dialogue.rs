@@ -14,8 +14,9 @@ use crate::core::config::pattern;
 /// Asks.
 pub async fn probe(dialogue: &DialogueProbe, server: &str, identity: &TlsIdentity) -> Outcome {
     match converse(dialogue, identity).await {
-        Ok(()) => {
-            Outcome::Success { text: format!("TCP connection to {server} success."), weight: None }
+        Ok(warning) => {
+            let text = format!("TCP connection to {server} success.");
+            Outcome::Success { text, weight: None, warning }
         }
         Err(error) => {
             let how = if error.kind() == io::ErrorKind::TimedOut { "timeout" } else { "failed" };
@@ -24,19 +25,22 @@ pub async fn probe(dialogue: &DialogueProbe, server: &str, identity: &TlsIdentit
     }
 }
 
-async fn converse(dialogue: &DialogueProbe, identity: &TlsIdentity) -> io::Result<()> {
+async fn converse(dialogue: &DialogueProbe, identity: &TlsIdentity) -> io::Result<Option<String>> {
     let stream = tcp::open(&dialogue.connect).await?;
     let patience = dialogue.connect.timeout.to_duration();
     let late = |what: &'static str| move |_| io::Error::new(io::ErrorKind::TimedOut, what);
     if !dialogue.tls {
         let talk = talk(stream, dialogue);
-        return tokio::time::timeout(patience, talk).await.map_err(late("no answer in time"))?;
+        tokio::time::timeout(patience, talk).await.map_err(late("no answer in time"))??;
+        return Ok(None);
     }
     let handshake = tls::connect(stream, identity, None, tls::Trust::Anyone);
     let stream =
         tokio::time::timeout(patience, handshake).await.map_err(late("no TLS in time"))??;
+    let warning = tls::ending(stream.ssl(), dialogue.expiry_warning);
     let talk = talk(stream, dialogue);
-    tokio::time::timeout(patience, talk).await.map_err(late("no answer in time"))?
+    tokio::time::timeout(patience, talk).await.map_err(late("no answer in time"))??;
+    Ok(warning)
 }
 
 async fn talk(
@@ -69,6 +73,7 @@ mod tests {
     use super::*;
     use crate::check::probe::http::tests::{block_on, connect_to};
     use crate::core::config::model::check::Regex;
+    use crate::core::time::Interval;
 
     fn regex(pattern: &str) -> Regex {
         Regex {
@@ -105,8 +110,13 @@ mod tests {
                 }
                 heard
             });
-            let dialogue =
-                DialogueProbe { connect, tls: false, send: send.as_bytes().to_vec(), expect };
+            let dialogue = DialogueProbe {
+                connect,
+                tls: false,
+                expiry_warning: Interval::ZERO,
+                send: send.as_bytes().to_vec(),
+                expect,
+            };
             let outcome = probe(&dialogue, "[127.0.0.1]:tcp:1", &TlsIdentity::default()).await;
             assert_eq!(server.await.unwrap(), send.as_bytes());
             outcome
@@ -146,7 +156,13 @@ mod tests {
                 let _ = stream.write_all(b"220 not TLS\r\n").await;
                 let _ = stream.read(&mut [0; 1024]).await;
             });
-            let dialogue = DialogueProbe { connect, tls: true, send: Vec::new(), expect: None };
+            let dialogue = DialogueProbe {
+                connect,
+                tls: true,
+                expiry_warning: Interval::ZERO,
+                send: Vec::new(),
+                expect: None,
+            };
             let outcome = probe(&dialogue, "s", &TlsIdentity::default()).await;
             assert!(matches!(outcome, Outcome::Failure { .. }), "{outcome:?}");
             server.await.unwrap();
@@ -185,7 +201,13 @@ mod tests {
                 heard
             });
             let expect = Some(regex("PONG"));
-            let dialogue = DialogueProbe { connect, tls: true, send: b"PING\r\n".to_vec(), expect };
+            let dialogue = DialogueProbe {
+                connect,
+                tls: true,
+                expiry_warning: Interval::ZERO,
+                send: b"PING\r\n".to_vec(),
+                expect,
+            };
             let outcome = probe(&dialogue, "s", &TlsIdentity::default()).await;
             assert_eq!(cause(&outcome), "");
             assert_eq!(&server.await.unwrap(), b"PING\r\n");

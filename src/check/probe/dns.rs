@@ -20,7 +20,7 @@ pub async fn probe(dns: &DnsProbe, server: &str) -> Outcome {
     let (what, cause) = match tokio::time::timeout(limit, exchange(dns, &mut strange)).await {
         Ok(Ok(0)) => {
             let text = format!("DNS_CHECK ({server}) success.");
-            return Outcome::Success { text, weight: None };
+            return Outcome::Success { text, weight: None, warning: None };
         }
         Ok(Ok(code)) => (
             format!("read error occurred. (rcode = {code})"),

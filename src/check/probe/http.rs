@@ -21,7 +21,7 @@ pub async fn probe(http: &HttpProbe, url: usize, server: &str, identity: &TlsIde
         return failure(format!("no url to ask {server} for"), None);
     };
     match fetch(http, url, identity).await {
-        Ok(answer) => judge(&answer, url, server),
+        Ok((answer, warning)) => judge(&answer, url, server, warning),
         Err(trouble) => trouble.told(server, http.tls.is_some()),
     }
 }
@@ -51,6 +51,10 @@ impl Trouble {
             Self::Connect(error) => {
                 (format!("Error connecting server {server}."), Some(error.to_string()))
             }
+            // Of `verify`, which keepalived does not have.
+            Self::Tls(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                (format!("SSL certificate of server {server} is refused: {error}."), None)
+            }
             Self::Tls(error) => (
                 format!("SSL handshake/communication error connecting to server {server}."),
                 Some(error.to_string()),
@@ -67,15 +71,21 @@ impl Trouble {
     }
 }
 
-/// An answer, however it is: complete, or cut short after its header.
-pub async fn fetch(http: &HttpProbe, url: &Url, identity: &TlsIdentity) -> Result<Answer, Trouble> {
+/// An answer, however it is: complete, or cut short after its header; and what is to be told of a
+/// certificate.
+pub async fn fetch(
+    http: &HttpProbe,
+    url: &Url,
+    identity: &TlsIdentity,
+) -> Result<(Answer, Option<String>), Trouble> {
     let limit = http.connect.timeout.to_duration();
     let stream = tcp::open(&http.connect).await.map_err(Trouble::Connect)?;
     let request = request(http, url);
     match &http.tls {
         None => {
             let talk = converse(stream, &request);
-            tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout))
+            let answer = tokio::time::timeout(limit, talk).await;
+            Ok((answer.unwrap_or(Err(Trouble::Timeout))?, None))
         }
         // What TLS needs meanwhile is much, and is not held for plain probes.
         Some(options) => {
@@ -90,7 +100,7 @@ async fn fetch_securely(
     limit: Duration,
     (options, url): (&TlsProbe, &Url),
     identity: &TlsIdentity,
-) -> Result<Answer, Trouble> {
+) -> Result<(Answer, Option<String>), Trouble> {
     let name = options.name.as_deref().or(url.virtualhost.as_deref()).filter(|_| options.sni);
     let trust = if options.verify {
         let name = options.name.as_deref().or(url.virtualhost.as_deref());
@@ -103,13 +113,14 @@ async fn fetch_securely(
         Ok(shaken) => shaken.map_err(Trouble::Tls)?,
         Err(_) => return Err(Trouble::Timeout),
     };
+    let warning = tls::ending(stream.ssl(), options.expiry_warning);
     let talk = converse(&mut stream, request);
     let answer = tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout))?;
     if url.orderly_close {
         // The server's part in it is not waited for.
         let _ = tokio::time::timeout(limit, stream.shutdown()).await;
     }
-    Ok(answer)
+    Ok((answer, warning))
 }
 
 /// keepalived's request: nothing in it that an old server would not know.
@@ -131,7 +142,8 @@ fn request(http: &HttpProbe, url: &Url) -> String {
     text
 }
 
-async fn converse(
+/// A request, and what comes.
+pub(super) async fn converse(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     request: &str,
 ) -> Result<Answer, Trouble> {
@@ -153,7 +165,7 @@ async fn converse(
     }
 }
 
-fn judge(answer: &Answer, url: &Url, server: &str) -> Outcome {
+fn judge(answer: &Answer, url: &Url, server: &str, warning: Option<String>) -> Outcome {
     let path = &url.path;
     let status = answer.status().unwrap_or(0);
     if !url.status.iter().any(|(low, high)| (*low..=*high).contains(&status)) {
@@ -175,7 +187,7 @@ fn judge(answer: &Answer, url: &Url, server: &str) -> Outcome {
         }
     }
     let text = format!("HTTP status code success to {server} url({path}).");
-    Outcome::Success { text, weight: None }
+    Outcome::Success { text, weight: None, warning }
 }
 
 /// Two small digits for each byte.
@@ -382,7 +394,12 @@ pub(crate) mod tests {
         for (pieces, close, expected) in cases {
             let outcome = block_on(async {
                 let (address, server) = serve(pieces, close).await;
-                let tls = Some(TlsProbe { sni: true, name: None, verify: false });
+                let tls = Some(TlsProbe {
+                    sni: true,
+                    name: None,
+                    verify: false,
+                    expiry_warning: Interval::ZERO,
+                });
                 let secure = HttpProbe { tls, ..http(address, url()) };
                 let outcome = probe(&secure, 0, "S", &TlsIdentity::default()).await;
                 server.await.unwrap();
@@ -432,7 +449,12 @@ pub(crate) mod tests {
                     name
                 });
                 let probe_config = HttpProbe {
-                    tls: Some(TlsProbe { sni, name: None, verify: false }),
+                    tls: Some(TlsProbe {
+                        sni,
+                        name: None,
+                        verify: false,
+                        expiry_warning: Interval::ZERO,
+                    }),
                     ..http(address, url())
                 };
                 let outcome = probe(&probe_config, 0, "S", &TlsIdentity::default()).await;

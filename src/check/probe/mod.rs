@@ -1,11 +1,13 @@
 //! Asking a server how it is: [`tcp`] ([`dialogue`] where something is said), [`http`] (with TLS), [`smtp`], [`dns`], [`udp`], [`ping`],
-//! [`misc`] (a program).
+//! [`misc`] (a program), [`agent`].
 //!
 //! What comes from the network is read in files of their own, without sockets: [`answer`],
-//! [`smtp_reply`], [`dns_message`], [`echo`], [`expect`].
+//! [`smtp_reply`], [`dns_message`], [`echo`], [`expect`], [`agent_reply`].
 //!
 //! A probe gives an outcome with a cause; whether that makes a server bad is not its business.
 
+pub mod agent;
+pub mod agent_reply;
 pub mod answer;
 pub mod datagram;
 pub mod dialogue;
@@ -56,6 +58,7 @@ pub async fn run(
         Probe::Dns(dns) => Box::pin(dns::probe(dns, server)).await,
         Probe::Udp(udp) => Box::pin(udp::probe(udp, server)).await,
         Probe::Ping(connect) => Box::pin(ping::probe(connect, &names)).await,
+        Probe::Agent(agent) => Box::pin(agent::probe(agent, server)).await,
         Probe::Misc(misc) => Box::pin(misc::probe(misc, &names, &surroundings.policy)).await,
     }
 }

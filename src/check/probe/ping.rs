@@ -24,9 +24,11 @@ pub async fn probe(connect: &Connect, names: &Names) -> Outcome {
     let Names { server, service } = names;
     let limit = connect.timeout.to_duration();
     match tokio::time::timeout(limit, exchange(connect)).await {
-        Ok(Ok(())) => {
-            Outcome::Success { text: format!("ICMP connection to {server} success."), weight: None }
-        }
+        Ok(Ok(())) => Outcome::Success {
+            text: format!("ICMP connection to {server} success."),
+            weight: None,
+            warning: None,
+        },
         Ok(Err(error)) => {
             let text = format!("ICMP connection to {server} of {service} failed.");
             failure(text, Some(error.to_string()))
@@ -104,7 +106,7 @@ mod tests {
         if allowed() {
             let outcome = ask("127.0.0.1:7");
             let text = "ICMP connection to S success.".to_owned();
-            assert_eq!(outcome, Outcome::Success { text, weight: None });
+            assert_eq!(outcome, Outcome::Success { text, weight: None, warning: None });
         }
     }
 

@@ -21,7 +21,7 @@ pub async fn probe(smtp: &SmtpProbe, server: &str) -> Outcome {
     match converse(smtp).await {
         Ok(()) => {
             let text = format!("Remote SMTP server {server} succeed on service.");
-            Outcome::Success { text, weight: None }
+            Outcome::Success { text, weight: None, warning: None }
         }
         Err(trouble) => trouble.told(server),
     }
@@ -162,7 +162,7 @@ mod tests {
         ] {
             let (outcome, heard) = ask(says, false);
             let text = "Remote SMTP server S succeed on service.".to_owned();
-            assert_eq!(outcome, Outcome::Success { text, weight: None });
+            assert_eq!(outcome, Outcome::Success { text, weight: None, warning: None });
             assert_eq!(heard, "HELO me.example\r\nQUIT\r\n");
         }
     }

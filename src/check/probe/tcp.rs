@@ -40,7 +40,11 @@ pub async fn probe(connect: &Connect, server: &str) -> Outcome {
 }
 
 fn success(server: &str) -> Outcome {
-    Outcome::Success { text: format!("TCP connection to {server} success."), weight: None }
+    Outcome::Success {
+        text: format!("TCP connection to {server} success."),
+        weight: None,
+        warning: None,
+    }
 }
 
 /// Connects with the options of a check.

@@ -1,14 +1,18 @@
 //! TLS of checks: whatever the server speaks, down to TLS 1.0, and not verified, as keepalived has
 //! it: a health check asks whether a server answers, not who it is. With our own `verify` it asks.
 
+use std::cmp::Ordering;
 use std::io;
 use std::pin::Pin;
 
-use openssl::ssl::{Ssl, SslContext, SslFiletype, SslMethod, SslVerifyMode, SslVersion};
+use openssl::asn1::Asn1Time;
+use openssl::ssl::{Ssl, SslContext, SslFiletype, SslMethod, SslRef, SslVerifyMode, SslVersion};
+use openssl::x509::{X509Ref, X509VerifyResult};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
 use crate::core::config::model::check::TlsIdentity;
+use crate::core::time::Interval;
 
 /// Whose certificate is good enough.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +44,42 @@ pub async fn connect(
         }
     }
     let mut stream = SslStream::new(ssl, stream).map_err(io::Error::other)?;
-    Pin::new(&mut stream).connect().await.map_err(io::Error::other)?;
+    if let Err(error) = Pin::new(&mut stream).connect().await {
+        // What is wrong with the certificate says more than that something is.
+        let found = stream.ssl().verify_result();
+        return Err(if found == X509VerifyResult::OK {
+            io::Error::other(error)
+        } else {
+            io::Error::new(io::ErrorKind::PermissionDenied, found.error_string())
+        });
+    }
     Ok(stream)
+}
+
+/// What is to be told of a certificate that ends within some time, or has ended: of the server's own
+/// or of those it vouches for it with, whichever ends first.
+pub fn ending(ssl: &SslRef, within: Interval) -> Option<String> {
+    if within.is_zero() {
+        return None;
+    }
+    let chain = ssl.peer_cert_chain()?;
+    let ends = chain.iter().map(X509Ref::not_after);
+    let end = ends.min_by(|one, other| one.compare(other).unwrap_or(Ordering::Equal))?;
+    let left = Asn1Time::days_from_now(0).ok()?.diff(end).ok()?;
+    words(left.days, left.secs, &end.to_string(), within)
+}
+
+fn words(days: i32, seconds: i32, end: &str, within: Interval) -> Option<String> {
+    let left = i64::from(days) * 86_400 + i64::from(seconds);
+    if u64::try_from(left).is_ok_and(|left| Interval::from_secs(left) > within) {
+        return None;
+    }
+    Some(match days {
+        _ if left <= 0 => format!("its certificate has ended on {end}"),
+        0 => format!("its certificate ends within a day, on {end}"),
+        1 => format!("its certificate ends in 1 day, on {end}"),
+        _ => format!("its certificate ends in {days} days, on {end}"),
+    })
 }
 
 /// The name or address in what a request calls its host, without a port.
@@ -95,11 +133,17 @@ fn context(
 
 #[cfg(test)]
 mod tests {
+    use openssl::hash::MessageDigest;
+    use openssl::nid::Nid;
+    use openssl::pkey::PKey;
+    use openssl::rsa::Rsa;
     use openssl::ssl::SslAcceptor;
+    use openssl::x509::{X509, X509NameBuilder};
     use tokio::net::TcpListener;
 
     use super::*;
     use crate::check::probe::http::tests::block_on;
+    use crate::core::runtime::wall_clock;
 
     #[test]
     fn a_port_is_no_part_of_a_name() {
@@ -111,6 +155,85 @@ mod tests {
         ] {
             assert_eq!(host_of(written), host);
         }
+    }
+
+    /// A certificate of its own that began ten days ago.
+    fn certificate(days: i64) -> (PKey<openssl::pkey::Private>, X509) {
+        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let mut name = X509NameBuilder::new().unwrap();
+        name.append_entry_by_nid(Nid::COMMONNAME, "web.example").unwrap();
+        let name = name.build();
+        let now = i64::try_from(wall_clock().as_nanos() / 1_000_000_000).unwrap();
+        let at = |days| Asn1Time::from_unix(now + days * 86_400 + 3600).unwrap();
+        let mut builder = X509::builder().unwrap();
+        builder.set_version(2).unwrap();
+        builder.set_subject_name(&name).unwrap();
+        builder.set_issuer_name(&name).unwrap();
+        builder.set_pubkey(&key).unwrap();
+        builder.set_not_before(&at(-10)).unwrap();
+        builder.set_not_after(&at(days)).unwrap();
+        builder.sign(&key, MessageDigest::sha256()).unwrap();
+        (key, builder.build())
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_told_and_a_refused_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let month = Interval::from_secs(30 * 86_400);
+        for (days, warning, refused) in [
+            (100, None, None),
+            (12, Some("ends in 12 days"), None),
+            (0, Some("ends within a day"), None),
+            (-2, Some("has ended on"), Some("certificate has expired")),
+        ] {
+            let (key, certificate) = certificate(days);
+            let ca = folder.path().join("ca");
+            std::fs::write(&ca, certificate.to_pem().unwrap()).unwrap();
+            let identity =
+                TlsIdentity { ca: Some(ca.display().to_string()), ..TlsIdentity::default() };
+            let mut acceptor = SslAcceptor::mozilla_intermediate(SslMethod::tls()).unwrap();
+            acceptor.set_private_key(&key).unwrap();
+            acceptor.set_certificate(&certificate).unwrap();
+            let acceptor = acceptor.build();
+            let shake = |trust| {
+                let ssl = Ssl::new(acceptor.context()).unwrap();
+                let identity = &identity;
+                block_on(async move {
+                    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                    let address = listener.local_addr().unwrap();
+                    let server = tokio::spawn(async move {
+                        let (stream, _) = listener.accept().await.unwrap();
+                        let mut stream = SslStream::new(ssl, stream).unwrap();
+                        // The other side may refuse.
+                        let _ = Pin::new(&mut stream).accept().await;
+                    });
+                    let stream = TcpStream::connect(address).await.unwrap();
+                    let found = connect(stream, identity, None, trust).await;
+                    server.await.unwrap();
+                    found
+                })
+            };
+            let stream = shake(Trust::Anyone).unwrap();
+            let told = ending(stream.ssl(), month);
+            assert_eq!(told.is_some(), warning.is_some(), "{told:?}");
+            assert!(told.unwrap_or_default().contains(warning.unwrap_or_default()));
+            assert_eq!(ending(stream.ssl(), Interval::ZERO), None);
+            let found = shake(Trust::Vouched(None)).err().map(|error| error.to_string());
+            assert_eq!(found.is_some(), refused.is_some(), "{found:?}");
+            assert!(found.unwrap_or_default().contains(refused.unwrap_or_default()));
+        }
+    }
+
+    #[test]
+    fn an_end_that_is_near_is_told_and_one_that_is_far_is_not() {
+        let month = Interval::from_secs(30 * 86_400);
+        let told = |days, seconds| words(days, seconds, "then", month);
+        assert_eq!(told(31, 0), None);
+        assert_eq!(told(30, 0).unwrap(), "its certificate ends in 30 days, on then");
+        assert_eq!(told(1, 5).unwrap(), "its certificate ends in 1 day, on then");
+        assert_eq!(told(0, 5).unwrap(), "its certificate ends within a day, on then");
+        assert_eq!(told(0, 0).unwrap(), "its certificate has ended on then");
+        assert_eq!(told(-3, -5).unwrap(), "its certificate has ended on then");
     }
 
     #[test]

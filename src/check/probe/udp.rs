@@ -29,7 +29,7 @@ pub async fn probe(udp: &UdpProbe, server: &str) -> Outcome {
             return failure(format!("UDP connection to {server} failed."), Some(cause));
         }
     };
-    Outcome::Success { text, weight: None }
+    Outcome::Success { text, weight: None, warning: None }
 }
 
 async fn exchange(udp: &UdpProbe) -> io::Result<Vec<u8>> {

@@ -126,6 +126,11 @@ impl RouteSocket {
         self.socket.request(link::up_request(index), |_| {})
     }
 
+    /// Makes an interface a part of another one, or of none.
+    pub fn set_link_master(&mut self, index: u32, master: Option<u32>) -> Result<(), NetlinkError> {
+        self.socket.request(link::master_request(index, master), |_| {})
+    }
+
     /// Removes an interface; one that is gone is fine.
     pub fn delete_link(&mut self, index: u32) -> Result<(), NetlinkError> {
         match self.socket.request(link::delete_request(index), |_| {}) {

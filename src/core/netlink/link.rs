@@ -11,6 +11,7 @@ const IFLA_ADDRESS: u16 = libc::IFLA_ADDRESS;
 const IFLA_IFNAME: u16 = libc::IFLA_IFNAME;
 const IFLA_MTU: u16 = libc::IFLA_MTU;
 const IFLA_LINK: u16 = libc::IFLA_LINK;
+const IFLA_MASTER: u16 = libc::IFLA_MASTER;
 const IFLA_LINKINFO: u16 = libc::IFLA_LINKINFO;
 const IFLA_GROUP: u16 = libc::IFLA_GROUP;
 const IFLA_INFO_KIND: u16 = 1;
@@ -48,6 +49,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// Routing table, of a VRF device.
     pub vrf_table: Option<u32>,
+    /// The interface that it is a part of: a bridge, a VRF device.
+    pub master: Option<u32>,
 }
 
 /// An interface to make.
@@ -61,6 +64,8 @@ pub struct NewLink {
     pub kind: LinkKind,
     /// Interface group.
     pub group: Option<u32>,
+    /// What it is to be a part of.
+    pub master: Option<u32>,
 }
 
 /// What a new interface is.
@@ -118,6 +123,9 @@ pub fn create_request(new: &NewLink) -> Builder {
     if let Some(group) = new.group {
         request = request.number(IFLA_GROUP, group);
     }
+    if let Some(master) = new.master {
+        request = request.number(IFLA_MASTER, master);
+    }
     match new.kind {
         LinkKind::Macvlan { mac } => request
             .attribute(IFLA_ADDRESS, &mac)
@@ -141,6 +149,12 @@ pub fn create_request(new: &NewLink) -> Builder {
 /// Brings an interface up.
 pub fn up_request(index: u32) -> Builder {
     Builder::new(RTM_NEWLINK, ACKNOWLEDGED, &header(index, IFF_UP, IFF_UP))
+}
+
+/// Makes an interface a part of another one, or of none.
+pub fn master_request(index: u32, master: Option<u32>) -> Builder {
+    Builder::new(RTM_NEWLINK, ACKNOWLEDGED, &header(index, 0, 0))
+        .number(IFLA_MASTER, master.unwrap_or(0))
 }
 
 /// Removes an interface.
@@ -169,6 +183,7 @@ pub fn parse(message: &Message<'_>) -> Option<Link> {
             .and_then(|info| Attributes(info).find(IFLA_INFO_KIND))
             .map(text),
         vrf_table: attributes.find(IFLA_LINKINFO).and_then(vrf_table),
+        master: attributes.find(IFLA_MASTER).and_then(|master| u32_at(master, 0)),
     })
 }
 

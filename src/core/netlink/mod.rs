@@ -9,6 +9,7 @@ pub mod error;
 pub mod link;
 pub mod message;
 pub mod monitor;
+pub mod namespace;
 pub mod nftables;
 pub mod route;
 pub mod rule;

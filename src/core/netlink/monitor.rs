@@ -26,6 +26,8 @@ const RULE_GROUPS: &[u32] = &[RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE];
 const RTNLGRP_IPV4_RULE: u32 = 8;
 const RTNLGRP_IPV6_RULE: u32 = 19;
 const BUFFER: usize = 64 << 10;
+/// Messages that a receive buffer holds, at the very most.
+const LEFT_OVER: usize = 1 << 20;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +100,7 @@ impl Monitor {
                 }
                 Ok(None) => {}
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    self.empty();
                     return Ok(KernelEvent::Overrun);
                 }
                 Err(error) => return Err(error.into()),
@@ -115,10 +118,25 @@ impl Monitor {
                     self.waiting.extend(parse(bytes.unwrap_or_default()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                Err(_) => return Some(KernelEvent::Overrun),
+                Err(_) => {
+                    self.empty();
+                    return Some(KernelEvent::Overrun);
+                }
             }
         }
         self.waiting.pop_front()
+    }
+
+    /// Throws away what is left after an overrun. Until the queue is empty the kernel drops what
+    /// happens, and says so only once: tables that are read before that may be out of date for ever.
+    fn empty(&mut self) {
+        self.waiting.clear();
+        for _ in 0..LEFT_OVER {
+            match receive_from_kernel(self.socket.get_ref(), &mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(_) | Err(_) => {}
+            }
+        }
     }
 }
 
@@ -137,8 +155,84 @@ pub fn parse(bytes: &[u8]) -> impl Iterator<Item = KernelEvent> + '_ {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::os::fd::AsRawFd as _;
+
     use super::*;
     use crate::core::netlink::RouteSocket;
+    use crate::core::netlink::message::Builder;
+
+    fn on_a_runtime(run: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(run);
+    }
+
+    #[test]
+    fn messages_that_are_not_from_the_kernel_are_passed_over() {
+        use nix::sys::socket::{
+            AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, getsockname,
+            sendto, socket,
+        };
+        on_a_runtime(async {
+            let mut monitor = Monitor::open().unwrap();
+            let descriptor = monitor.socket.get_ref().as_raw_fd();
+            let address: NetlinkAddr = getsockname(descriptor).unwrap();
+            let family = AddressFamily::Netlink;
+            let kind = (SockType::Raw, SockFlag::empty(), SockProtocol::NetlinkRoute);
+            let sender = socket(family, kind.0, kind.1, kind.2).unwrap();
+            // "The interface with the highest of all numbers is gone."
+            let mut gone = [0; 16];
+            gone[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
+            let forged =
+                Builder::new(libc::RTM_DELLINK, 0, &gone).text(libc::IFLA_IFNAME, "forged");
+            let bytes = forged.finish(1);
+            assert!(parse(&bytes).any(|event| matches!(event, KernelEvent::LinkGone(_))));
+            match sendto(sender.as_raw_fd(), &bytes, &address, MsgFlags::empty()) {
+                // Not allowed to: then nobody is.
+                Err(nix::errno::Errno::EPERM) => return,
+                sent => assert_eq!(sent, Ok(bytes.len())),
+            }
+            while let Some(event) = monitor.try_next() {
+                assert!(!matches!(event, KernelEvent::LinkGone(link) if link.name == "forged"));
+            }
+        });
+    }
+
+    #[test]
+    fn a_buffer_that_runs_over_is_told_of_and_what_comes_afterwards_is_heard() {
+        use crate::core::config::model::vrrp::VirtualAddress;
+        use crate::core::netlink::address::AddressOperation;
+        // A network of its own for this thread; without the right to it there is nothing to see.
+        let alone = std::thread::spawn(|| {
+            if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
+                return;
+            }
+            on_a_runtime(async {
+                let mut monitor = Monitor::open().unwrap();
+                let mut route = RouteSocket::open().unwrap();
+                monitor.set_receive_buffer(ReceiveBuffer { bytes: Some(1), force: false });
+                let add = |third: u8, last: u8| AddressOperation::Add {
+                    index: 1,
+                    address: VirtualAddress::new([127, 9, third, last].into(), 32).into(),
+                };
+                let all: Vec<_> =
+                    (0..4).flat_map(|third| (1..=250).map(move |last| (third, last))).collect();
+                let results =
+                    route.apply(&all.iter().map(|at| add(at.0, at.1)).collect::<Vec<_>>());
+                assert!(results.iter().all(Result::is_ok));
+                let mut events: Vec<KernelEvent> =
+                    std::iter::from_fn(|| monitor.try_next()).collect();
+                assert!(events.contains(&KernelEvent::Overrun), "{} events", events.len());
+                assert!(events.len() < 1000);
+                // The table is the truth, and what happens next is told again.
+                assert!(route.addresses().unwrap().len() >= 1000);
+                route.apply(&[add(9, 9)]);
+                events = std::iter::from_fn(|| monitor.try_next()).collect();
+                assert!(matches!(events.as_slice(), [KernelEvent::AddressAdded(_)]), "{events:?}");
+            });
+        });
+        alone.join().unwrap();
+    }
 
     #[test]
     fn both_sockets_have_the_buffers_that_they_are_given() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Gid, Group, Pid, Uid, User, getgrouplist, setgid, setgroups, setuid};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 
 use super::security::{examine_script, real_path};
 use crate::core::config::model::global::Global;
@@ -164,6 +164,20 @@ pub fn start(
     arguments: &[String],
     policy: &ScriptPolicy,
 ) -> Result<Running, String> {
+    launch(script, arguments, policy, Stdio::null())
+}
+
+/// The same for a script whose output is wanted: see [`Running::take_output`].
+pub fn start_heard(script: &Script, policy: &ScriptPolicy) -> Result<Running, String> {
+    launch(script, &[], policy, Stdio::piped())
+}
+
+fn launch(
+    script: &Script,
+    arguments: &[String],
+    policy: &ScriptPolicy,
+    output: Stdio,
+) -> Result<Running, String> {
     let (program, own_arguments) =
         script.words.split_first().ok_or_else(|| "empty command".to_owned())?;
     let account = account_of(script, policy)?;
@@ -180,7 +194,7 @@ pub fn start(
         .args(own_arguments)
         .args(arguments)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(output)
         .stderr(Stdio::null())
         .env_remove("IFS")
         .env_remove("LD_PRELOAD")
@@ -225,6 +239,11 @@ fn describe(program: &str, error: &io::Error) -> String {
 }
 
 impl Running {
+    /// What a script that was started to be heard writes.
+    pub fn take_output(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
     /// Waits for the end, at most `limit`; then ends the whole process group: TERM, and KILL two
     /// seconds later.
     pub async fn finish(mut self, limit: Option<Interval>) -> Outcome {

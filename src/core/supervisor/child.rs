@@ -35,7 +35,7 @@ const EXIT_SOFTWARE: u8 = 70;
 pub struct DaemonStart {
     /// The configuration to begin with.
     pub config: Config,
-    /// What the process before this one has left; the vrrp process only.
+    /// What the process before this one has left; the vrrp and bfd processes only.
     pub legacy: Option<Legacy>,
     /// Ends of the channels between the bfd process and those that track sessions.
     pub news: NewsChannels,

@@ -1,11 +1,11 @@
-//! What a child leaves to its successor when it dies: who was master, and until when its adverts
-//! were in time, and the latest trailer of `auth_hmac` that it sent. A piece of memory that the parent
-//! holds, so that it outlives the child.
+//! What a child leaves to its successor when it dies: who was master, or which BFD sessions were up,
+//! until when its packets were in time, and the latest trailer of `auth_hmac` that it sent. A piece of
+//! memory that the parent holds, so that it outlives the child.
 //!
 //! ```text
-//!  alive: u64, ns of the clock since boot | stamp: u64 | length: u32 | names, one per line
+//!  alive: u64, ns of the clock since boot | stamp: u64 | length: u32 | one line each
 //! ```
-//! The length is 0 while the names are being written: a child killed in the middle leaves nothing.
+//! The length is 0 while the lines are being written: a child killed in the middle leaves nothing.
 
 use std::fs::File;
 use std::io;
@@ -63,16 +63,16 @@ impl Legacy {
         Ok(u64::from_le_bytes(bits))
     }
 
-    /// These are master now.
-    pub fn set_masters(&self, names: &[String]) -> io::Result<()> {
-        let text = names.join("\n");
+    /// The names of those that are master now; the BFD sessions that are up.
+    pub fn set_lines(&self, lines: &[String]) -> io::Result<()> {
+        let text = lines.join("\n");
         let length = u32::try_from(text.len()).map_err(io::Error::other)?;
         self.file.write_all_at(&0u32.to_le_bytes(), LENGTH_AT)?;
         self.file.write_all_at(text.as_bytes(), NAMES_AT)?;
         self.file.write_all_at(&length.to_le_bytes(), LENGTH_AT)
     }
 
-    /// When the process was last in time, and who was master.
+    /// When the process was last in time, and the lines that it left.
     pub fn read(&self) -> io::Result<(Timestamp, Vec<String>)> {
         let (mut alive, mut length) = ([0; 8], [0; 4]);
         self.file.read_exact_at(&mut alive, 0)?;
@@ -95,13 +95,13 @@ mod tests {
         assert_eq!(legacy.read().unwrap(), (Timestamp::ZERO, Vec::new()));
         let child = Legacy::from_descriptor(legacy.descriptor().unwrap());
         let names = vec!["VI_1".to_owned(), "a name with blanks".to_owned()];
-        child.set_masters(&names).unwrap();
+        child.set_lines(&names).unwrap();
         child.alive(Timestamp::from_nanos(7)).unwrap();
         assert_eq!(legacy.read().unwrap(), (Timestamp::from_nanos(7), names.clone()));
         child.set_stamp(9).unwrap();
         assert_eq!(legacy.stamp().unwrap(), 9);
         assert_eq!(legacy.read().unwrap(), (Timestamp::from_nanos(7), names));
-        child.set_masters(&[]).unwrap();
+        child.set_lines(&[]).unwrap();
         assert_eq!(legacy.read().unwrap().1, Vec::<String>::new());
     }
 }

@@ -280,6 +280,7 @@ struct Parent<'a> {
     work: Work,
     sealed: OwnedFd,
     legacy: Legacy,
+    bfd_legacy: Legacy,
     fifos: FifoKeeper,
     /// Who looks at `reload_time_file`, for which file and whether again and again.
     clock: Option<((String, bool), tokio::task::JoinHandle<()>)>,
@@ -314,6 +315,7 @@ impl<'a> Parent<'a> {
             sealed: seal(&loaded)?,
             work: Work::of(loaded.compiled.config),
             legacy: Legacy::new()?,
+            bfd_legacy: Legacy::new()?,
             fifos: FifoKeeper::default(),
             clock: None,
             marker: None,
@@ -519,8 +521,13 @@ impl<'a> Parent<'a> {
             .env_remove("WATCHDOG_PID")
             .stdin(Stdio::from(theirs));
         let process = tokio::process::Command::from(command).spawn()?;
-        if role == Role::Vrrp {
-            channel.send(ToChild::Legacy, Some(self.legacy.descriptor()?.as_fd()))?;
+        let legacy = match role {
+            Role::Vrrp => Some(&self.legacy),
+            Role::Bfd => Some(&self.bfd_legacy),
+            Role::Check => None,
+        };
+        if let Some(legacy) = legacy {
+            channel.send(ToChild::Legacy, Some(legacy.descriptor()?.as_fd()))?;
         }
         for (message, end) in self.news.ends(role) {
             channel.send(message, Some(end.as_fd()))?;
@@ -960,6 +967,8 @@ fn seal(loaded: &Loaded) -> io::Result<OwnedFd> {
 fn unchangeable(old: &Global, new: &Global) -> Option<&'static str> {
     if old.net_namespace != new.net_namespace {
         Some("net_namespace")
+    } else if old.ipvs_namespace != new.ipvs_namespace {
+        Some("net_namespace_ipvs")
     } else if old.instance != new.instance {
         Some("instance")
     } else if old.files.temporary_directory != new.files.temporary_directory {

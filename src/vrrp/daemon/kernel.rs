@@ -22,10 +22,19 @@ use crate::vrrp::engine::LinkState;
 use crate::vrrp::engine::OwnAddresses;
 use crate::vrrp::engine::tracked_source;
 use crate::vrrp::firewall;
+use crate::vrrp::interface_settings;
+use crate::vrrp::losses::Remedy;
 
 impl Daemon<'_> {
     /// Virtual MACs and their like, as far as the interfaces beneath are there.
     pub(super) fn make_links(&mut self) {
+        self.make_virtual_links();
+        let mut settings = interface_settings::configured(&self.config);
+        settings.extend(self.virtual_links.settings_beneath());
+        self.settings.want(&settings);
+    }
+
+    fn make_virtual_links(&mut self) {
         if self.virtual_links.is_idle() {
             return;
         }
@@ -38,7 +47,9 @@ impl Daemon<'_> {
             .collect();
         // What was made is found, brought up and given its address in the second round.
         for _ in 0..2 {
-            if !self.virtual_links.reconcile(&mut self.route, &self.links, &sources) {
+            let actual = &self.actual;
+            let has = |index, address, prefix| actual.contains_key(&(index, address, prefix));
+            if !self.virtual_links.reconcile(&mut self.route, &self.links, &sources, &has) {
                 break;
             }
             match self.route.links() {
@@ -67,6 +78,9 @@ impl Daemon<'_> {
         match event {
             Ok(KernelEvent::Link(link)) => {
                 let name = link.name.clone();
+                if self.links.get(&link.index).is_some_and(|old| old.name != name) {
+                    self.tell_gone(link.index);
+                }
                 let old = self.links.insert(link.index, link);
                 self.make_links();
                 self.open_sockets();
@@ -76,7 +90,9 @@ impl Daemon<'_> {
                 }
             }
             Ok(KernelEvent::LinkGone(link)) => {
+                self.tell_gone(link.index);
                 if let Some(link) = self.links.remove(&link.index) {
+                    self.settings.forget(&link.name);
                     self.actual.retain(|place, _| place.0 != link.index);
                     self.managed.retain(|place| place.0 != link.index);
                     self.make_links();
@@ -87,7 +103,7 @@ impl Daemon<'_> {
             Ok(KernelEvent::AddressAdded(address)) => {
                 let index = address.index;
                 self.actual.insert(place_of(&address), address);
-                self.make_links();
+                self.make_virtual_links();
                 self.tell_link_of(index);
             }
             Ok(KernelEvent::AddressRemoved(address)) => self.address_removed(&address),
@@ -108,6 +124,10 @@ impl Daemon<'_> {
     pub(super) fn tell_sources(&mut self) {
         let tracked = self.config.vrrp.instances.iter().filter_map(|found| tracked_source(found));
         let missing = tracked.filter(|(interface, source)| {
+            let family = Family::of(*source);
+            if interface.is_none() && runtime::may_speak_from_anywhere(family) {
+                return false;
+            }
             let mut places = self.actual.values().filter(|found| found.usable);
             !places.any(|found| {
                 let link = self.links.get(&found.index);
@@ -138,7 +158,42 @@ impl Daemon<'_> {
         } else {
             self.actual.remove(&place);
             self.managed.remove(&place);
+            // It may be what a virtual MAC speaks from.
+            self.make_virtual_links();
             self.tell_link_of(place.0);
+        }
+    }
+
+    /// An interface goes, or gets another name: addresses on it are gone, and nobody removed them.
+    fn tell_gone(&mut self, index: u32) {
+        let desired = self.desired_places().into_iter();
+        let gone = desired.filter(|(place, _)| place.0 == index && self.actual.contains_key(place));
+        let gone: Vec<DesiredAddress> = gone.map(|(_, address)| address).collect();
+        if !gone.is_empty() {
+            self.engine.handle(runtime::now(), Input::AddressesGone(gone));
+        }
+    }
+
+    /// What no router tracks is put back without one of them moving; when it is removed again and
+    /// again, after a while only.
+    fn note_untracked(&mut self, lost: &[DesiredAddress]) {
+        let now = runtime::now();
+        let statics: BTreeSet<DesiredAddress> =
+            desired::static_addresses(&self.config.vrrp).collect();
+        for address in lost {
+            if !address.address.no_track && !statics.contains(address) {
+                continue;
+            }
+            let shown = format!("{}/{}", address.address.address, address.address.prefix);
+            match self.losses.entry(address.clone()).or_default().lost(now, RETRY) {
+                Remedy::AtOnce => {
+                    tracing::warn!("{shown} was removed by someone else, it is put back");
+                }
+                Remedy::After(wait) => {
+                    tracing::warn!("{shown} is removed again and again, it is left for {wait} s");
+                    self.refusals.insert(address.clone(), Refusal { again: now + wait, wait });
+                }
+            }
         }
     }
 
@@ -153,6 +208,7 @@ impl Daemon<'_> {
         self.links = links.into_iter().map(|link| (link.index, link)).collect();
         self.actual = table(addresses);
         let actual = &self.actual;
+        let before = self.managed.clone();
         self.managed.retain(|place| actual.contains_key(place));
         self.make_links();
         self.open_sockets();
@@ -162,10 +218,11 @@ impl Daemon<'_> {
         let lost: Vec<DesiredAddress> = self
             .desired_places()
             .into_iter()
-            .filter(|(place, _)| !self.actual.contains_key(place))
+            .filter(|(place, _)| before.contains(place) && !self.actual.contains_key(place))
             .map(|(_, address)| address)
             .collect();
         if !lost.is_empty() {
+            self.note_untracked(&lost);
             self.engine.handle(runtime::now(), Input::AddressesLost(lost));
         }
     }

@@ -2,9 +2,10 @@
 
 use super::{Output, RouterId, TimerKind, VrrpEngine, extra_period};
 use crate::core::config::model::Family;
-use crate::core::time::Timestamp;
+use crate::core::time::{Interval, Timestamp};
 use crate::vrrp::desired::{self, DesiredAddress, RoutingEntry};
 use crate::vrrp::event::{EventKind, Reason, State};
+use crate::vrrp::losses::Remedy;
 use std::collections::BTreeSet;
 
 impl VrrpEngine {
@@ -44,20 +45,30 @@ impl VrrpEngine {
         }
     }
 
-    /// keepalived's way: say priority 0, wait a skew time, take it all back.
-    pub(super) fn handle_lost(&mut self, now: Timestamp, lost: &[DesiredAddress]) {
-        let ids: Vec<RouterId> = self.routers.keys().copied().collect();
-        for id in ids {
-            let Some(router) = self.routers.get(&id) else {
+    /// Masters whose addresses these are wait for them, to announce them once more. Gives each with
+    /// the first of them that it tracks.
+    pub(super) fn forget(&mut self, gone: &[DesiredAddress]) -> Vec<(RouterId, Option<String>)> {
+        let mut losers = Vec::new();
+        for (id, router) in &mut self.routers {
+            let held = |address: &&DesiredAddress| router.schedule.is_confirmed(address);
+            let missed: Vec<DesiredAddress> = gone.iter().filter(held).cloned().collect();
+            if router.state != State::Master || missed.is_empty() {
                 continue;
-            };
-            let missed = lost.iter().find(|address| {
-                router.state == State::Master
-                    && !address.address.no_track
-                    && router.schedule.is_confirmed(address)
-            });
-            if let Some(what) = missed.map(|address| address.address.address.to_string()) {
-                self.take_back(now, id, &what);
+            }
+            let tracked = missed.iter().find(|address| !address.address.no_track);
+            losers.push((*id, tracked.map(|address| address.address.address.to_string())));
+            router.schedule.forget(&missed);
+            self.awaiting.insert(*id);
+            self.moved.insert(*id);
+        }
+        losers
+    }
+
+    /// Somebody else removed them. They come back at once, as long as that helps.
+    pub(super) fn handle_lost(&mut self, now: Timestamp, lost: &[DesiredAddress]) {
+        for (id, tracked) in self.forget(lost) {
+            if let Some(what) = tracked {
+                self.somebody_removed(now, id, &what);
             }
         }
     }
@@ -73,18 +84,33 @@ impl VrrpEngine {
                 .filter(|_| router.state == State::Master)
                 .find(|entry| entry.is_tracked() && lost.contains(entry));
             if let Some(what) = missed.map(|entry| entry.to_string()) {
-                self.take_back(now, id, &what);
+                self.somebody_removed(now, id, &what);
             }
         }
     }
 
-    fn take_back(&mut self, now: Timestamp, id: RouterId, what: &str) {
+    fn somebody_removed(&mut self, now: Timestamp, id: RouterId, what: &str) {
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        let (name, what) = (router.instance.name.clone(), what.to_owned());
+        match router.losses.lost(now, router.skew()) {
+            Remedy::AtOnce => self.log(&name, EventKind::Lost(what), None),
+            Remedy::After(wait) => {
+                self.log(&name, EventKind::LostAgain { what: what.clone(), wait }, None);
+                self.take_back(now, id, &what, wait);
+            }
+        }
+    }
+
+    /// keepalived's way: say priority 0, and take it all back after a while (with keepalived, a skew
+    /// time), unless a better router has it then.
+    fn take_back(&mut self, now: Timestamp, id: RouterId, what: &str, wait: Interval) {
         let Some(router) = self.routers.get(&id) else {
             return;
         };
-        let name = router.instance.name.clone();
+        let wait = wait.max(router.skew());
         let group = self.group_of(id);
-        self.log(&name, EventKind::Lost(what.to_owned()), None);
         for member in self.members(id) {
             if self.state_of(member) != Some(State::Master) {
                 continue;
@@ -95,10 +121,7 @@ impl VrrpEngine {
                 Some(_) | None => Reason::Lost(what.to_owned()),
             };
             self.enter_backup(now, member, reason, None);
-            if let Some(router) = self.routers.get(&member) {
-                let at = now + router.skew();
-                self.timers.set((member, TimerKind::MasterDown), at);
-            }
+            self.timers.set((member, TimerKind::MasterDown), now + wait);
         }
         self.group_state_changed(id);
     }

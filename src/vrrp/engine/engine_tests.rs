@@ -860,12 +860,36 @@ fn an_instance_that_a_reload_removes_resigns_and_is_told_of() {
 }
 
 #[test]
-fn an_address_that_someone_else_removes_is_taken_back_within_the_skew() {
+fn an_address_that_someone_else_removes_comes_back_at_once_and_is_announced_anew() {
     let mut rig = Rig::master(instance("V", 100));
     let lost: Vec<_> = rig.engine.desired().into_iter().collect();
-    rig.input(Input::AddressesLost(lost));
-    assert_eq!((rig.state(), rig.priorities_sent()), (State::Backup, vec![0]));
-    assert_eq!(rig.time_until(State::Master).as_micros(), 609_375);
+    let before = rig.announced.len();
+    rig.engine.take_changes();
+    rig.input(Input::AddressesLost(lost.clone()));
+    assert_eq!((rig.state(), rig.priorities_sent()), (State::Master, vec![]));
+    let changes = rig.engine.take_changes();
+    assert!(matches!(changes, Changes::Addresses(_)), "the kernel is to be asked: {changes:?}");
+    rig.input(Input::AddressesPresent(lost));
+    assert!(rig.announced.len() > before);
+}
+
+#[test]
+fn an_address_that_is_removed_again_and_again_is_left_to_others_for_longer_and_longer() {
+    let mut rig = Rig::master(instance("V", 100));
+    let lost: Vec<_> = rig.engine.desired().into_iter().collect();
+    let lose = |rig: &mut Rig| {
+        rig.run(ms(1000));
+        rig.input(Input::AddressesPresent(lost.clone()));
+        rig.sent.clear();
+        rig.input(Input::AddressesLost(lost.clone()));
+        rig.state()
+    };
+    assert_eq!((0..3).map(|_| lose(&mut rig)).collect::<Vec<_>>(), [State::Master; 3]);
+    for doubling in 0..3 {
+        assert_eq!(lose(&mut rig), State::Backup);
+        assert_eq!(rig.priorities_sent(), [0]);
+        assert_eq!(rig.time_until(State::Master).as_micros(), 609_375 << doubling);
+    }
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl VrrpEngine {
             return (faults, waiting);
         };
         let instance = &router.instance;
-        if let Some(interface) = &instance.interface {
+        if let Some(interface) = instance.interface.as_ref().or(instance.vrf.as_ref()) {
             match self.links.state(interface) {
                 None | Some(LinkState::Absent) => {
                     faults.insert(Fault::InterfaceMissing(interface.clone()));

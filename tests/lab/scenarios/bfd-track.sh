@@ -76,10 +76,12 @@ fault clear
 timed "back: d1 is master of both" 15 both_on d1
 
 # --- the processes die, one after the other
-old=$(child_pid d1 bfd); kill -KILL "$old"
+old=$(child_pid d1 bfd) mark=$(log_mark d1) theirs=$(log_mark client1); kill -KILL "$old"
 steady "the bfd process was killed" 4
 check "there is a new one" child_new d1 bfd "$old"
-check "and its session is up" eval '[[ $(grep -c "(router) Entering Up state" "$(daemon_log d1)") -ge 3 ]]'
+check "and its session is up" logged d1 '\(router\) (Entering Up state|Up until a moment ago, going on)' "$mark"
+# As a rule it is back within the 300 ms; on a machine that is too busy for that, the session comes up anew.
+say "the router noticed: $(tail -n "+$(( theirs + 1 ))" "$(daemon_log client1)" | grep -c '(d1) Entering Down' || :) times"
 old=$(child_pid d1 vrrp); kill -KILL "$old"
 steady "the vrrp process was killed" 4
 check "there is a new one" child_new d1 vrrp "$old"

@@ -1,6 +1,7 @@
 //! The checkers of a real server: what they share, `TCP_CHECK`, `PING_CHECK`, `HTTP_GET`, `SSL_GET`
 //! and `MISC_CHECK`; the others have a file each.
 
+mod agent;
 pub mod bfd;
 mod dns;
 pub mod file;
@@ -28,6 +29,8 @@ const DELAY_LOOP: Interval = Interval::from_secs(60);
 const CONNECT_TIMEOUT: Interval = Interval::from_secs(5);
 /// Results in a row that `rise` and `fall` may ask for.
 const MOST_RESULTS: u32 = 1000;
+/// That `expiry_warning` may ask for: ten years.
+const MOST_DAYS: u32 = 3650;
 /// When neither check nor server nor service say otherwise.
 const RETRY: u32 = 1;
 const RETRY_DELAY: Interval = Interval::from_secs(1);
@@ -72,6 +75,7 @@ pub fn build(
     let mut draft = Draft::new(server, service, inherited);
     let probe = match block.keyword() {
         "TCP_CHECK" => tcp::build(context, block, &path, &mut draft, inherited),
+        "AGENT_CHECK" => agent::build(context, block, &path, &mut draft, inherited),
         "PING_CHECK" => connection(context, block, &path, &mut draft, inherited).map(Probe::Ping),
         "HTTP_GET" | "SSL_GET" => http(context, block, &path, &mut draft, inherited),
         "DNS_CHECK" => dns::build(context, block, &path, &mut draft, inherited),
@@ -257,7 +261,7 @@ fn http(
     let mut version = HttpVersion::V1_0;
     let (mut virtualhost, mut sni, mut sni_name) = (None, false, None);
     let (mut orderly_close, mut fast) = (false, false);
-    let mut verify = false;
+    let (mut verify, mut expiry_warning) = (false, Interval::ZERO);
     let mut urls = Vec::new();
     draft.read(context, block, path, |context, statement| {
         match statement.keyword() {
@@ -279,6 +283,7 @@ fn http(
             }
             "tls_compliant" if tls => set(&mut orderly_close, context.boolean(statement)),
             "verify" if tls => set(&mut verify, context.boolean(statement)),
+            "expiry_warning" if tls => set(&mut expiry_warning, days(context, statement)),
             "fast_recovery" => set(&mut fast, context.boolean(statement)),
             "url" => urls.extend(url(context, statement, path)),
             _ => return false,
@@ -298,11 +303,17 @@ fn http(
     draft.settle(inherited, RETRY, HTTP_RETRY_DELAY);
     Some(Probe::Http(HttpProbe {
         connect: draft.connect(context, block, inherited)?,
-        tls: tls.then_some(TlsProbe { sni, name: sni_name, verify }),
+        tls: tls.then_some(TlsProbe { sni, name: sni_name, verify, expiry_warning }),
         version,
         urls: urls.into(),
         fast_recovery: fast,
     }))
+}
+
+/// `expiry_warning`.
+fn days(context: &mut Context, statement: &Statement) -> Option<Interval> {
+    let days = context.number(statement, 0..=MOST_DAYS)?;
+    Some(Interval::from_secs(86_400) * u64::from(days))
 }
 
 fn url(context: &mut Context, block: &Statement, parent: &str) -> Option<Url> {
@@ -438,7 +449,7 @@ fn misc(
     inherited: &Inherited,
 ) -> Option<Probe> {
     let (mut user, mut timeout, mut dynamic) = (None, None, false);
-    let mut script: Option<Script> = None;
+    let (mut script, mut expect): (Option<Script>, _) = (None, None);
     draft.read(context, block, path, |context, statement| {
         match statement.keyword() {
             "misc_path" => context.script_once(statement, &mut script),
@@ -446,6 +457,7 @@ fn misc(
                 timeout = context.seconds(statement, Interval::ZERO..=LONG);
             }
             "misc_dynamic" => dynamic = true,
+            "expect" => expect = context.parse(statement, tcp::expected),
             "user" => {
                 user = context.text(statement).map(|name| {
                     let group = statement.arguments().get(1);
@@ -466,5 +478,5 @@ fn misc(
     }
     draft.settle(inherited, 0, RETRY_DELAY);
     let timeout = timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(draft.delay_loop);
-    Some(Probe::Misc(MiscProbe { script, timeout, dynamic }))
+    Some(Probe::Misc(MiscProbe { script, timeout, dynamic, expect, server: draft.destination }))
 }

@@ -170,6 +170,7 @@ impl Assembly {
         tracked::settle_groups(&mut context, &mut config.vrrp);
         services::finish(&mut context, &mut config);
         let firewall = &config.global.firewall;
+        config.check.shared_checks = config.global.shared_checks;
         config.check.first_mark =
             firewall.ipvs.is_some().then(|| firewall.ipvs_first_mark.unwrap_or(FIRST_MARK));
         context.unsupported.sort_by_key(|found| found.span);

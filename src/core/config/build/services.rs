@@ -508,6 +508,7 @@ fn rest(context: &mut Context, statement: &Statement, global: &mut Global) -> bo
         "set_supplementary_groups" => {
             set(&mut global.supplementary_groups, context.boolean(statement));
         }
+        "shared_checks" => set(&mut global.shared_checks, context.boolean(statement)),
         "rs_init_notifies" => {
             set(&mut global.initial_server_notifies, context.boolean(statement));
         }

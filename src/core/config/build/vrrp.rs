@@ -894,7 +894,16 @@ fn settle_addresses(
                 instance.name, address.address, address.prefix
             );
             context.error("mixed-family", span, message);
-        } else if instance.addresses.len() < MOST_ADDRESSES {
+            continue;
+        }
+        if address.interface.is_none() && instance.interface.is_none() {
+            let message = format!(
+                "({}) {} needs `dev`, since the instance has no interface: it is nowhere",
+                instance.name, address.address
+            );
+            context.warning("no-interface", span, message);
+        }
+        if instance.addresses.len() < MOST_ADDRESSES {
             instance.addresses.push(located(address));
         } else {
             instance.excluded_addresses.push(located(address));

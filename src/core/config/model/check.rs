@@ -16,6 +16,8 @@ pub struct CheckConfig {
     pub groups: Vec<VirtualServerGroup>,
     /// `nftables_ipvs`: groups are known to the kernel by firewall marks, from this one on.
     pub first_mark: Option<u32>,
+    /// `shared_checks`: identical checks of one server share their probes. Not in keepalived.
+    pub shared_checks: bool,
     /// `SSL` block: client key and certificates of SSL_GET.
     pub tls: TlsIdentity,
 }
@@ -371,6 +373,8 @@ pub enum Probe {
     Ping(Connect),
     /// `MISC_CHECK`: a program's exit status.
     Misc(MiscProbe),
+    /// `AGENT_CHECK`: an agent says how much traffic the server may have. Not in keepalived.
+    Agent(AgentProbe),
 }
 
 /// How the log tells that a checker has used up its retries.
@@ -398,6 +402,7 @@ impl Probe {
             Self::Udp(_) => "UDP_CHECK",
             Self::Ping(_) => "PING_CHECK",
             Self::Misc(_) => "MISC_CHECK",
+            Self::Agent(_) => "AGENT_CHECK",
         }
     }
 
@@ -410,6 +415,7 @@ impl Probe {
             Self::Ping(_) => GivenUp::LineOf("ICMP CHECK"),
             Self::Smtp(_) | Self::Dns(_) => GivenUp::Suffix,
             Self::Misc(_) => GivenUp::Nothing,
+            Self::Agent(_) => GivenUp::Line("AGENT_CHECK"),
         }
     }
 
@@ -423,6 +429,7 @@ impl Probe {
             | Self::Dns(_)
             | Self::Udp(_)
             | Self::Ping(_)
+            | Self::Agent(_)
             | Self::Misc(_) => None,
         }
     }
@@ -433,6 +440,7 @@ impl Probe {
             Self::Tcp(connect)
             | Self::Ping(connect)
             | Self::Dialogue(DialogueProbe { connect, .. })
+            | Self::Agent(AgentProbe { connect, .. })
             | Self::Dns(DnsProbe { connect, .. })
             | Self::Udp(UdpProbe { connect, .. })
             | Self::Http(HttpProbe { connect, .. })
@@ -448,6 +456,8 @@ impl Probe {
             Self::Dns(DnsProbe { connect, .. }) | Self::Udp(UdpProbe { connect, .. }) => {
                 connect.timeout
             }
+            // Connection and answer.
+            Self::Agent(AgentProbe { connect, .. }) => connect.timeout * 2,
             // Connection, handshake and answer.
             Self::Dialogue(DialogueProbe { connect, .. }) => connect.timeout * 3,
             // Connection, handshake, answer and goodbye have a limit each; likewise connection,
@@ -482,10 +492,36 @@ pub struct DialogueProbe {
     pub connect: Connect,
     /// `tls`: shake hands first.
     pub tls: bool,
+    /// `expiry_warning`: so long before its end a certificate is told of; never if zero.
+    pub expiry_warning: Interval,
     /// `send`: said when the connection is there.
     pub send: Vec<u8>,
     /// `expect`: what the answer must match.
     pub expect: Option<Regex>,
+}
+
+/// `AGENT_CHECK`. Not in keepalived.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AgentProbe {
+    /// Where and how.
+    pub connect: Connect,
+    /// What it is asked.
+    pub request: AgentRequest,
+}
+
+/// How an agent is asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AgentRequest {
+    /// Over TCP.
+    Tcp {
+        /// `send`: said first; often nothing.
+        send: Vec<u8>,
+    },
+    /// Over HTTP.
+    Http {
+        /// `path`.
+        path: String,
+    },
 }
 
 /// `HTTP_GET` and `SSL_GET`.
@@ -512,6 +548,9 @@ pub struct TlsProbe {
     pub name: Option<String>,
     /// `verify`: the certificate must be vouched for, and of the host's name. Not in keepalived.
     pub verify: bool,
+    /// `expiry_warning`: so long before its end a certificate is told of; never if zero. Not in
+    /// keepalived.
+    pub expiry_warning: Interval,
 }
 
 /// `http_protocol`.
@@ -571,6 +610,10 @@ pub struct MiscProbe {
     pub timeout: Interval,
     /// `misc_dynamic`: exit status 2..=255 sets the weight to status - 2.
     pub dynamic: bool,
+    /// `expect`: what its output must match. Not in keepalived.
+    pub expect: Option<Regex>,
+    /// What `%h` and `%p` among its arguments stand for, where there is an `expect`.
+    pub server: SocketAddr,
 }
 
 /// `SMTP_CHECK`.

@@ -63,6 +63,8 @@ pub struct Global {
     pub supplementary_groups: bool,
     /// `rs_init_notifies`: tell at the start of servers that begin as up.
     pub initial_server_notifies: bool,
+    /// `shared_checks`.
+    pub shared_checks: bool,
     /// `max_auto_priority`: whether late timers raise the priority of a process.
     pub auto_priority: AutoPriority,
     /// `min_auto_priority_delay`: how late a timer must be for that.
@@ -88,7 +90,7 @@ pub struct Global {
 /// `net_namespace_ipvs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IpvsNamespace {
-    /// The one that the daemon is started in.
+    /// That of the first process.
     Default,
     /// A named one.
     Named(String),
@@ -274,6 +276,7 @@ impl Default for Global {
             symlink_paths: false,
             supplementary_groups: false,
             initial_server_notifies: false,
+            shared_checks: false,
             auto_priority: AutoPriority::Off,
             auto_priority_lateness: Interval::from_secs(1),
             sync_daemon: None,

@@ -480,10 +480,12 @@ impl Instance {
         own.map(VirtualLink::name).or(self.interface.as_deref())
     }
 
-    /// Where its adverts travel: the virtual interface unless `vmac_xmit_base`.
+    /// Where its adverts travel: the virtual interface unless `vmac_xmit_base`; without an interface
+    /// anywhere within its VRF.
     pub fn advert_interface(&self) -> Option<&str> {
         let link = self.virtual_link.as_ref().filter(|_| !self.transmit_on_base);
-        link.map(VirtualLink::name).or(self.interface.as_deref())
+        let own = link.map(VirtualLink::name).or(self.interface.as_deref());
+        own.or(self.vrf.as_deref())
     }
 }
 

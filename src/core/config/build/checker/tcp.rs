@@ -8,6 +8,7 @@ use crate::core::config::model::check::{DialogueProbe, Probe, Regex};
 use crate::core::config::pattern;
 use crate::core::config::tree::Statement;
 use crate::core::config::values::Fault;
+use crate::core::time::Interval;
 
 pub(super) fn build(
     context: &mut Context,
@@ -17,10 +18,12 @@ pub(super) fn build(
     inherited: &Inherited,
 ) -> Option<Probe> {
     let (mut send, mut expect, mut tls) = (Vec::new(), None, false);
+    let mut expiry_warning = Interval::ZERO;
     draft.read(context, block, path, |context, statement| {
         match statement.keyword() {
             "send" => set(&mut send, context.parse(statement, unescape)),
             "expect" => expect = context.parse(statement, expected),
+            "expiry_warning" => set(&mut expiry_warning, super::days(context, statement)),
             "tls" => set(&mut tls, context.boolean(statement)),
             _ => return false,
         }
@@ -28,13 +31,17 @@ pub(super) fn build(
     });
     draft.settle(inherited, RETRY, RETRY_DELAY);
     let connect = draft.connect(context, block, inherited)?;
+    if !tls && !expiry_warning.is_zero() {
+        let message = "expiry_warning is for tls, without it there is no certificate";
+        context.error("no-tls", block.span, message);
+    }
     if send.is_empty() && expect.is_none() && !tls {
         return Some(Probe::Tcp(connect));
     }
-    Some(Probe::Dialogue(DialogueProbe { connect, tls, send, expect }))
+    Some(Probe::Dialogue(DialogueProbe { connect, tls, expiry_warning, send, expect }))
 }
 
-fn expected(text: &str) -> Result<Regex, Fault> {
+pub(super) fn expected(text: &str) -> Result<Regex, Fault> {
     let regex = Regex {
         pattern: text.to_owned(),
         negate: false,
@@ -48,7 +55,7 @@ fn expected(text: &str) -> Result<Regex, Fault> {
 }
 
 /// Text with escapes to bytes.
-fn unescape(text: &str) -> Result<Vec<u8>, Fault> {
+pub(super) fn unescape(text: &str) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
