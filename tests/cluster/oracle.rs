@@ -119,8 +119,8 @@ impl World {
             return Ok(());
         };
         let now = node.clock.local(self.now);
-        // A reload, another priority, an address taken back: other timers.
-        if node.steady >= heard.at {
+        // A reload, another priority, an address taken back: other timers. An owner begins as master.
+        if node.steady >= heard.at || node.setting.priority == 255 {
             return Ok(());
         }
         let waited = now.since(heard.at);
