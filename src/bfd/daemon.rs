@@ -23,7 +23,7 @@ use crate::core::supervisor::command_line::Options;
 use crate::core::supervisor::legacy::Legacy;
 use crate::core::time::{Interval, Timestamp};
 
-/// Packets handled before others get their turn.
+/// Packets of each receiving socket that are handled before others get their turn.
 const PACKETS_AT_ONCE: usize = 256;
 /// After a socket could not be opened.
 const RETRY: Interval = Interval::from_secs(1);
@@ -199,12 +199,12 @@ impl Daemon {
 
     /// Whatever has arrived counts before a timer does. Whether there may be more of it.
     fn drain(&mut self) -> bool {
-        for _ in 0..PACKETS_AT_ONCE {
-            let Some(packet) = self.receivers.try_receive() else { return false };
+        let (packets, more) = self.receivers.receive_some(PACKETS_AT_ONCE);
+        for packet in packets {
             self.engine.handle(runtime::now(), Input::Packet(packet));
             self.pump();
         }
-        true
+        more
     }
 
     fn reload(&mut self, config: Config) {

@@ -50,15 +50,23 @@ impl Door {
 pub struct Receivers(BTreeMap<Door, AsyncFd<Socket>>);
 
 impl Receivers {
-    /// Opens what is not open, closes what nobody needs. Needs a running tokio.
+    /// Opens what is not open, closes what nobody needs. Needs a running tokio. One that cannot be
+    /// opened is no reason for the others to stay closed.
     pub fn set(&mut self, wanted: &[Door]) -> io::Result<()> {
         self.0.retain(|door, _| wanted.contains(door));
+        let mut result = Ok(());
         for door in wanted {
-            if !self.0.contains_key(door) {
-                self.0.insert(*door, runtime::watch(receiver(*door)?)?);
+            if self.0.contains_key(door) {
+                continue;
+            }
+            match receiver(*door).and_then(runtime::watch) {
+                Ok(socket) => {
+                    self.0.insert(*door, socket);
+                }
+                Err(error) => result = Err(error),
             }
         }
-        Ok(())
+        result
     }
 
     /// Waits until something has arrived.
@@ -79,9 +87,26 @@ impl Receivers {
         .await;
     }
 
-    /// Something that has arrived; `None` when there is nothing more.
-    pub fn try_receive(&self) -> Option<ReceivedPacket> {
-        self.0.iter().find_map(|(door, socket)| receive(*door, socket.get_ref()).ok())
+    /// What has arrived, at most so much at each door: a flood at one of them does not keep the
+    /// others unheard. Whether there may be more.
+    pub fn receive_some(&self, most: usize) -> (Vec<ReceivedPacket>, bool) {
+        let (mut packets, mut more) = (Vec::new(), false);
+        for (door, socket) in &self.0 {
+            let mut empty = false;
+            for _ in 0..most {
+                match receive(*door, socket.get_ref()) {
+                    Ok(packet) => packets.push(packet),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        empty = true;
+                        break;
+                    }
+                    // What cannot be read is gone; what is behind it can be.
+                    Err(error) => tracing::debug!("a BFD packet cannot be read: {error}"),
+                }
+            }
+            more |= !empty;
+        }
+        (packets, more)
     }
 }
 

@@ -31,6 +31,11 @@ pub enum Remedy {
 }
 
 impl Losses {
+    /// Whether it was so long ago that nothing of it counts any more.
+    pub fn is_forgotten(&self, now: Timestamp) -> bool {
+        self.last.is_none_or(|last| now.since(last) > MEMORY)
+    }
+
     /// Something is gone. The first wait is `least`.
     pub fn lost(&mut self, now: Timestamp, least: Interval) -> Remedy {
         match self.last {
@@ -74,5 +79,6 @@ mod tests {
             assert_eq!(lost(second), Remedy::After(Interval::from_millis(wait)));
         }
         assert_eq!(lost(Interval::from_secs(100)), Remedy::AtOnce, "forgotten");
+        assert!(!losses.is_forgotten(now) && losses.is_forgotten(now + Interval::from_secs(91)));
     }
 }

@@ -189,7 +189,10 @@ mod tests {
             assert!(parse(&bytes).any(|event| matches!(event, KernelEvent::LinkGone(_))));
             match sendto(sender.as_raw_fd(), &bytes, &address, MsgFlags::empty()) {
                 // Not allowed to: then nobody is.
-                Err(nix::errno::Errno::EPERM) => return,
+                Err(nix::errno::Errno::EPERM) => {
+                    eprintln!("SKIPPED: nobody may send to it");
+                    return;
+                }
                 sent => assert_eq!(sent, Ok(bytes.len())),
             }
             while let Some(event) = monitor.try_next() {
@@ -205,6 +208,7 @@ mod tests {
         // A network of its own for this thread; without the right to it there is nothing to see.
         let alone = std::thread::spawn(|| {
             if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
+                eprintln!("SKIPPED: no network of its own, or not allowed to make one");
                 return;
             }
             on_a_runtime(async {

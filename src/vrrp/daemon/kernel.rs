@@ -178,6 +178,8 @@ impl Daemon<'_> {
     /// again, after a while only.
     fn note_untracked(&mut self, lost: &[DesiredAddress]) {
         let now = runtime::now();
+        // Reloads bring new addresses for ever.
+        self.losses.retain(|_, losses| !losses.is_forgotten(now));
         let statics: BTreeSet<DesiredAddress> =
             desired::static_addresses(&self.config.vrrp).collect();
         for address in lost {
