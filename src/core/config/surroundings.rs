@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 
 use super::build::hmac::key_bytes;
 use super::build::{Need, PlacedScript};
@@ -105,8 +105,14 @@ pub struct KeyFile {
 
 /// Reads such a file.
 pub fn read_key(path: &str) -> io::Result<KeyFile> {
-    let file = std::fs::File::open(path)?;
-    let exposed = file.metadata()?.mode() & 0o077 != 0;
+    // A pipe without a writer would be waited for: at a reload by the process that elects masters.
+    let waits_for_nothing = libc::O_NONBLOCK;
+    let file = std::fs::File::options().read(true).custom_flags(waits_for_nothing).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let exposed = metadata.mode() & 0o077 != 0;
     let mut text = String::new();
     file.take(LARGEST_KEY).read_to_string(&mut text)?;
     let bytes = key_bytes(text.trim_end_matches(['\r', '\n'])).map_err(io::Error::other)?;
@@ -175,5 +181,9 @@ mod tests {
         assert_eq!(codes(), ["key-exposed"]);
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         assert!(codes().is_empty());
+        // A pipe that nobody writes to is told of, not waited for.
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(codes(), ["no-key"]);
     }
 }
