@@ -6,6 +6,7 @@ mod keys;
 mod linkbeat;
 mod scripts;
 mod sockets;
+mod unsent;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use self::keys::KeyFiles;
 use self::linkbeat::Linkbeat;
+use self::unsent::Unsent;
 use super::connection_sync;
 use super::desired::DesiredAddress;
 use super::engine::{Input, Output, SocketName, VrrpEngine, is_still_awaited};
@@ -145,6 +147,7 @@ struct Daemon<'a> {
     busy_since: Option<Timestamp>,
     /// The kernel's addresses or links have changed since they were last brought in line.
     kernel_changed: bool,
+    unsent: Unsent,
     saver: Saver,
 }
 
@@ -236,6 +239,7 @@ impl<'a> Daemon<'a> {
             untold: Vec::new(),
             busy_since: None,
             kernel_changed: true,
+            unsent: Unsent::default(),
             saver: Saver::default(),
             config,
         })
@@ -442,6 +446,8 @@ impl<'a> Daemon<'a> {
         self.monitor.set_receive_buffer(buffers.vrrp_monitor);
         self.telling.set(&self.config);
         self.set_linkbeat();
+        let instances = &self.config.vrrp.instances;
+        self.unsent.retain(|name| instances.iter().any(|instance| instance.name == name));
         for name in watched_interfaces(&self.config.vrrp) {
             self.tell_link(&name);
         }
@@ -471,6 +477,10 @@ impl<'a> Daemon<'a> {
 
     /// Carries out what the engine wants until it wants nothing more.
     fn settle(&mut self) {
+        if self.unsent.is_time_to_look(runtime::now()) {
+            self.kernel_changed = true;
+            self.read_kernel();
+        }
         // Addresses that come and go make the engine speak again, a few times at most.
         for _ in 0..8 {
             let spoke = self.pump_outputs();

@@ -43,6 +43,8 @@ pub struct VirtualLinks {
     names: Names,
     /// What was refused is told once.
     told: BTreeSet<String>,
+    /// Addresses that they have been given: index, address, prefix length.
+    given: Vec<(u32, IpAddr, u8)>,
 }
 
 impl VirtualLinks {
@@ -158,6 +160,13 @@ impl VirtualLinks {
         changed
     }
 
+    /// The addresses that they have been given since this was last asked. The kernel may tell of a
+    /// removal without ever having told of the addition: it tells of new IPv6 addresses later, and
+    /// not of those that are gone by then.
+    pub fn take_given(&mut self) -> Vec<(u32, IpAddr, u8)> {
+        std::mem::take(&mut self.given)
+    }
+
     /// The end: nothing of ours stays.
     pub fn remove_all(&mut self, route: &mut RouteSocket, links: &BTreeMap<u32, Link>) {
         self.wanted.clear();
@@ -218,9 +227,11 @@ impl VirtualLinks {
         if has(index, address, prefix) {
             return;
         }
-        let address = VirtualAddress::new(address, prefix).into();
-        for added in route.apply(&[AddressOperation::Add { index, address }]) {
-            self.tell(wanted.link.name(), "give an address to", added);
+        let new = VirtualAddress::new(address, prefix).into();
+        for added in route.apply(&[AddressOperation::Add { index, address: new }]) {
+            if self.tell(wanted.link.name(), "give an address to", added) {
+                self.given.push((index, address, prefix));
+            }
         }
     }
 

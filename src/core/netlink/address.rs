@@ -60,6 +60,20 @@ pub struct KernelAddress {
 }
 
 impl KernelAddress {
+    /// One that was added to the interface `index` a moment ago, without duplicate address detection.
+    pub fn added(index: u32, address: &VirtualAddress) -> Self {
+        Self {
+            index,
+            address: address.address,
+            prefix: address.prefix,
+            scope: address.scope,
+            secondary: false,
+            usable: true,
+            label: address.label.clone(),
+            protocol: 0,
+        }
+    }
+
     /// Marked as ours (or keepalived's).
     pub fn is_ours(&self) -> bool {
         self.protocol == OUR_PROTOCOL

@@ -8,6 +8,7 @@ use super::{
     Daemon, Place, RETRY, RETRY_LIMIT, Refusal, configured, place_of, table, watched_interfaces,
 };
 use crate::core::config::model::Family;
+use crate::core::config::model::vrrp::VirtualAddress;
 use crate::core::netlink::NetlinkError;
 use crate::core::netlink::address::AddressOperation;
 use crate::core::netlink::address::KernelAddress;
@@ -49,7 +50,14 @@ impl Daemon<'_> {
         for _ in 0..2 {
             let actual = &self.actual;
             let has = |index, address, prefix| actual.contains_key(&(index, address, prefix));
-            if !self.virtual_links.reconcile(&mut self.route, &self.links, &sources, &has) {
+            let changed =
+                self.virtual_links.reconcile(&mut self.route, &self.links, &sources, &has);
+            for (index, address, prefix) in self.virtual_links.take_given() {
+                let added = VirtualAddress::new(address, prefix);
+                let found = KernelAddress::added(index, &added);
+                self.actual.insert(place_of(&found), found);
+            }
+            if !changed {
                 break;
             }
             match self.route.links() {
@@ -418,16 +426,7 @@ impl Daemon<'_> {
                     return None;
                 }
                 self.refusals.remove(&wanted);
-                let found = KernelAddress {
-                    index: *index,
-                    address: address.address,
-                    prefix: address.prefix,
-                    scope: address.scope,
-                    secondary: false,
-                    usable: true,
-                    label: address.label.clone(),
-                    protocol: 0,
-                };
+                let found = KernelAddress::added(*index, address);
                 self.managed.insert(place_of(&found));
                 self.actual.insert(place_of(&found), found);
                 Some(wanted)

@@ -161,19 +161,25 @@ impl Daemon<'_> {
         }
     }
 
-    pub(super) fn transmit(&self, advert: &Transmit) {
+    pub(super) fn transmit(&mut self, advert: &Transmit) {
         let Some(open) = self.sockets.get(&advert.socket) else {
             tracing::debug!("no socket for an advert of {}", advert.instance.name);
             return;
         };
         let (source, destination) = (advert.source, advert.destination);
-        if let Err(error) =
-            open.socket.send(source, destination, advert.ttl, advert.id, &advert.payload)
-        {
-            tracing::warn!(
-                "({}) cannot send an advert to {destination}: {error}",
-                advert.instance.name
-            );
+        let sent = open.socket.send(source, destination, advert.ttl, advert.id, &advert.payload);
+        let name = &advert.instance.name;
+        match sent {
+            Ok(()) => {
+                if let Some(count) = self.unsent.sent(name) {
+                    tracing::info!("({name}) adverts leave again, {count} could not be sent");
+                }
+            }
+            Err(error) => {
+                if self.unsent.refused(runtime::now(), name, error.to_string()) {
+                    tracing::warn!("({name}) cannot send an advert to {destination}: {error}");
+                }
+            }
         }
     }
 
