@@ -5,6 +5,10 @@
 mod cuts;
 #[path = "checkers/files.rs"]
 mod files;
+#[path = "checkers/http2.rs"]
+mod http2;
+#[path = "checkers/http2_servers.rs"]
+mod http2_servers;
 #[path = "checkers/matrix.rs"]
 mod matrix;
 #[path = "checkers/rig.rs"]

@@ -3,6 +3,7 @@
 
 use steadfast::core::config::compile::{Compiled, compile};
 use steadfast::core::config::model::Family;
+use steadfast::core::config::model::check::Probe;
 use steadfast::core::config::model::hmac::HmacSecret;
 use steadfast::core::config::model::link::VirtualLink;
 use steadfast::core::config::model::route::{
@@ -403,4 +404,46 @@ fn members_of_a_group_tell_priorities_as_it_says_unless_they_say_it_themselves()
     assert_eq!(told("vrrp_notify_priority_changes", ""), [true, true, false]);
     let global = "vrrp_notify_priority_changes";
     assert_eq!(told(global, "notify_priority_changes off"), [false, true, false]);
+}
+
+#[test]
+fn http2_asks_for_what_its_grammar_allows_and_words_of_tls_need_tls() {
+    let service = |head: &str, check: &str| {
+        read(&format!(
+            "virtual_server 10.0.0.1 80 {{\nlb_algo rr\nlb_kind NAT\nprotocol TCP\n{head}\n\
+             real_server 10.0.1.1 80 {{\n{check}\n}}\n}}\n"
+        ))
+    };
+    let url = |path: &str| format!("HTTP_GET {{\nurl {{\npath {path}\n}}\nhttp_protocol 2\n}}");
+    let grpc = |words: &str| format!("GRPC_CHECK {{\n{words}\n}}");
+    let no_host = "virtualhost not/a/host";
+    for (head, check, faults, checks) in [
+        ("", url("/a?b=c"), &[][..], 1),
+        ("", url("\"/a b\""), &["http2-url"], 0),
+        ("", url("a"), &["http2-url"], 0),
+        ("", url("\"/a#b\""), &["http2-url"], 0),
+        (no_host, url("/"), &["http2-url"], 0),
+        // HTTP/1 sends them as they are.
+        (no_host, url("\"/a b\"").replace(" 2", " 1.1"), &[], 1),
+        ("", grpc("enable_sni"), &["no-tls"], 1),
+        ("", grpc("enable_sni off"), &[], 1),
+        ("", grpc("verify\ntls"), &[], 1),
+        (no_host, grpc(""), &["bad-value"], 0),
+        (no_host, grpc("authority web"), &[], 1),
+    ] {
+        let compiled = service(head, &check);
+        assert_eq!(errors(&compiled), faults, "{head} {check}");
+        let found = &compiled.config.check.virtual_servers[0].real_servers[0].checkers;
+        assert_eq!(found.len(), checks, "{head} {check}");
+    }
+    // The place of the word, not of the block.
+    let compiled = service("", &grpc("service x\nverify"));
+    let place = compiled.diagnostics.iter().find(|found| found.code == "no-tls").unwrap().span;
+    let other = service("", &grpc("verify")).diagnostics;
+    let before = other.iter().find(|found| found.code == "no-tls").unwrap().span;
+    assert_ne!(place, before);
+    let compiled = service("virtualhost of-the-service", &grpc(""));
+    let checker = &compiled.config.check.virtual_servers[0].real_servers[0].checkers[0];
+    let Probe::Grpc(probe) = &checker.probe else { panic!("{checker:?}") };
+    assert_eq!(probe.authority.as_deref(), Some("of-the-service"));
 }

@@ -48,6 +48,7 @@ fn answers_of_the_other_checks_that_the_fuzzer_found_are_harmless() {
     replay("icmp_echo", steadfast::check::probe::echo::fuzz);
     replay("expect", steadfast::check::probe::expect::fuzz);
     replay("agent_reply", steadfast::check::probe::agent_reply::fuzz);
+    replay("grpc_health", steadfast::check::probe::grpc_health::fuzz);
 }
 
 #[test]

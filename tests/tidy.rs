@@ -49,6 +49,7 @@ const PURE: &[&str] = &[
     "src/check/probe/dns_message.rs",
     "src/check/probe/echo.rs",
     "src/check/probe/expect.rs",
+    "src/check/probe/grpc_health.rs",
     "src/check/probe/smtp_reply.rs",
     "src/ipvs/model.rs",
     "src/ipvs/plan.rs",

@@ -2,7 +2,8 @@
 //!
 //! Options and what is printed are those of keepalived's tool, but for two things. The exit status
 //! is 1, not 0, when there is no sum to print. Offsets of a long body are its own; keepalived's begin
-//! anew with each piece that it read. Of a body longer than a megabyte only so much is shown.
+//! anew with each piece that it read. Of a body longer than a megabyte only so much is shown. `-P 2`
+//! is ours.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -30,7 +31,7 @@ const HELP: &str = "
   -V, --use-virtualhost NAME    name for the Host header
   -S, --use-ssl                 over TLS
   -I, --use-sni                 with the virtual host's name in the TLS handshake
-  -P, --protocol VERSION        1.0 (default), 1.0c (with Connection: close), 1.1
+  -P, --protocol VERSION        1.0 (default), 1.0c (with Connection: close), 1.1, 2
   -m, --fwmark N                firewall mark of our packets
   -t, --timeout SECONDS         for the connection, and again for the answer (default 5)
   -v, --verbose                 show the answer and the time it took
@@ -116,6 +117,7 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
                     "1.0" => HttpVersion::V1_0,
                     "1.0c" | "1.0C" => HttpVersion::V1_0Close,
                     "1.1" => HttpVersion::V1_1,
+                    "2" => HttpVersion::V2,
                     _ => return Err(format!("invalid HTTP protocol version '{word}'")),
                 };
             }
@@ -268,7 +270,7 @@ mod tests {
         for (line, mistake) in [
             ("-s nohost -p 80 -u /", "server should be an IP, not nohost"),
             ("-s ::1 -p 80x -u /", "invalid port number '80x'"),
-            ("-s ::1 -p 80 -u / -P 2", "invalid HTTP protocol version '2'"),
+            ("-s ::1 -p 80 -u / -P 3", "invalid HTTP protocol version '3'"),
             ("-s ::1 -p 80 -u / -m z", "invalid fwmark 'z'"),
             ("-s ::1 -p 80 -u / -t z", "invalid timeout 'z'"),
             ("-s ::1 -p 80 -u / more", "Unexpected argument(s): more"),

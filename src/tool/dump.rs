@@ -45,7 +45,8 @@ fn one(text: &mut String, statement: &Statement, block: &str, depth: usize, defa
         one(text, child, &inner, depth + 1, defaults);
     }
     if defaults {
-        for row in keywords::all().iter().filter(|row| row.block == inner) {
+        let rows = keywords::all().iter().chain(keywords::additions());
+        for row in rows.filter(|row| row.block == inner) {
             let said = children.iter().any(|child| child.keyword() == row.name);
             let has_value = !row.default.is_empty() && row.default != "none";
             if !said && has_value && !keywords::opens_block(&inner, row.name) {

@@ -98,8 +98,7 @@ pub(super) fn acts(block: &str, name: &str) -> bool {
 }
 
 fn nearest(word: &str) -> Option<&'static str> {
-    let blocks: std::collections::BTreeSet<&str> =
-        keywords::all().iter().map(|row| row.block).collect();
+    let blocks: std::collections::BTreeSet<&str> = rows().map(|row| row.block).collect();
     blocks.into_iter().find_map(|block| keywords::suggest(block, word))
 }
 
@@ -109,7 +108,7 @@ mod tests {
 
     #[test]
     fn every_keyword_can_be_explained() {
-        for row in keywords::all() {
+        for row in rows() {
             let path = format!("{}/{}", row.block, row.name);
             let (text, status) = run(&[path.as_str()]).unwrap();
             assert_eq!(status, EXIT_OK, "{path}");

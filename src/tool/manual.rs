@@ -26,13 +26,7 @@ pub fn configuration_page() -> String {
          .B steadfast \\-t\nchecks a file, and\n.B steadfast config check\nalso says what is \
          probably not meant.\n",
     );
-    let mut blocks = Vec::new();
-    for row in keywords::all() {
-        if !blocks.contains(&row.block) {
-            blocks.push(row.block);
-        }
-    }
-    for block in blocks {
+    for block in blocks() {
         let title = if block == keywords::ROOT { "OUTSIDE OF BLOCKS" } else { block };
         let _ = writeln!(text, ".SH {}", roff(title));
         let rows = keywords::all().iter().chain(keywords::additions());
@@ -56,6 +50,24 @@ pub fn configuration_page() -> String {
     }
     text.push_str(".SH SEE ALSO\n.BR steadfast (8)\n");
     text
+}
+
+/// Each once, in the order of the table; one that has our own words only comes after its siblings.
+fn blocks() -> Vec<&'static str> {
+    let mut blocks: Vec<&str> = Vec::new();
+    for row in keywords::all() {
+        if !blocks.contains(&row.block) {
+            blocks.push(row.block);
+        }
+    }
+    for row in keywords::additions() {
+        if !blocks.contains(&row.block) {
+            let parent = row.block.rsplit_once('/').map_or(row.block, |(parent, _)| parent);
+            let last = blocks.iter().rposition(|block| block.starts_with(parent));
+            blocks.insert(last.map_or(blocks.len(), |place| place + 1), row.block);
+        }
+    }
+    blocks
 }
 
 /// `steadfast(8)` in roff.
@@ -149,7 +161,7 @@ pub fn vim_syntax() -> String {
          syn match confCondition /^\\s*@\\^\\?\\S\\+/\n",
     );
     let mut names: (BTreeSet<&str>, BTreeSet<&str>) = Default::default();
-    for row in keywords::all() {
+    for row in keywords::all().iter().chain(keywords::additions()) {
         if row.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             let opens = keywords::opens_block(row.block, row.name);
             if opens {
@@ -180,8 +192,11 @@ mod tests {
     #[test]
     fn the_manual_names_every_keyword_and_no_line_is_taken_for_a_request() {
         let page = configuration_page();
-        for row in keywords::all() {
-            assert!(page.contains(&format!(".B {} ", roff(row.name))), "{}", row.name);
+        for row in keywords::all().iter().chain(keywords::additions()) {
+            let title = if row.block == keywords::ROOT { "OUTSIDE OF BLOCKS" } else { row.block };
+            let (_, section) = page.split_once(&format!(".SH {}\n", roff(title))).unwrap();
+            let section = section.split(".SH ").next().unwrap();
+            assert!(section.contains(&format!(".B {} ", roff(row.name))), "{row:?}");
         }
         let requests = [".TH", ".SH", ".TP", ".B ", ".BR", ".PP", ".nf", ".fi", ".br"];
         for line in page.lines().chain(program_page().lines().collect::<Vec<_>>()) {
@@ -197,6 +212,10 @@ mod tests {
         assert!(text.contains("--use-file") && text.contains(" virtual_router_id "), "{text}");
         let parsed = std::process::Command::new("bash").args(["-n", "-c", &text]).status();
         assert!(parsed.is_ok_and(|status| status.success()), "{text}");
-        assert!(vim_syntax().contains("syn keyword confBlock vrrp_instance"));
+        let syntax = vim_syntax();
+        for block in ["vrrp_instance", "GRPC_CHECK"] {
+            assert!(syntax.contains(&format!("syn keyword confBlock {block}\n")), "{block}");
+            assert!(text.contains(&format!(" {block} ")), "{block}");
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Answers that end at every byte, and answers that do not end: every verdict is in time, and memory
 //! stays what it was.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use openssl::ssl::SslAcceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -43,9 +45,12 @@ async fn pass(client: TcpStream, real: TcpStream, mut left: usize) {
 }
 
 /// From the first cut on; the verdicts until the answer has been good for some cuts.
-fn verdicts(check: &str, words: super::servers::Words, tls: bool) -> Vec<bool> {
+pub fn verdicts(
+    check: &str,
+    words: super::servers::Words,
+    acceptor: Option<Arc<SslAcceptor>>,
+) -> Vec<bool> {
     block_on(async {
-        let acceptor = tls.then(acceptor);
         let server = stream(Manner::Up, words, acceptor).await;
         let (port, task) = cuts(&server).await;
         let mut director = Director::new(port, check);
@@ -71,7 +76,7 @@ fn verdicts(check: &str, words: super::servers::Words, tls: bool) -> Vec<bool> {
 }
 
 /// The shortest answer that is good, after which every one is.
-fn shortest(what: &str, found: &[bool]) -> usize {
+pub fn shortest(what: &str, found: &[bool]) -> usize {
     let first = found.iter().position(|good| *good).unwrap();
     assert!(found[first..].iter().all(|good| *good), "{what}: bad again after {first} bytes");
     println!("{what}: bad when cut before byte {first}, good from there");
@@ -83,19 +88,19 @@ fn an_http_answer_that_is_cut_is_bad_until_the_digest_is_right() {
     let whole = b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello";
     let words: super::servers::Words = &[b"", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"];
     let digest = "HTTP_GET {\nurl {\npath /\ndigest 5d41402abc4b2a76b9719d911017c592\n}\nconnect_timeout 2\nretry 0\n}";
-    assert_eq!(shortest("digest", &verdicts(digest, words, false)), whole.len());
+    assert_eq!(shortest("digest", &verdicts(digest, words, None)), whole.len());
     // With nothing asked of the body, the header is enough.
     let status = "HTTP_GET {\nurl {\npath /\nstatus_code 200\n}\nconnect_timeout 2\nretry 0\n}";
-    assert_eq!(shortest("status", &verdicts(status, words, false)), whole.len() - 5);
+    assert_eq!(shortest("status", &verdicts(status, words, None)), whole.len() - 5);
 }
 
 #[test]
 fn words_and_smtp_that_are_cut_are_bad_until_they_are_whole() {
     let talk = "TCP_CHECK {\nconnect_timeout 2\nsend \"PING\"\nexpect \"PONG\"\nretry 0\n}";
-    assert_eq!(shortest("words", &verdicts(talk, &[b"", b"+PONG\r\n"], false)), 5);
+    assert_eq!(shortest("words", &verdicts(talk, &[b"", b"+PONG\r\n"], None)), 5);
     let smtp = "SMTP_CHECK {\nconnect_timeout 2\nhelo_name me\nretry 0\n}";
     let words: super::servers::Words = &[b"220 a\r\n", b"250-b\r\n250 c\r\n"];
-    assert_eq!(shortest("SMTP", &verdicts(smtp, words, false)), 7 + 14);
+    assert_eq!(shortest("SMTP", &verdicts(smtp, words, None)), 7 + 14);
 }
 
 #[test]
@@ -103,7 +108,7 @@ fn a_tls_conversation_that_is_cut_at_any_byte_is_bad_until_the_answer_is_there()
     let words: super::servers::Words = &[b"", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"];
     let check = "SSL_GET {\nurl {\npath /\nstatus_code 200\n}\nconnect_timeout 2\nretry 0\n}";
     let begun = Instant::now();
-    let least = shortest("SSL_GET", &verdicts(check, words, true));
+    let least = shortest("SSL_GET", &verdicts(check, words, Some(acceptor())));
     assert!(least > 500, "certificate, handshake and answer: {least}");
     println!("{least} handshakes in {} ms", begun.elapsed().as_millis());
 }
@@ -143,7 +148,7 @@ fn an_answer_over_udp_that_is_cut_is_bad_until_its_header_is_there() {
 }
 
 /// The most memory that this process has had, in kB.
-fn peak() -> u64 {
+pub fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()

@@ -12,7 +12,7 @@ use Manner::{
 
 /// What is expected.
 #[derive(Debug, Clone, Copy)]
-enum Verdict {
+pub enum Verdict {
     /// The server is up.
     Good,
     /// It is down, at once, for one of these reasons.
@@ -34,7 +34,7 @@ struct Kind {
     rows: &'static [(Manner, Verdict)],
 }
 
-const RESET: &str = "Connection reset by peer";
+pub const RESET: &str = "Connection reset by peer";
 const HTTP: &str = "HTTP_GET {\nurl {\npath /\nstatus_code 200\n}\nconnect_timeout 0.5\nretry 0\n}";
 const SSL: &str = "SSL_GET {\nurl {\npath /\nstatus_code 200\n}\nconnect_timeout 0.5\nretry 0\n}";
 const TALK: &str = "TCP_CHECK {\nconnect_timeout 0.5\nsend \"PING\"\nexpect \"^.PONG\"\nretry 0\n}";
@@ -262,7 +262,7 @@ const KINDS: &[Kind] = &[
 ];
 
 /// What a port says that should speak TLS.
-const NO_TLS: &[(&str, &[u8], bool, Verdict)] = &[
+pub const NO_TLS: &[(&str, &[u8], bool, Verdict)] = &[
     (
         "plain text",
         b"HTTP/1.0 400 Bad Request\r\n\r\n",
@@ -288,7 +288,7 @@ const NO_TLS: &[(&str, &[u8], bool, Verdict)] = &[
 ];
 
 /// A row, carried out: its line of the table, and what is wrong with it.
-async fn row(
+pub async fn row(
     name: String,
     server: Server,
     block: String,
@@ -333,9 +333,9 @@ async fn row(
     (format!("{name:<45} {}", shown.join(" | ")), fault)
 }
 
-type Row = tokio::task::JoinHandle<(String, Option<String>)>;
+pub type Row = tokio::task::JoinHandle<(String, Option<String>)>;
 
-async fn judge(rows: Vec<Row>) {
+pub async fn judge(rows: Vec<Row>) {
     let mut faults = Vec::new();
     for row in rows {
         let (line, fault) = row.await.unwrap();

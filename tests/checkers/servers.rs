@@ -12,7 +12,7 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
-use openssl::ssl::{Ssl, SslAcceptor, SslMethod};
+use openssl::ssl::{AlpnError, Ssl, SslAcceptor, SslMethod, select_next_proto};
 use openssl::x509::{X509, X509NameBuilder};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -60,7 +60,7 @@ pub type Words = &'static [&'static [u8]];
 pub struct Server {
     pub port: u16,
     task: Option<JoinHandle<()>>,
-    said: Arc<AtomicU64>,
+    pub said: Arc<AtomicU64>,
     /// What must stay open meanwhile.
     _kept: Vec<Socket>,
 }
@@ -74,7 +74,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    fn of(port: u16, task: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub fn of(port: u16, task: impl Future<Output = ()> + Send + 'static) -> Self {
         let mut server = Self::still(port, Vec::new());
         server.task = Some(tokio::spawn(task));
         server
@@ -295,6 +295,11 @@ pub fn no_datagrams() -> Server {
 
 /// A server's key and certificate, made here.
 pub fn acceptor() -> Arc<SslAcceptor> {
+    speaks(None)
+}
+
+/// The same; over TLS it speaks this protocol, in the form of ALPN, and no other.
+pub fn speaks(protocol: Option<&'static [u8]>) -> Arc<SslAcceptor> {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
     let mut name = X509NameBuilder::new().unwrap();
@@ -311,5 +316,10 @@ pub fn acceptor() -> Arc<SslAcceptor> {
     let mut acceptor = SslAcceptor::mozilla_intermediate(SslMethod::tls()).unwrap();
     acceptor.set_private_key(&key).unwrap();
     acceptor.set_certificate(&certificate.build()).unwrap();
+    if let Some(protocol) = protocol {
+        acceptor.set_alpn_select_callback(move |_, offered| {
+            select_next_proto(protocol, offered).ok_or(AlpnError::ALERT_FATAL)
+        });
+    }
     Arc::new(acceptor.build())
 }

@@ -56,6 +56,7 @@ impl CheckEngine {
                 // They do not speak of it.
                 Probe::Tcp(_)
                 | Probe::Agent(_)
+                | Probe::Grpc(_)
                 | Probe::Dialogue(_)
                 | Probe::Http(_)
                 | Probe::Smtp(_)
@@ -118,6 +119,8 @@ impl CheckEngine {
             (Probe::Ping(_), false) => "ICMP CHECK failed on service",
             (Probe::Agent(_), true) => "AGENT CHECK succeed on service",
             (Probe::Agent(_), false) => "AGENT CHECK failed on service",
+            (Probe::Grpc(_), true) => "GRPC CHECK succeed on service",
+            (Probe::Grpc(_), false) => "GRPC CHECK failed on service",
             (Probe::Misc(_), true) => "MISC CHECK succeed on service",
             (Probe::Misc(_), false) => "MISC CHECK failed on service",
         };

@@ -34,7 +34,7 @@ async fn converse(dialogue: &DialogueProbe, identity: &TlsIdentity) -> io::Resul
         tokio::time::timeout(patience, talk).await.map_err(late("no answer in time"))??;
         return Ok(None);
     }
-    let handshake = tls::connect(stream, identity, None, tls::Trust::Anyone);
+    let handshake = tls::connect(stream, identity, None, tls::Trust::Anyone, tls::Protocol::Unsaid);
     let stream =
         tokio::time::timeout(patience, handshake).await.map_err(late("no TLS in time"))??;
     let warning = tls::ending(stream.ssl(), dialogue.expiry_warning);

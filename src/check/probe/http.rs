@@ -1,13 +1,19 @@
-//! `HTTP_GET` and `SSL_GET`: a request, and an answer with the right status, digest and text.
+//! `HTTP_GET` and `SSL_GET`: a request, and an answer with the right status, digest and text. HTTP/2,
+//! where it is asked for, is another way to the same answer.
 
 use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::{HeaderValue, USER_AGENT};
+use http::uri::Scheme;
+use http::{Method, Response};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::answer::{Answer, Fault};
+use super::http2::{self, Failure, Part};
 use super::{failure, tcp, tls};
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::{
@@ -79,42 +85,53 @@ pub async fn fetch(
     identity: &TlsIdentity,
 ) -> Result<(Answer, Option<String>), Trouble> {
     let limit = http.connect.timeout.to_duration();
-    let stream = tcp::open(&http.connect).await.map_err(Trouble::Connect)?;
-    let request = request(http, url);
-    match &http.tls {
-        None => {
-            let talk = converse(stream, &request);
-            let answer = tokio::time::timeout(limit, talk).await;
-            Ok((answer.unwrap_or(Err(Trouble::Timeout))?, None))
+    let stream = match http.version {
+        HttpVersion::V2 => http2::open(&http.connect).await,
+        HttpVersion::V1_0 | HttpVersion::V1_0Close | HttpVersion::V1_1 | HttpVersion::V1_1Close => {
+            tcp::open(&http.connect).await
         }
-        // What TLS needs meanwhile is much, and is not held for plain probes.
-        Some(options) => {
-            Box::pin(fetch_securely(stream, &request, limit, (options, url), identity)).await
-        }
+    };
+    let stream = stream.map_err(Trouble::Connect)?;
+    // What TLS and HTTP/2 need meanwhile is much, and is not held for plain probes.
+    if let Some(options) = &http.tls {
+        return Box::pin(fetch_securely(stream, http, limit, (options, url), identity)).await;
     }
+    let answer = if http.version == HttpVersion::V2 {
+        let talk = Box::pin(converse_http2(stream, http, url));
+        tokio::time::timeout(limit, talk).await
+    } else {
+        let request = request(http, url);
+        tokio::time::timeout(limit, converse(stream, &request)).await
+    };
+    Ok((answer.unwrap_or(Err(Trouble::Timeout))?, None))
 }
 
 async fn fetch_securely(
     stream: TcpStream,
-    request: &str,
+    http: &HttpProbe,
     limit: Duration,
     (options, url): (&TlsProbe, &Url),
     identity: &TlsIdentity,
 ) -> Result<(Answer, Option<String>), Trouble> {
-    let name = options.name.as_deref().or(url.virtualhost.as_deref()).filter(|_| options.sni);
-    let trust = if options.verify {
-        let name = options.name.as_deref().or(url.virtualhost.as_deref());
-        tls::Trust::Vouched(name.map(tls::host_of))
-    } else {
-        tls::Trust::Anyone
+    let protocol = match http.version {
+        HttpVersion::V2 => tls::Protocol::Http2,
+        HttpVersion::V1_0 | HttpVersion::V1_0Close | HttpVersion::V1_1 | HttpVersion::V1_1Close => {
+            tls::Protocol::Unsaid
+        }
     };
-    let handshake = tls::connect(stream, identity, name, trust);
+    let handshake = tls::secure(stream, identity, options, url.virtualhost.as_deref(), protocol);
     let mut stream = match tokio::time::timeout(limit, handshake).await {
         Ok(shaken) => shaken.map_err(Trouble::Tls)?,
         Err(_) => return Err(Trouble::Timeout),
     };
     let warning = tls::ending(stream.ssl(), options.expiry_warning);
-    let talk = converse(&mut stream, request);
+    let talk = async {
+        if protocol == tls::Protocol::Http2 {
+            converse_http2(&mut stream, http, url).await
+        } else {
+            converse(&mut stream, &request(http, url)).await
+        }
+    };
     let answer = tokio::time::timeout(limit, talk).await.unwrap_or(Err(Trouble::Timeout))?;
     if url.orderly_close {
         // The server's part in it is not waited for.
@@ -129,6 +146,8 @@ fn request(http: &HttpProbe, url: &Url) -> String {
         HttpVersion::V1_0 => ("1.0", false),
         HttpVersion::V1_0Close => ("1.0", true),
         HttpVersion::V1_1 | HttpVersion::V1_1Close => ("1.1", true),
+        // Not asked with these words.
+        HttpVersion::V2 => ("2", false),
     };
     let mut text = format!("GET {} HTTP/{version}\r\nUser-Agent: KeepAliveClient\r\n", url.path);
     if close {
@@ -163,6 +182,42 @@ pub(super) async fn converse(
             Err(error) => return Err(Trouble::Exchange(error)),
         }
     }
+}
+
+/// The same over HTTP/2. An answer that the server has not ended is none: unlike HTTP/1, it has an end.
+async fn converse_http2(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    http: &HttpProbe,
+    url: &Url,
+) -> Result<Answer, Trouble> {
+    let scheme = if http.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+    let host = url.virtualhost.clone().unwrap_or_else(|| http.connect.destination.to_string());
+    let mut request = http2::request(Method::GET, scheme, &host, &url.path)
+        .map_err(|error| Trouble::Exchange(io::Error::other(error)))?;
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("KeepAliveClient"));
+    let mut answer = Answer::new();
+    let take = |part: Part<'_>| match part {
+        Part::Head { head, .. } => answer.feed(&head_of(head)).map(|_| ()),
+        Part::Data(piece) => answer.feed(piece).map(|_| ()),
+        Part::End(_) => Ok(()),
+    };
+    match http2::ask(stream, request, Bytes::new(), u64::MAX, take).await {
+        Ok(()) => Ok(answer),
+        Err(Failure::Broken(reason)) => Err(Trouble::Exchange(io::Error::other(reason))),
+        Err(Failure::Unfit(fault)) => Err(Trouble::Answer(fault)),
+    }
+}
+
+/// Status and header as HTTP/1 would have written them; [`http2`] bounds them.
+fn head_of(head: &Response<()>) -> Vec<u8> {
+    let mut text = format!("HTTP/2 {}\r\n", head.status().as_u16()).into_bytes();
+    for (name, value) in head.headers() {
+        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            text.extend_from_slice(piece);
+        }
+    }
+    text.extend_from_slice(b"\r\n");
+    text
 }
 
 fn judge(answer: &Answer, url: &Url, server: &str, warning: Option<String>) -> Outcome {

@@ -1,8 +1,8 @@
 //! Asking a server how it is: [`tcp`] ([`dialogue`] where something is said), [`http`] (with TLS), [`smtp`], [`dns`], [`udp`], [`ping`],
-//! [`misc`] (a program), [`agent`].
+//! [`misc`] (a program), [`agent`], [`grpc`]. [`http2`] carries what [`http`] and [`grpc`] ask.
 //!
 //! What comes from the network is read in files of their own, without sockets: [`answer`],
-//! [`smtp_reply`], [`dns_message`], [`echo`], [`expect`], [`agent_reply`].
+//! [`smtp_reply`], [`dns_message`], [`echo`], [`expect`], [`agent_reply`], [`grpc_health`].
 //!
 //! A probe gives an outcome with a cause; whether that makes a server bad is not its business.
 
@@ -15,7 +15,10 @@ pub mod dns;
 pub mod dns_message;
 pub mod echo;
 pub mod expect;
+pub mod grpc;
+pub mod grpc_health;
 pub mod http;
+pub mod http2;
 pub mod misc;
 pub mod ping;
 pub mod smtp;
@@ -59,6 +62,7 @@ pub async fn run(
         Probe::Udp(udp) => Box::pin(udp::probe(udp, server)).await,
         Probe::Ping(connect) => Box::pin(ping::probe(connect, &names)).await,
         Probe::Agent(agent) => Box::pin(agent::probe(agent, server)).await,
+        Probe::Grpc(grpc) => Box::pin(grpc::probe(grpc, server, &surroundings.tls)).await,
         Probe::Misc(misc) => Box::pin(misc::probe(misc, &names, &surroundings.policy)).await,
     }
 }

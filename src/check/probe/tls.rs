@@ -11,8 +11,14 @@ use openssl::x509::{X509Ref, X509VerifyResult};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
-use crate::core::config::model::check::TlsIdentity;
+use crate::core::config::model::check::{TlsIdentity, TlsProbe};
 use crate::core::time::Interval;
+
+/// A list with one name: its length and the name.
+const H2: &[u8] = b"\x02h2";
+const NOT_CHOSEN: &str = "the server did not choose HTTP/2 (h2) by ALPN";
+/// OpenSSL's reason for the alert `no_application_protocol`: 1000 and the number of the alert.
+const NO_PROTOCOL: i32 = 1120;
 
 /// Whose certificate is good enough.
 #[derive(Debug, Clone, Copy)]
@@ -24,12 +30,35 @@ pub enum Trust<'a> {
     Vouched(Option<&'a str>),
 }
 
+/// What is spoken within TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Nothing is said of it.
+    Unsaid,
+    /// HTTP/2: the server must choose `h2` (RFC 7301, RFC 9113 section 3.2).
+    Http2,
+}
+
+/// Shakes hands as a check has it; `host` is whom it asks for.
+pub async fn secure(
+    stream: TcpStream,
+    identity: &TlsIdentity,
+    options: &TlsProbe,
+    host: Option<&str>,
+    protocol: Protocol,
+) -> io::Result<SslStream<TcpStream>> {
+    let name = options.name.as_deref().or(host);
+    let trust = if options.verify { Trust::Vouched(name.map(host_of)) } else { Trust::Anyone };
+    connect(stream, identity, name.filter(|_| options.sni), trust, protocol).await
+}
+
 /// Shakes hands over `stream`; `name` goes into the handshake when given.
 pub async fn connect(
     stream: TcpStream,
     identity: &TlsIdentity,
     name: Option<&str>,
     trust: Trust<'_>,
+    protocol: Protocol,
 ) -> io::Result<SslStream<TcpStream>> {
     let context = context(identity, trust).map_err(io::Error::other)?;
     let mut ssl = Ssl::new(&context).map_err(io::Error::other)?;
@@ -43,15 +72,24 @@ pub async fn connect(
             Err(_) => wanted.set_host(name).map_err(io::Error::other)?,
         }
     }
+    if protocol == Protocol::Http2 {
+        ssl.set_alpn_protos(H2).map_err(io::Error::other)?;
+    }
     let mut stream = SslStream::new(ssl, stream).map_err(io::Error::other)?;
     if let Err(error) = Pin::new(&mut stream).connect().await {
         // What is wrong with the certificate says more than that something is.
         let found = stream.ssl().verify_result();
-        return Err(if found == X509VerifyResult::OK {
+        let reasons = error.ssl_error().map_or(&[][..], |stack| stack.errors());
+        return Err(if reasons.iter().any(|reason| reason.reason_code() == NO_PROTOCOL) {
+            io::Error::other(NOT_CHOSEN)
+        } else if found == X509VerifyResult::OK {
             io::Error::other(error)
         } else {
             io::Error::new(io::ErrorKind::PermissionDenied, found.error_string())
         });
+    }
+    if protocol == Protocol::Http2 && stream.ssl().selected_alpn_protocol() != H2.get(1..) {
+        return Err(io::Error::other(NOT_CHOSEN));
     }
     Ok(stream)
 }
@@ -193,7 +231,7 @@ mod tests {
                 let _ = Pin::new(&mut stream).accept().await;
             });
             let stream = TcpStream::connect(address).await.unwrap();
-            let found = connect(stream, identity, None, trust).await;
+            let found = connect(stream, identity, None, trust, Protocol::Unsaid).await;
             server.await.unwrap();
             found
         })

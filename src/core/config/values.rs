@@ -49,6 +49,23 @@ pub fn signed(word: &str, range: RangeInclusive<i32>) -> Result<i32, Fault> {
     }
 }
 
+/// A path with or without a query, as HTTP/2 has it (RFC 9113 section 8.3.1).
+pub fn http_path(word: &str) -> Result<(), Fault> {
+    match http::uri::PathAndQuery::try_from(word) {
+        // A fragment would be dropped.
+        Ok(path) if path.as_str() == word && word.starts_with('/') => Ok(()),
+        Ok(_) | Err(_) => Err(format!("'{word}' is no path of HTTP/2")),
+    }
+}
+
+/// A host, with or without a port (RFC 3986 section 3.2).
+pub fn authority(word: &str) -> Result<(), Fault> {
+    match http::uri::Authority::try_from(word) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("'{word}' is no host, with or without a port")),
+    }
+}
+
 /// Seconds with a fraction, to the microsecond, within a range.
 pub fn seconds(word: &str, range: RangeInclusive<Interval>) -> Result<Interval, Fault> {
     let decimal =

@@ -5,8 +5,10 @@ mod agent;
 pub mod bfd;
 mod dns;
 pub mod file;
+mod grpc;
 mod smtp;
 mod tcp;
+mod tls;
 mod udp;
 
 use std::net::{IpAddr, SocketAddr};
@@ -16,21 +18,19 @@ use super::check::{LONG, LONGEST_TIMEOUT};
 use super::context::Context;
 use super::global::set;
 use crate::core::config::model::check::{
-    Checker, Connect, HttpProbe, HttpVersion, MiscProbe, Probe, Regex, Target, TlsProbe, Url,
-    VirtualServer,
+    Checker, Connect, HttpProbe, HttpVersion, MiscProbe, Probe, Regex, Target, Url, VirtualServer,
 };
 use crate::core::config::model::{Script, ScriptUser};
 use crate::core::config::pattern;
 use crate::core::config::tree::Statement;
 use crate::core::config::values;
+use crate::core::diagnostics::Span;
 use crate::core::time::Interval;
 
 const DELAY_LOOP: Interval = Interval::from_secs(60);
 const CONNECT_TIMEOUT: Interval = Interval::from_secs(5);
 /// Results in a row that `rise` and `fall` may ask for.
 const MOST_RESULTS: u32 = 1000;
-/// That `expiry_warning` may ask for: ten years.
-const MOST_DAYS: u32 = 3650;
 /// When neither check nor server nor service say otherwise.
 const RETRY: u32 = 1;
 const RETRY_DELAY: Interval = Interval::from_secs(1);
@@ -76,6 +76,7 @@ pub fn build(
     let probe = match block.keyword() {
         "TCP_CHECK" => tcp::build(context, block, &path, &mut draft, inherited),
         "AGENT_CHECK" => agent::build(context, block, &path, &mut draft, inherited),
+        "GRPC_CHECK" => grpc::build(context, block, &path, &mut draft, inherited),
         "PING_CHECK" => connection(context, block, &path, &mut draft, inherited).map(Probe::Ping),
         "HTTP_GET" | "SSL_GET" => http(context, block, &path, &mut draft, inherited),
         "DNS_CHECK" => dns::build(context, block, &path, &mut draft, inherited),
@@ -259,9 +260,8 @@ fn http(
 ) -> Option<Probe> {
     let tls = block.keyword() == "SSL_GET";
     let mut version = HttpVersion::V1_0;
-    let (mut virtualhost, mut sni, mut sni_name) = (None, false, None);
+    let (mut virtualhost, mut words) = (None, tls::Words::default());
     let (mut orderly_close, mut fast) = (false, false);
-    let (mut verify, mut expiry_warning) = (false, Interval::ZERO);
     let mut urls = Vec::new();
     draft.read(context, block, path, |context, statement| {
         match statement.keyword() {
@@ -271,22 +271,17 @@ fn http(
                     "1.0" => Ok(HttpVersion::V1_0),
                     "1.0C" | "1.0c" => Ok(HttpVersion::V1_0Close),
                     "1.1" => Ok(HttpVersion::V1_1),
-                    _ => Err("none of 1.0, 1.0C, 1.1".to_owned()),
+                    "2" => Ok(HttpVersion::V2),
+                    _ => Err("none of 1.0, 1.0C, 1.1, 2".to_owned()),
                 });
                 set(&mut version, found);
             }
-            // Words of TLS mean nothing to HTTP_GET.
-            "enable_sni" => set(&mut sni, context.boolean(statement)),
-            "sni_name" => {
-                let name = statement.arguments().first();
-                sni_name = name.filter(|_| tls).map(|token| token.text.clone());
-            }
             "tls_compliant" if tls => set(&mut orderly_close, context.boolean(statement)),
-            "verify" if tls => set(&mut verify, context.boolean(statement)),
-            "expiry_warning" if tls => set(&mut expiry_warning, days(context, statement)),
             "fast_recovery" => set(&mut fast, context.boolean(statement)),
-            "url" => urls.extend(url(context, statement, path)),
-            _ => return false,
+            "url" => urls.extend(url(context, statement, path).map(|url| (statement.span, url))),
+            // Known to HTTP_GET, and without a meaning there.
+            "enable_sni" | "sni_name" => return words.take(context, statement),
+            _ => return tls && words.take(context, statement),
         }
         true
     });
@@ -296,24 +291,36 @@ fn http(
         return None;
     }
     let host = virtualhost.or_else(|| inherited.virtualhost.clone());
-    for url in &mut urls {
+    for (_, url) in &mut urls {
         url.virtualhost = url.virtualhost.take().or_else(|| host.clone());
         url.orderly_close |= orderly_close;
     }
+    if version == HttpVersion::V2 && !urls.iter().all(|url| fits_http2(context, url)) {
+        return None;
+    }
+    let urls: Vec<Url> = urls.into_iter().map(|(_, url)| url).collect();
     draft.settle(inherited, RETRY, HTTP_RETRY_DELAY);
     Some(Probe::Http(HttpProbe {
         connect: draft.connect(context, block, inherited)?,
-        tls: tls.then_some(TlsProbe { sni, name: sni_name, verify, expiry_warning }),
+        tls: tls.then(|| words.settle()),
         version,
         urls: urls.into(),
         fast_recovery: fast,
     }))
 }
 
-/// `expiry_warning`.
-fn days(context: &mut Context, statement: &Statement) -> Option<Interval> {
-    let days = context.number(statement, 0..=MOST_DAYS)?;
-    Some(Interval::from_secs(86_400) * u64::from(days))
+/// HTTP/2 has grammars for what HTTP/1 sends as it is.
+fn fits_http2(context: &mut Context, (span, url): &(Span, Url)) -> bool {
+    let path = values::http_path(&url.path);
+    let host = url.virtualhost.as_deref().map_or(Ok(()), values::authority);
+    match path.and(host) {
+        Ok(()) => true,
+        Err(why) => {
+            let message = format!("HTTP/2 cannot ask for this url, the check is left out: {why}");
+            context.error("http2-url", *span, message);
+            false
+        }
+    }
 }
 
 fn url(context: &mut Context, block: &Statement, parent: &str) -> Option<Url> {

@@ -375,6 +375,8 @@ pub enum Probe {
     Misc(MiscProbe),
     /// `AGENT_CHECK`: an agent says how much traffic the server may have. Not in keepalived.
     Agent(AgentProbe),
+    /// `GRPC_CHECK`: the health service of gRPC says that all is well. Not in keepalived.
+    Grpc(GrpcProbe),
 }
 
 /// How the log tells that a checker has used up its retries.
@@ -403,6 +405,7 @@ impl Probe {
             Self::Ping(_) => "PING_CHECK",
             Self::Misc(_) => "MISC_CHECK",
             Self::Agent(_) => "AGENT_CHECK",
+            Self::Grpc(_) => "GRPC_CHECK",
         }
     }
 
@@ -416,6 +419,7 @@ impl Probe {
             Self::Smtp(_) | Self::Dns(_) => GivenUp::Suffix,
             Self::Misc(_) => GivenUp::Nothing,
             Self::Agent(_) => GivenUp::Line("AGENT_CHECK"),
+            Self::Grpc(_) => GivenUp::Line("GRPC_CHECK"),
         }
     }
 
@@ -430,6 +434,7 @@ impl Probe {
             | Self::Udp(_)
             | Self::Ping(_)
             | Self::Agent(_)
+            | Self::Grpc(_)
             | Self::Misc(_) => None,
         }
     }
@@ -441,6 +446,7 @@ impl Probe {
             | Self::Ping(connect)
             | Self::Dialogue(DialogueProbe { connect, .. })
             | Self::Agent(AgentProbe { connect, .. })
+            | Self::Grpc(GrpcProbe { connect, .. })
             | Self::Dns(DnsProbe { connect, .. })
             | Self::Udp(UdpProbe { connect, .. })
             | Self::Http(HttpProbe { connect, .. })
@@ -459,7 +465,8 @@ impl Probe {
             // Connection and answer.
             Self::Agent(AgentProbe { connect, .. }) => connect.timeout * 2,
             // Connection, handshake and answer.
-            Self::Dialogue(DialogueProbe { connect, .. }) => connect.timeout * 3,
+            Self::Dialogue(DialogueProbe { connect, .. })
+            | Self::Grpc(GrpcProbe { connect, .. }) => connect.timeout * 3,
             // Connection, handshake, answer and goodbye have a limit each; likewise connection,
             // greeting, answer to HELO and goodbye.
             Self::Http(HttpProbe { connect, .. }) | Self::Smtp(SmtpProbe { connect, .. }) => {
@@ -509,6 +516,20 @@ pub struct AgentProbe {
     pub request: AgentRequest,
 }
 
+/// `GRPC_CHECK`. Not in keepalived.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GrpcProbe {
+    /// Where and how.
+    pub connect: Connect,
+    /// `tls`, else in plain text with prior knowledge.
+    pub tls: Option<TlsProbe>,
+    /// `service`: whom the health service is asked about; the whole server if empty.
+    pub service: String,
+    /// `authority` of the check, else `virtualhost` of the server, else of the service; the
+    /// destination if none.
+    pub authority: Option<String>,
+}
+
 /// How an agent is asked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AgentRequest {
@@ -539,7 +560,7 @@ pub struct HttpProbe {
     pub fast_recovery: bool,
 }
 
-/// TLS of an SSL_GET.
+/// TLS of an SSL_GET or a GRPC_CHECK.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TlsProbe {
     /// `enable_sni`: name the virtual host in the handshake.
@@ -565,6 +586,8 @@ pub enum HttpVersion {
     V1_0Close,
     /// `1.1C`: 1.1 with `Connection: close`.
     V1_1Close,
+    /// `2`: over plain TCP with prior knowledge, over TLS agreed on by ALPN. Not in keepalived.
+    V2,
 }
 
 /// A `url` block: one request and what its answer must be.

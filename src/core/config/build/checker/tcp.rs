@@ -23,7 +23,7 @@ pub(super) fn build(
         match statement.keyword() {
             "send" => set(&mut send, context.parse(statement, unescape)),
             "expect" => expect = context.parse(statement, expected),
-            "expiry_warning" => set(&mut expiry_warning, super::days(context, statement)),
+            "expiry_warning" => set(&mut expiry_warning, super::tls::days(context, statement)),
             "tls" => set(&mut tls, context.boolean(statement)),
             _ => return false,
         }
