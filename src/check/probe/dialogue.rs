@@ -29,15 +29,15 @@ async fn converse(dialogue: &DialogueProbe, identity: &TlsIdentity) -> io::Resul
     let stream = tcp::open(&dialogue.connect).await?;
     let patience = dialogue.connect.timeout.to_duration();
     let late = |what: &'static str| move |_| io::Error::new(io::ErrorKind::TimedOut, what);
-    if !dialogue.tls {
+    let Some(options) = &dialogue.tls else {
         let talk = talk(stream, dialogue);
         tokio::time::timeout(patience, talk).await.map_err(late("no answer in time"))??;
         return Ok(None);
-    }
-    let handshake = tls::connect(stream, identity, None, tls::Trust::Anyone, tls::Protocol::Unsaid);
+    };
+    let handshake = tls::secure(stream, identity, options, None, tls::Protocol::Unsaid);
     let stream =
         tokio::time::timeout(patience, handshake).await.map_err(late("no TLS in time"))??;
-    let warning = tls::ending(stream.ssl(), dialogue.expiry_warning);
+    let warning = tls::ending(stream.ssl(), options.expiry_warning);
     let talk = talk(stream, dialogue);
     tokio::time::timeout(patience, talk).await.map_err(late("no answer in time"))??;
     Ok(warning)
@@ -72,8 +72,11 @@ mod tests {
 
     use super::*;
     use crate::check::probe::http::tests::{block_on, connect_to};
-    use crate::core::config::model::check::Regex;
+    use crate::core::config::model::check::{Regex, TlsProbe};
     use crate::core::time::Interval;
+
+    const ANYBODY: TlsProbe =
+        TlsProbe { sni: false, name: None, verify: false, expiry_warning: Interval::ZERO };
 
     fn regex(pattern: &str) -> Regex {
         Regex {
@@ -110,13 +113,8 @@ mod tests {
                 }
                 heard
             });
-            let dialogue = DialogueProbe {
-                connect,
-                tls: false,
-                expiry_warning: Interval::ZERO,
-                send: send.as_bytes().to_vec(),
-                expect,
-            };
+            let dialogue =
+                DialogueProbe { connect, tls: None, send: send.as_bytes().to_vec(), expect };
             let outcome = probe(&dialogue, "[127.0.0.1]:tcp:1", &TlsIdentity::default()).await;
             assert_eq!(server.await.unwrap(), send.as_bytes());
             outcome
@@ -156,13 +154,8 @@ mod tests {
                 let _ = stream.write_all(b"220 not TLS\r\n").await;
                 let _ = stream.read(&mut [0; 1024]).await;
             });
-            let dialogue = DialogueProbe {
-                connect,
-                tls: true,
-                expiry_warning: Interval::ZERO,
-                send: Vec::new(),
-                expect: None,
-            };
+            let dialogue =
+                DialogueProbe { connect, tls: Some(ANYBODY), send: Vec::new(), expect: None };
             let outcome = probe(&dialogue, "s", &TlsIdentity::default()).await;
             assert!(matches!(outcome, Outcome::Failure { .. }), "{outcome:?}");
             server.await.unwrap();
@@ -170,12 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn words_are_exchanged_over_tls() {
-        use openssl::ssl::{Ssl, SslAcceptor, SslFiletype, SslMethod};
+    fn words_are_exchanged_over_tls_with_whom_the_check_trusts() {
+        use openssl::ssl::{NameType, Ssl, SslAcceptor, SslFiletype, SslMethod};
         let folder = tempfile::tempdir().unwrap();
         let (key, certificate) = (folder.path().join("key"), folder.path().join("certificate"));
         let made = std::process::Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=x"])
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"])
+            .args(["-subj", "/CN=x", "-addext", "subjectAltName=DNS:db.example"])
             .arg("-keyout")
             .arg(&key)
             .arg("-out")
@@ -183,34 +177,52 @@ mod tests {
             .output()
             .unwrap();
         assert!(made.status.success());
+        let known =
+            TlsIdentity { ca: Some(certificate.display().to_string()), ..TlsIdentity::default() };
         let mut acceptor = SslAcceptor::mozilla_intermediate(SslMethod::tls()).unwrap();
         acceptor.set_private_key_file(&key, SslFiletype::PEM).unwrap();
         acceptor.set_certificate_file(&certificate, SslFiletype::PEM).unwrap();
-        let ssl = Ssl::new(acceptor.build().context()).unwrap();
-        block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let connect = connect_to(listener.local_addr().unwrap());
-            let server = tokio::spawn(async move {
-                let (stream, _) = listener.accept().await.unwrap();
-                let mut stream = tokio_openssl::SslStream::new(ssl, stream).unwrap();
-                std::pin::Pin::new(&mut stream).accept().await.unwrap();
-                let mut heard = [0; 6];
-                stream.read_exact(&mut heard).await.unwrap();
-                stream.write_all(b"+PONG\r\n").await.unwrap();
-                let _ = stream.read(&mut [0; 1]).await;
-                heard
-            });
-            let expect = Some(regex("PONG"));
-            let dialogue = DialogueProbe {
-                connect,
-                tls: true,
-                expiry_warning: Interval::ZERO,
-                send: b"PING\r\n".to_vec(),
-                expect,
-            };
-            let outcome = probe(&dialogue, "s", &TlsIdentity::default()).await;
-            assert_eq!(cause(&outcome), "");
-            assert_eq!(&server.await.unwrap(), b"PING\r\n");
-        });
+        let context = acceptor.build().into_context();
+        // What the check thinks, and what the server heard: a name, words.
+        let asked = |options: TlsProbe, identity: &TlsIdentity| {
+            let ssl = Ssl::new(&context).unwrap();
+            block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let connect = connect_to(listener.local_addr().unwrap());
+                let server = tokio::spawn(async move {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let mut stream = tokio_openssl::SslStream::new(ssl, stream).unwrap();
+                    std::pin::Pin::new(&mut stream).accept().await.ok()?;
+                    let name = stream.ssl().servername(NameType::HOST_NAME).map(str::to_owned);
+                    let mut heard = [0; 6];
+                    stream.read_exact(&mut heard).await.ok()?;
+                    stream.write_all(b"+PONG\r\n").await.unwrap();
+                    let _ = stream.read(&mut [0; 1]).await;
+                    Some((name, heard))
+                });
+                let dialogue = DialogueProbe {
+                    connect,
+                    tls: Some(options),
+                    send: b"PING\r\n".to_vec(),
+                    expect: Some(regex("PONG")),
+                };
+                let outcome = probe(&dialogue, "s", identity).await;
+                (cause(&outcome).to_owned(), server.await.unwrap())
+            })
+        };
+        let nobody = TlsIdentity::default();
+        let heard = |name: Option<&str>| Some((name.map(str::to_owned), *b"PING\r\n"));
+        assert_eq!(asked(ANYBODY, &nobody), (String::new(), heard(None)));
+        let named = |name: &str| TlsProbe { verify: true, name: Some(name.to_owned()), ..ANYBODY };
+        assert_eq!(asked(named("db.example"), &known), (String::new(), heard(None)));
+        let said = TlsProbe { sni: true, ..named("db.example") };
+        assert_eq!(asked(said, &known), (String::new(), heard(Some("db.example"))));
+        for (options, identity, reason) in [
+            (named("db.example"), &nobody, "self-signed certificate"),
+            (named("other.example"), &known, "hostname mismatch"),
+        ] {
+            let (cause, heard) = asked(options, identity);
+            assert_eq!((cause.as_str(), heard), (reason, None));
+        }
     }
 }

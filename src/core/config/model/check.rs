@@ -497,10 +497,8 @@ pub struct Connect {
 pub struct DialogueProbe {
     /// Where and how.
     pub connect: Connect,
-    /// `tls`: shake hands first.
-    pub tls: bool,
-    /// `expiry_warning`: so long before its end a certificate is told of; never if zero.
-    pub expiry_warning: Interval,
+    /// `tls`: shake hands first; the name is `sni_name`, else the virtual host.
+    pub tls: Option<TlsProbe>,
     /// `send`: said when the connection is there.
     pub send: Vec<u8>,
     /// `expect`: what the answer must match.
@@ -560,7 +558,7 @@ pub struct HttpProbe {
     pub fast_recovery: bool,
 }
 
-/// TLS of an SSL_GET or a GRPC_CHECK.
+/// TLS of an SSL_GET, a TCP_CHECK or a GRPC_CHECK.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TlsProbe {
     /// `enable_sni`: name the virtual host in the handshake.

@@ -36,9 +36,7 @@ pub(super) fn build(
         true
     });
     if let Some(place) = place.filter(|_| !secure && words.are_used()) {
-        let message = "enable_sni, sni_name, verify and expiry_warning are for tls, which is not \
-                       written: the check speaks plain text";
-        context.error("no-tls", place, message);
+        context.error("no-tls", place, tls::WITHOUT);
     }
     if authority.is_none()
         && let Some(host) = &inherited.virtualhost

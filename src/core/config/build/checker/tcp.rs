@@ -1,14 +1,13 @@
-//! `TCP_CHECK`, with our own `send`, `expect` and `tls`.
+//! `TCP_CHECK`, with our own `send`, `expect`, `tls` and its words.
 
 use super::super::check::Inherited;
 use super::super::context::Context;
 use super::super::global::set;
-use super::{Draft, RETRY, RETRY_DELAY};
-use crate::core::config::model::check::{DialogueProbe, Probe, Regex};
+use super::{Draft, RETRY, RETRY_DELAY, tls};
+use crate::core::config::model::check::{DialogueProbe, Probe, Regex, TlsProbe};
 use crate::core::config::pattern;
 use crate::core::config::tree::Statement;
 use crate::core::config::values::Fault;
-use crate::core::time::Interval;
 
 pub(super) fn build(
     context: &mut Context,
@@ -17,28 +16,33 @@ pub(super) fn build(
     draft: &mut Draft,
     inherited: &Inherited,
 ) -> Option<Probe> {
-    let (mut send, mut expect, mut tls) = (Vec::new(), None, false);
-    let mut expiry_warning = Interval::ZERO;
+    let (mut send, mut expect) = (Vec::new(), None);
+    let (mut secure, mut words, mut place) = (false, tls::Words::default(), None);
     draft.read(context, block, path, |context, statement| {
         match statement.keyword() {
             "send" => set(&mut send, context.parse(statement, unescape)),
             "expect" => expect = context.parse(statement, expected),
-            "expiry_warning" => set(&mut expiry_warning, super::tls::days(context, statement)),
-            "tls" => set(&mut tls, context.boolean(statement)),
+            "tls" => set(&mut secure, context.boolean(statement)),
+            _ if words.take(context, statement) => {
+                place.get_or_insert(statement.span);
+            }
             _ => return false,
         }
         true
     });
     draft.settle(inherited, RETRY, RETRY_DELAY);
     let connect = draft.connect(context, block, inherited)?;
-    if !tls && !expiry_warning.is_zero() {
-        let message = "expiry_warning is for tls, without it there is no certificate";
-        context.error("no-tls", block.span, message);
+    if let Some(place) = place.filter(|_| !secure && words.are_used()) {
+        context.error("no-tls", place, tls::WITHOUT);
     }
-    if send.is_empty() && expect.is_none() && !tls {
+    if send.is_empty() && expect.is_none() && !secure {
         return Some(Probe::Tcp(connect));
     }
-    Some(Probe::Dialogue(DialogueProbe { connect, tls, expiry_warning, send, expect }))
+    let tls = secure.then(|| words.settle()).map(|options| TlsProbe {
+        name: options.name.or_else(|| inherited.virtualhost.clone()),
+        ..options
+    });
+    Some(Probe::Dialogue(DialogueProbe { connect, tls, send, expect }))
 }
 
 pub(super) fn expected(text: &str) -> Result<Regex, Fault> {

@@ -9,6 +9,10 @@ use crate::core::time::Interval;
 /// That `expiry_warning` may ask for: ten years.
 const MOST_DAYS: u32 = 3650;
 
+/// What is said when they are written without `tls`.
+pub(super) const WITHOUT: &str = "enable_sni, sni_name, verify and expiry_warning are for tls, which \
+                                  is not written: the check speaks plain text";
+
 /// What has been written of them.
 #[derive(Debug, Default)]
 pub(super) struct Words {
@@ -49,7 +53,7 @@ impl Words {
 }
 
 /// `expiry_warning`.
-pub(super) fn days(context: &mut Context, statement: &Statement) -> Option<Interval> {
+fn days(context: &mut Context, statement: &Statement) -> Option<Interval> {
     let days = context.number(statement, 0..=MOST_DAYS)?;
     Some(Interval::from_secs(86_400) * u64::from(days))
 }
