@@ -31,6 +31,8 @@ async fn pass(client: TcpStream, real: TcpStream, mut left: usize) {
     let (mut real_reads, mut real_writes) = real.into_split();
     let forth = tokio::spawn(async move {
         let _ = tokio::io::copy(&mut client_reads, &mut real_writes).await;
+        // A server that has ended must not reset the client through us, before it has read the answer.
+        let _ = tokio::io::copy(&mut client_reads, &mut tokio::io::sink()).await;
     });
     let mut buffer = [0; 4096];
     while left > 0 {
