@@ -483,9 +483,9 @@ fn last_words(probe: impl FnOnce(Connect) -> Probe) -> Vec<String> {
 
 #[test]
 fn each_kind_of_check_tells_used_up_retries_as_keepalived_does() {
-    let smtp = |connect| Probe::Smtp(SmtpProbe { connect, helo: "x".into() });
+    let smtp = |connect| Probe::Smtp(SmtpProbe { connect, helo: "x".into() }.into());
     assert_eq!(last_words(smtp)[0], "bad after 1 retries");
-    let udp = |connect| Probe::Udp(UdpProbe { connect, payload: None, reply: None });
+    let udp = |connect| Probe::Udp(UdpProbe { connect, payload: None, reply: None }.into());
     let lines = last_words(udp);
     assert_eq!(
         lines[..2],
