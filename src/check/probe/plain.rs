@@ -141,10 +141,7 @@ impl Attempt {
         }
         match &mut self.talk {
             Some(talk) if talk.sent < talk.request.len() => talk.send(&self.socket),
-            Some(talk) => match talk.receive(&self.socket, space) {
-                Receipt::More(step) => step,
-                Receipt::Whole => Step::End(Ok(self.talk.take().map(|talk| talk.answer))),
-            },
+            Some(talk) => talk.receive(&self.socket, space),
             None => Step::Wait,
         }
     }
@@ -167,11 +164,6 @@ enum Step {
     End(Result<Option<Box<Answer>>, Trouble>),
 }
 
-enum Receipt {
-    More(Step),
-    Whole,
-}
-
 impl Talk {
     fn send(&mut self, socket: &Socket) -> Step {
         while let Some(rest) = self.request.as_bytes().get(self.sent..).filter(|r| !r.is_empty()) {
@@ -188,27 +180,29 @@ impl Talk {
         Step::Wait
     }
 
-    fn receive(&mut self, mut socket: &Socket, space: &mut [u8]) -> Receipt {
-        let fault = |trouble| Receipt::More(Step::End(Err(trouble)));
+    fn receive(&mut self, mut socket: &Socket, space: &mut [u8]) -> Step {
+        let fault = |trouble| Step::End(Err(trouble));
         for _ in 0..CHUNKS {
             match socket.read(space) {
                 // Many servers end a connection without ceremony: what came counts.
-                Ok(0) if self.answer.status().is_some() => return Receipt::Whole,
+                Ok(0) if self.answer.status().is_some() => return self.whole(),
                 Ok(0) => return fault(Trouble::Exchange(io::ErrorKind::UnexpectedEof.into())),
                 Ok(length) => match self.answer.feed(space.get(..length).unwrap_or_default()) {
-                    Ok(true) => return Receipt::Whole,
+                    Ok(true) => return self.whole(),
                     Ok(false) => {}
                     Err(wrong) => return fault(Trouble::Answer(wrong)),
                 },
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Receipt::More(Step::Wait);
-                }
-                Err(_) if self.answer.status().is_some() => return Receipt::Whole,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait,
+                Err(_) if self.answer.status().is_some() => return self.whole(),
                 Err(error) => return fault(Trouble::Exchange(error)),
             }
         }
-        Receipt::More(Step::More)
+        Step::More
+    }
+
+    fn whole(&mut self) -> Step {
+        Step::End(Ok(Some(std::mem::take(&mut self.answer))))
     }
 }
 
