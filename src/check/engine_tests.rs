@@ -887,3 +887,11 @@ fn a_check_that_a_reload_changes_asks_for_itself_and_one_whose_asker_is_gone_doe
     assert!(rig.probes - before >= 48, "each for itself: {}", rig.probes - before);
     assert_eq!(rig.engine.saved_probes(), None);
 }
+
+#[test]
+fn what_there_are_tens_of_thousands_of_stays_small() {
+    // Its configuration, its state, the state of its server.
+    assert!(size_of::<Checker>() <= 160);
+    assert!(size_of::<CheckerState>() <= 144);
+    assert!(size_of::<ServerState>() <= 80);
+}
