@@ -1,17 +1,17 @@
 //! The check process: probes out, results in; the kernel's IPVS table kept as the engine wants it.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::io;
 
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::AbortHandle;
+use tokio::sync::mpsc;
 
-use super::engine::{CheckEngine, CheckerId, Input, Outcome, Output};
-use super::event::{Event, Importance, Names};
+use super::engine::{CheckEngine, Input, Output};
+use super::event::{Event, Importance};
 use super::kernel_table::{KernelTable, Look};
 use super::local_addresses::LocalAddresses;
 use super::marking::{Marker, marking};
-use super::probe::{self, Surroundings};
+use super::probe::Surroundings;
+use super::probes::Probes;
 use super::status;
 use super::telling::Telling;
 use crate::core::bfd_news::News;
@@ -22,7 +22,6 @@ use crate::core::notify::script::ScriptPolicy;
 use crate::core::notify::security::unusable;
 use crate::core::runtime::{self, AlarmClock, DaemonCommand, DaemonReport, Dump, Ladder};
 use crate::core::saved::Saver;
-use crate::core::shared::Shared;
 use crate::core::supervisor::child::DaemonStart;
 use crate::core::supervisor::command_line::Options;
 use crate::core::time::{Interval, Timestamp};
@@ -31,10 +30,6 @@ use crate::core::track::file::{FileChange, FileTracker};
 use crate::ipvs::client::{Client, OpenError};
 use crate::ipvs::model::Table;
 
-/// Probes under way at once; the others wait for a place.
-const MOST_PROBES: usize = 2048;
-/// Results taken between two looks at everything else.
-const MOST_AT_ONCE: usize = 64;
 /// Timers that are due within this time are carried out together: thousands of checks a second, each
 /// with a wake-up of its own, would cost half as much again.
 const GATHER: Interval = Interval::from_millis(10);
@@ -57,16 +52,15 @@ pub async fn run(start: DaemonStart, options: &Options) -> u8 {
         return EXIT_SOFTWARE;
     };
     let sessions = BfdTracker::new(start.news.tracker);
-    let daemon = Daemon::open(start.config, sessions, options);
+    let daemon = match Daemon::open(start.config, sessions, options) {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            tracing::error!("cannot watch sockets: {error}");
+            return EXIT_SOFTWARE;
+        }
+    };
     Box::pin(daemon.live(start.commands, start.reports, alarm)).await;
     EXIT_OK
-}
-
-/// What a probe's task tells.
-enum Report {
-    /// It has got its place among the probes under way.
-    Started,
-    Finished(Outcome),
 }
 
 struct Daemon<'a> {
@@ -77,12 +71,7 @@ struct Daemon<'a> {
     table: Option<KernelTable<Client>>,
     /// Packets to groups of services.
     marker: Marker,
-    running: HashMap<CheckerId, (u64, AbortHandle)>,
-    next_run: u64,
-    places: Arc<Semaphore>,
-    results: mpsc::Sender<(CheckerId, u64, Report)>,
-    inbox: mpsc::Receiver<(CheckerId, u64, Report)>,
-    surroundings: Arc<Surroundings>,
+    probes: Probes,
     telling: Telling,
     ladder: Ladder,
     /// When timers were carried out last.
@@ -125,7 +114,7 @@ fn leave_out_unusable(config: &mut Config) {
 }
 
 impl<'a> Daemon<'a> {
-    fn open(mut config: Config, sessions: BfdTracker, options: &'a Options) -> Self {
+    fn open(mut config: Config, sessions: BfdTracker, options: &'a Options) -> io::Result<Self> {
         leave_out_unusable(&mut config);
         let table = open_table(&config);
         let nothing = Table::new();
@@ -134,18 +123,11 @@ impl<'a> Daemon<'a> {
         let seed = now.as_nanos() ^ u64::from(std::process::id());
         let mut engine = CheckEngine::new(now, &config.check, known, seed);
         engine.tell_start(config.global.initial_server_notifies);
-        let (results, inbox) = mpsc::channel(MOST_PROBES);
         let (file_results, file_inbox) = mpsc::channel(64);
-        let policy = ScriptPolicy::of(&config.global);
         let mut daemon = Self {
             options,
             engine,
-            running: HashMap::new(),
-            next_run: 0,
-            places: Arc::new(Semaphore::new(MOST_PROBES)),
-            results,
-            inbox,
-            surroundings: Surroundings { policy, tls: config.check.tls.clone() }.into(),
+            probes: Probes::new(surroundings(&config))?,
             telling: Telling::new(&config),
             ladder: Ladder::new(&config.global, &config.global.checker_process),
             last_timers: now,
@@ -164,7 +146,7 @@ impl<'a> Daemon<'a> {
         daemon.watch_addresses();
         daemon.watch_files();
         daemon.watch_sessions();
-        daemon
+        Ok(daemon)
     }
 
     /// Has packets marked as the engine has the services of groups.
@@ -249,8 +231,10 @@ impl<'a> Daemon<'a> {
             }
         }
         report(&reports, DaemonReport::Ready);
+        runtime::give_memory_back();
         loop {
             let deadline = self.next_due();
+            let wake = self.probes.next_due().map_or(deadline, |due| due.min(deadline));
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
@@ -271,18 +255,11 @@ impl<'a> Daemon<'a> {
                     ) => {}
                     Some(DaemonCommand::Stop) | None => break,
                 },
-                Some((id, run, report)) = self.inbox.recv() => {
-                    self.heard(id, run, report);
-                    // What else is there, but not so much that a timer is late.
-                    for _ in 0..MOST_AT_ONCE {
-                        let Ok((id, run, report)) = self.inbox.try_recv() else { break };
-                        self.heard(id, run, report);
-                    }
-                }
+                heard = self.probes.heard() => self.probes.take(heard, &mut self.engine),
                 change = next_change(&mut self.local) => self.address_changed(change),
                 Some(change) = self.file_inbox.recv() => self.file_changed(change),
                 news = self.sessions.changed() => self.sessions_changed(news),
-                () = alarm.wait_until(Some(deadline)) => {}
+                () = alarm.wait_until(Some(wake)) => {}
             }
             self.ladder.due(Some(deadline), "check");
             // Whatever woke us: a flood of results must not keep a timer waiting.
@@ -302,21 +279,6 @@ impl<'a> Daemon<'a> {
         self.stop().await;
     }
 
-    fn heard(&mut self, id: CheckerId, run: u64, report: Report) {
-        // What is told of a probe that was cancelled meanwhile is nobody's.
-        if self.running.get(&id).is_none_or(|(current, _)| *current != run) {
-            return;
-        }
-        let input = match report {
-            Report::Started => Input::Started { id },
-            Report::Finished(outcome) => {
-                self.running.remove(&id);
-                Input::Finished { id, outcome }
-            }
-        };
-        self.engine.handle(runtime::now(), input);
-    }
-
     fn reload(&mut self, mut config: Config) {
         leave_out_unusable(&mut config);
         if config == self.config {
@@ -324,8 +286,7 @@ impl<'a> Daemon<'a> {
             return;
         }
         config.check.share_with(&self.config.check);
-        let policy = ScriptPolicy::of(&config.global);
-        self.surroundings = Surroundings { policy, tls: config.check.tls.clone() }.into();
+        self.probes.set_surroundings(surroundings(&config));
         self.telling.set(&config);
         if config.global.lvs_timeouts != self.config.global.lvs_timeouts
             && let Some(table) = &mut self.table
@@ -343,56 +304,29 @@ impl<'a> Daemon<'a> {
         self.watch_sessions();
     }
 
-    /// Brings the kernel's table in line, and carries out what else the engine wants.
+    /// Carries out what the engine wants, and what follows from that.
     fn settle(&mut self) {
+        self.carry_out();
+        if self.probes.step(&mut self.engine) {
+            self.carry_out();
+        }
+    }
+
+    /// Brings the kernel's table in line, and carries out what else the engine wants.
+    fn carry_out(&mut self) {
         // The table comes before the words about it.
         if let Some(table) = &mut self.table {
             table.follow(&mut self.engine);
         }
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::StartProbe { id, checker, url, names } => {
-                    self.start_probe(id, checker, url, names);
-                }
-                Output::CancelProbe(id) => {
-                    if let Some((_, handle)) = self.running.remove(&id) {
-                        handle.abort();
-                    }
-                }
+                Output::StartProbe { id, checker, url } => self.probes.start(id, checker, url),
+                Output::CancelProbe(id) => self.probes.cancel(id),
                 Output::RunScript { object, script } => self.telling.run(&object, script),
                 Output::Line(line) => self.telling.write(&line),
                 Output::Mail(alert) => self.telling.send(alert),
                 Output::Log(event) => log_event(&event),
             }
-        }
-    }
-
-    fn start_probe(&mut self, id: CheckerId, checker: Shared<Checker>, url: usize, names: Names) {
-        let run = self.next_run;
-        self.next_run += 1;
-        let (places, results) = (Arc::clone(&self.places), self.results.clone());
-        let surroundings = Arc::clone(&self.surroundings);
-        let task = match Arc::clone(&places).try_acquire_owned() {
-            Ok(place) => {
-                self.engine.handle(runtime::now(), Input::Started { id });
-                tokio::spawn(async move {
-                    let outcome = probe::run(checker, url, names, surroundings).await;
-                    drop(place);
-                    // Nobody is left to tell at the end of the process.
-                    let _ = results.send((id, run, Report::Finished(outcome))).await;
-                })
-            }
-            Err(_) => tokio::spawn(async move {
-                // Closed only at the end of the process.
-                let Ok(place) = places.acquire_owned().await else { return };
-                let _ = results.send((id, run, Report::Started)).await;
-                let outcome = probe::run(checker, url, names, surroundings).await;
-                drop(place);
-                let _ = results.send((id, run, Report::Finished(outcome))).await;
-            }),
-        };
-        if let Some((_, old)) = self.running.insert(id, (run, task.abort_handle())) {
-            old.abort();
         }
     }
 
@@ -434,7 +368,7 @@ impl<'a> Daemon<'a> {
     }
 
     fn is_draining(&self) -> bool {
-        self.table.is_some() && self.engine.draining().next().is_some()
+        self.table.is_some() && self.engine.is_draining()
     }
 
     /// Looks for servers on their way out that have no connections any more.
@@ -466,9 +400,7 @@ impl<'a> Daemon<'a> {
         tracing::info!("Stopping");
         let desired = self.engine.desired();
         self.engine.handle(runtime::now(), Input::Shutdown);
-        for (_, handle) in std::mem::take(&mut self.running).into_values() {
-            handle.abort();
-        }
+        self.probes.cancel_all();
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::RunScript { object, script } => self.telling.run(&object, script),
@@ -486,6 +418,10 @@ impl<'a> Daemon<'a> {
         }
         self.telling.finish(STOP_GRACE).await;
     }
+}
+
+fn surroundings(config: &Config) -> Surroundings {
+    Surroundings { policy: ScriptPolicy::of(&config.global), tls: config.check.tls.clone() }
 }
 
 /// The next change of this host's addresses; never, while they are not watched.

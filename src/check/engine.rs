@@ -1,6 +1,7 @@
 //! All services and their checkers: results of probes and reloads in; probes to start, scripts to
 //! run and the desired table out. Pure: it owns no clock, socket or file.
 
+mod agenda;
 mod certificates;
 mod drain;
 mod files;
@@ -14,6 +15,7 @@ mod suspension;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+use self::agenda::Agenda;
 pub use self::certificates::Warning;
 pub use self::drain::{Leaving, Live};
 use self::probing::Probing;
@@ -118,8 +120,6 @@ pub enum Output {
         checker: Shared<Checker>,
         /// Which url of an HTTP probe.
         url: usize,
-        /// For its words.
-        names: Names,
     },
     /// Its result does not matter any more.
     CancelProbe(CheckerId),
@@ -140,8 +140,6 @@ pub enum Output {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum TimerKind {
-    /// Time for a probe.
-    Probe,
     /// A server that is back gets more of its weight.
     Ramp,
     /// A server on its way out has had its time.
@@ -164,6 +162,8 @@ pub struct CheckerState {
     /// What its last probe found wrong; `None` after a success.
     pub fault: Option<String>,
     probing: Probing,
+    /// When its next probe begins.
+    due: Option<Timestamp>,
 }
 
 /// A server with its checkers.
@@ -350,6 +350,8 @@ impl Changes {
 pub struct CheckEngine {
     services: Vec<ServiceState>,
     places: Places,
+    agenda: Agenda,
+    /// Of what happens seldom.
     timers: TimerTable<(CheckerId, TimerKind)>,
     /// Where identical checks share probes.
     sharing: Option<Sharing>,
@@ -382,6 +384,7 @@ impl CheckEngine {
         let mut engine = Self {
             services: Vec::new(),
             places: Places::default(),
+            agenda: Agenda::default(),
             timers: TimerTable::new(),
             sharing: None,
             next_sweep: None,
@@ -429,26 +432,36 @@ impl CheckEngine {
             Input::Reconfigure(config) => self.reconfigure(now, &config),
             Input::Shutdown => self.shutdown(),
         }
+        self.tidy_agenda();
     }
 
     /// Carries out what is due at `now`.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        while let Some((at, (id, kind))) = self.timers.pop_due(now) {
-            match kind {
-                TimerKind::Probe => self.start_probe(at, id),
-                TimerKind::Ramp => self.step_ramp(id),
-                TimerKind::Drain => self.left(id, "its time is over"),
+        loop {
+            let timer = self.timers.next().map(|(at, (id, _))| (at, *id));
+            match self.next_probe().filter(|(at, _)| *at <= now) {
+                Some((at, id)) if timer.is_none_or(|timer| (at, id) <= timer) => {
+                    self.pop_probe();
+                    self.start_probe(at, id);
+                }
+                Some(_) | None => match self.timers.pop_due(now) {
+                    Some((_, (id, TimerKind::Ramp))) => self.step_ramp(id),
+                    Some((_, (id, TimerKind::Drain))) => self.left(id, "its time is over"),
+                    None => break,
+                },
             }
         }
         if self.next_sweep.is_some_and(|at| at <= now) {
             self.sweep(now);
         }
+        self.tidy_agenda();
     }
 
     /// When [`Self::handle_timeout`] must be called next.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let timer = self.timers.next().map(|(at, _)| at);
-        timer.into_iter().chain(self.next_sweep).min()
+        let probe = self.next_probe().map(|(at, _)| at);
+        timer.into_iter().chain(probe).chain(self.next_sweep).min()
     }
 
     /// The next thing to do.
@@ -582,7 +595,6 @@ impl CheckEngine {
         self.next_id += 1;
         let spread = if health.is_up() { config.warmup } else { config.warmup.min(SOON) };
         let first = now + spread.fraction(self.chance(id), u64::from(u32::MAX));
-        self.timers.set((id, TimerKind::Probe), first);
         CheckerState {
             id,
             config: config.clone(),
@@ -591,6 +603,7 @@ impl CheckEngine {
             warning: None,
             fault: None,
             probing: Probing::No,
+            due: Some(first),
         }
     }
 
@@ -627,6 +640,7 @@ impl CheckEngine {
         }
         places.sort_unstable();
         self.places = Places(places);
+        self.fill_agenda();
     }
 
     /// Has the log told of the checkers from this one on.
@@ -640,7 +654,11 @@ impl CheckEngine {
     /// There may be very many: each line is made when it is asked for.
     fn announcement(&mut self) -> Option<Output> {
         let Names { server, service } = loop {
-            let id = self.unannounced.pop_front()?;
+            let Some(id) = self.unannounced.pop_front() else {
+                // Of a start with tens of thousands.
+                self.unannounced.shrink_to_fit();
+                return None;
+            };
             if let Some(names) = self.names(id) {
                 break names;
             }
@@ -656,7 +674,6 @@ impl CheckEngine {
     }
 
     fn drop_checker(&mut self, checker: &CheckerState) {
-        self.timers.cancel(&(checker.id, TimerKind::Probe));
         self.timers.cancel(&(checker.id, TimerKind::Ramp));
         if checker.probing != Probing::No {
             self.outputs.push_back(Output::CancelProbe(checker.id));
@@ -750,7 +767,9 @@ impl CheckEngine {
         let config = checker.config.clone();
         let wait = checker.memory.result(now, &config, success);
         let after = checker.memory.health;
-        self.timers.set((id, TimerKind::Probe), probing.next(now, wait));
+        let due = probing.next(now, wait);
+        checker.due = Some(due);
+        self.agenda.push(due, id);
         let told = before.is_up() != after.is_up()
             || (matches!(before, Health::Unproved { .. }) && !text.is_empty());
         let importance = match (told, success) {

@@ -483,9 +483,9 @@ fn last_words(probe: impl FnOnce(Connect) -> Probe) -> Vec<String> {
 
 #[test]
 fn each_kind_of_check_tells_used_up_retries_as_keepalived_does() {
-    let smtp = |connect| Probe::Smtp(SmtpProbe { connect, helo: "x".into() });
+    let smtp = |connect| Probe::Smtp(SmtpProbe { connect, helo: "x".into() }.into());
     assert_eq!(last_words(smtp)[0], "bad after 1 retries");
-    let udp = |connect| Probe::Udp(UdpProbe { connect, payload: None, reply: None });
+    let udp = |connect| Probe::Udp(UdpProbe { connect, payload: None, reply: None }.into());
     let lines = last_words(udp);
     assert_eq!(
         lines[..2],
@@ -886,4 +886,12 @@ fn a_check_that_a_reload_changes_asks_for_itself_and_one_whose_asker_is_gone_doe
     rig.run(100);
     assert!(rig.probes - before >= 48, "each for itself: {}", rig.probes - before);
     assert_eq!(rig.engine.saved_probes(), None);
+}
+
+#[test]
+fn what_there_are_tens_of_thousands_of_stays_small() {
+    // Its configuration, its state, the state of its server.
+    assert!(size_of::<Checker>() <= 160);
+    assert!(size_of::<CheckerState>() <= 144);
+    assert!(size_of::<ServerState>() <= 80);
 }

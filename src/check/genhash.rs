@@ -142,8 +142,9 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
         regex: None,
         orderly_close: false,
     };
-    let tls =
-        tls.then_some(TlsProbe { sni, name: None, verify: false, expiry_warning: Interval::ZERO });
+    let tls = tls.then(|| {
+        TlsProbe { sni, name: None, verify: false, expiry_warning: Interval::ZERO }.into()
+    });
     let probe =
         HttpProbe { connect, tls, version, urls: vec![url.clone()].into(), fast_recovery: false };
     Ok(Request { probe, url, verbose })

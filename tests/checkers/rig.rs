@@ -5,11 +5,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use steadfast::check::engine::{CheckEngine, Input, Outcome, Output};
+use steadfast::check::engine::{CheckEngine, CheckerId, Input, Output};
+use steadfast::check::probe::plain::Question;
 use steadfast::check::probe::{self, Surroundings};
+use steadfast::check::probes::Probes;
 use steadfast::check::status;
 use steadfast::core::config::compile::compile;
+use steadfast::core::config::model::check::Checker;
 use steadfast::core::config::source::SourceSet;
+use steadfast::core::runtime;
+use steadfast::core::shared::Shared;
 use steadfast::core::time::{Interval, Timestamp};
 use steadfast::ipvs::model::Table;
 
@@ -54,8 +59,8 @@ impl Director {
         let compiled = compile(&SourceSet::from_text("test.conf", &text));
         let config = compiled.config.check;
         assert_eq!(config.virtual_servers[0].real_servers[0].checkers.len(), 1, "{text}");
-        let engine = CheckEngine::new(Timestamp::ZERO, &config, &Table::new(), 5);
-        Self { engine, now: Timestamp::ZERO }
+        let now = runtime::now();
+        Self { engine: CheckEngine::new(now, &config, &Table::new(), 5), now }
     }
 
     /// The next probe, carried out.
@@ -65,17 +70,15 @@ impl Director {
         let mut log = String::new();
         let mut asked = None;
         while let Some(output) = self.engine.poll_output() {
-            if let Output::StartProbe { id, checker, url, names } = output {
+            if let Output::StartProbe { id, checker, url } = output {
                 let limit = checker.probe.longest().to_duration();
                 let begun = Instant::now();
-                let running = probe::run(checker, url, names, Arc::new(Surroundings::default()));
                 // As the daemon: one that is lost is given up.
-                let outcome = tokio::time::timeout(limit + SLACK, running).await;
-                let outcome = outcome.unwrap_or_else(|_| panic!("no result within {limit:?}"));
-                let good = matches!(outcome, Outcome::Success { .. });
-                asked = Some((good, begun.elapsed(), limit));
-                self.engine.handle(self.now, Input::Started { id });
-                self.engine.handle(self.now, Input::Finished { id, outcome });
+                tokio::time::timeout(limit + SLACK, self.carry_out(id, checker, url))
+                    .await
+                    .unwrap_or_else(|_| panic!("no result within {limit:?}"));
+                let checker = &self.engine.services()[0].servers[0].checkers[0];
+                asked = Some((checker.fault.is_none(), begun.elapsed(), limit));
             } else if let Output::Log(event) = output {
                 log.push_str(&event.text);
                 if let Some(cause) = event.cause {
@@ -89,5 +92,30 @@ impl Director {
         let serving = table.values().flat_map(|entry| entry.destinations.values());
         let serving = serving.filter(|found| found.weight > 0).count();
         Asked { good, took, longest, log, status: status::data(&self.engine), serving }
+    }
+
+    /// The one probe, until the engine has its result.
+    async fn carry_out(&mut self, id: CheckerId, checker: Shared<Checker>, url: usize) {
+        let question = Question { id, run: 0, checker, url };
+        if !question.is_plain() {
+            let names = self.engine.probe_names(id);
+            let outcome = probe::run(question.checker, url, names, Arc::default()).await;
+            self.engine.handle(self.now, Input::Started { id });
+            self.engine.handle(self.now, Input::Finished { id, outcome });
+            return;
+        }
+        let mut probes = Probes::new(Surroundings::default()).unwrap();
+        probes.start(id, question.checker, url);
+        loop {
+            probes.step(&mut self.engine);
+            if probes.is_idle() {
+                return;
+            }
+            let due = probes.next_due();
+            tokio::select! {
+                heard = probes.heard() => probes.take(heard, &mut self.engine),
+                () = runtime::sleep_until(due) => {}
+            }
+        }
     }
 }

@@ -92,7 +92,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     (
         "found here",
         "the verdict on a server that resets at once depended on who was quicker",
-        "src/check/probe/tcp.rs",
+        "src/check/probe/plain.rs",
         "a_connection_that_is_reset_at_once_was_one",
     ),
     (

@@ -158,7 +158,8 @@ impl Rig {
     pub fn settle(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::StartProbe { id, names, .. } => {
+                Output::StartProbe { id, .. } => {
+                    let names = self.engine.probe_names(id);
                     *self.seen.probes.entry(id).or_default() += 1;
                     self.engine.handle(self.now, Input::Started { id });
                     let is = |set: &BTreeSet<String>| {

@@ -54,6 +54,12 @@ impl CheckEngine {
         services.flat_map(|service| service.keys.iter().copied())
     }
 
+    /// Whether there are any.
+    pub fn is_draining(&self) -> bool {
+        // Each has a timer.
+        !self.timers.is_empty() && self.draining().next().is_some()
+    }
+
     /// The connections of all [`Self::draining`] services.
     pub(super) fn counted(&mut self, live: &Live) {
         let idle: Vec<CheckerId> = self

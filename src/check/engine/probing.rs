@@ -1,6 +1,6 @@
 //! When probes begin, and those that have lost their time.
 
-use super::{CheckEngine, CheckerId, Names, Outcome, Output, Probe, ServiceName};
+use super::{CheckEngine, CheckerId, Health, Names, Outcome, Output, Probe, ServiceName};
 use crate::check::event::{endpoint, protocol_of};
 use crate::core::time::{Interval, Timestamp};
 
@@ -45,11 +45,21 @@ impl CheckEngine {
         if self.joins(due, id) {
             return;
         }
-        let Some((service, server, checker)) = self.places.get(id) else { return };
-        let Some(service) = self.services.get_mut(service) else { return };
-        let Some(server) = service.servers.get_mut(server) else { return };
-        let Some(checker) = server.checkers.get_mut(checker) else { return };
-        let names = Names {
+        let Some(checker) = self.checker(id) else { return };
+        checker.probing = Probing::Waiting { due };
+        let (config, url) = (checker.config.clone(), checker.memory.url);
+        self.outputs.push_back(Output::StartProbe { id, checker: config, url });
+    }
+
+    /// What the words of this probe call its server; nothing if it is gone.
+    pub fn probe_names(&self, id: CheckerId) -> Names {
+        let found = self.places.get(id).and_then(|(service, server, checker)| {
+            let service = self.services.get(service)?;
+            let server = service.servers.get(server)?;
+            Some((service, server, server.checkers.get(checker)?))
+        });
+        let Some((service, server, checker)) = found else { return Names::default() };
+        Names {
             server: endpoint(server.config.address, protocol_of(&service.config.target)),
             service: match &checker.config.probe {
                 Probe::Misc(_) | Probe::Ping(_) => ServiceName::of(&service.config.target).0,
@@ -63,10 +73,16 @@ impl CheckEngine {
                 | Probe::Dns(_)
                 | Probe::Udp(_) => String::new(),
             },
-        };
-        checker.probing = Probing::Waiting { due };
-        let (config, url) = (checker.config.clone(), checker.memory.url);
-        self.outputs.push_back(Output::StartProbe { id, checker: config, url, names });
+        }
+    }
+
+    /// Whether anybody reads the words of a success: they are told when it changes something.
+    pub fn reads_success(&self, id: CheckerId) -> bool {
+        let checker = self.places.get(id).and_then(|(service, server, checker)| {
+            self.services.get(service)?.servers.get(server)?.checkers.get(checker)
+        });
+        self.sharing.is_some()
+            || checker.is_none_or(|found| !matches!(found.memory.health, Health::Up { .. }))
     }
 
     pub(super) fn started(&mut self, now: Timestamp, id: CheckerId) {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::probing::MARGIN;
-use super::{CheckEngine, CheckerId, Outcome, Probing, TimerKind};
+use super::{CheckEngine, CheckerId, Outcome, Probing};
 use crate::core::config::model::check::Checker;
 use crate::core::shared::Shared;
 use crate::core::time::Timestamp;
@@ -75,7 +75,7 @@ impl CheckEngine {
         }
         let Some(checker) = self.checker(id) else { return false };
         let patience = checker.config.probe.longest() + MARGIN;
-        self.timers.set((id, TimerKind::Probe), due + patience);
+        self.schedule(due + patience, id);
         true
     }
 

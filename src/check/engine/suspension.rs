@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{CheckEngine, Importance, Output, Probing, SOON, ServiceState, TimerKind};
+use super::{CheckEngine, Importance, Output, Probing, SOON, ServiceState};
 use crate::core::netlink::nftables::marking::Range;
 use crate::core::time::Timestamp;
 use crate::ipvs::model::ServiceKey;
@@ -72,7 +72,7 @@ impl CheckEngine {
         let Some(service) = self.services.get_mut(place) else { return };
         let servers = service.servers.iter_mut();
         for checker in servers.flat_map(|server| server.checkers.iter_mut()) {
-            self.timers.cancel(&(checker.id, TimerKind::Probe));
+            checker.due = None;
             if std::mem::replace(&mut checker.probing, Probing::No) != Probing::No {
                 self.outputs.push_back(Output::CancelProbe(checker.id));
             }
@@ -89,7 +89,7 @@ impl CheckEngine {
             .collect();
         for (id, spread) in checkers {
             let first = now + spread.fraction(self.chance(id), u64::from(u32::MAX));
-            self.timers.set((id, TimerKind::Probe), first);
+            self.schedule(first, id);
         }
     }
 

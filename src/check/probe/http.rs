@@ -26,8 +26,18 @@ pub async fn probe(http: &HttpProbe, url: usize, server: &str, identity: &TlsIde
     let Some(url) = http.urls.get(url).or(http.urls.first()) else {
         return failure(format!("no url to ask {server} for"), None);
     };
-    match fetch(http, url, identity).await {
-        Ok((answer, warning)) => judge(&answer, url, server, warning),
+    outcome(http, url, &fetch(http, url, identity).await, server)
+}
+
+/// What an answer, or the lack of one, says of a server.
+pub(super) fn outcome(
+    http: &HttpProbe,
+    url: &Url,
+    found: &Result<(Answer, Option<String>), Trouble>,
+    server: &str,
+) -> Outcome {
+    match found {
+        Ok((answer, warning)) => judge(answer, url, server, warning.clone()),
         Err(trouble) => trouble.told(server, http.tls.is_some()),
     }
 }
@@ -141,7 +151,7 @@ async fn fetch_securely(
 }
 
 /// keepalived's request: nothing in it that an old server would not know.
-fn request(http: &HttpProbe, url: &Url) -> String {
+pub(super) fn request(http: &HttpProbe, url: &Url) -> String {
     let (version, close) = match http.version {
         HttpVersion::V1_0 => ("1.0", false),
         HttpVersion::V1_0Close => ("1.0", true),
@@ -284,7 +294,7 @@ pub(crate) mod tests {
         Connect { destination, source: None, interface: None, fwmark: 0, timeout }
     }
 
-    fn url() -> Url {
+    pub(crate) fn url() -> Url {
         Url {
             path: "/x".into(),
             virtualhost: Some("example.org".into()),
@@ -295,7 +305,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn http(destination: SocketAddr, url: Url) -> HttpProbe {
+    pub(crate) fn http(destination: SocketAddr, url: Url) -> HttpProbe {
         HttpProbe {
             connect: connect_to(destination),
             tls: None,
@@ -449,12 +459,13 @@ pub(crate) mod tests {
         for (pieces, close, expected) in cases {
             let outcome = block_on(async {
                 let (address, server) = serve(pieces, close).await;
-                let tls = Some(TlsProbe {
+                let tls = TlsProbe {
                     sni: true,
                     name: None,
                     verify: false,
                     expiry_warning: Interval::ZERO,
-                });
+                };
+                let tls = Some(tls.into());
                 let secure = HttpProbe { tls, ..http(address, url()) };
                 let outcome = probe(&secure, 0, "S", &TlsIdentity::default()).await;
                 server.await.unwrap();
@@ -504,12 +515,10 @@ pub(crate) mod tests {
                     name
                 });
                 let probe_config = HttpProbe {
-                    tls: Some(TlsProbe {
-                        sni,
-                        name: None,
-                        verify: false,
-                        expiry_warning: Interval::ZERO,
-                    }),
+                    tls: Some(
+                        TlsProbe { sni, name: None, verify: false, expiry_warning: Interval::ZERO }
+                            .into(),
+                    ),
                     ..http(address, url())
                 };
                 let outcome = probe(&probe_config, 0, "S", &TlsIdentity::default()).await;

@@ -1,5 +1,6 @@
 //! Asking a server how it is: [`tcp`] ([`dialogue`] where something is said), [`http`] (with TLS), [`smtp`], [`dns`], [`udp`], [`ping`],
-//! [`misc`] (a program), [`agent`], [`grpc`]. [`http2`] carries what [`http`] and [`grpc`] ask.
+//! [`misc`] (a program), [`agent`], [`grpc`]. [`http2`] carries what [`http`] and [`grpc`] ask, [`plain`] asks those that come
+//! by the thousand.
 //!
 //! What comes from the network is read in files of their own, without sockets: [`answer`],
 //! [`smtp_reply`], [`dns_message`], [`echo`], [`expect`], [`agent_reply`], [`grpc_health`].
@@ -21,6 +22,7 @@ pub mod http;
 pub mod http2;
 pub mod misc;
 pub mod ping;
+pub mod plain;
 pub mod smtp;
 pub mod smtp_reply;
 pub mod tcp;
@@ -44,7 +46,7 @@ pub struct Surroundings {
     pub tls: TlsIdentity,
 }
 
-/// Carries one probe out. `url` chooses among several.
+/// Carries one probe out, with a task of its own. `url` chooses among several.
 pub async fn run(
     checker: Shared<Checker>,
     url: usize,
@@ -52,9 +54,9 @@ pub async fn run(
     surroundings: Arc<Surroundings>,
 ) -> Outcome {
     let server = &names.server;
-    // The two that are common by the thousand make the future; the others have memory of their own.
+    // What is common makes the future; the others have memory of their own.
     match &checker.probe {
-        Probe::Tcp(connect) => tcp::probe(connect, server).await,
+        Probe::Tcp(connect) => tcp::outcome(&tcp::open(connect).await.map(drop), server),
         Probe::Http(http) => http::probe(http, url, server, &surroundings.tls).await,
         Probe::Dialogue(talk) => Box::pin(dialogue::probe(talk, server, &surroundings.tls)).await,
         Probe::Smtp(smtp) => Box::pin(smtp::probe(smtp, server)).await,

@@ -302,7 +302,7 @@ fn http(
     draft.settle(inherited, RETRY, HTTP_RETRY_DELAY);
     Some(Probe::Http(HttpProbe {
         connect: draft.connect(context, block, inherited)?,
-        tls: tls.then(|| words.settle()),
+        tls: tls.then(|| words.settle().into()),
         version,
         urls: urls.into(),
         fast_recovery: fast,
@@ -485,5 +485,7 @@ fn misc(
     }
     draft.settle(inherited, 0, RETRY_DELAY);
     let timeout = timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(draft.delay_loop);
-    Some(Probe::Misc(MiscProbe { script, timeout, dynamic, expect, server: draft.destination }))
+    Some(Probe::Misc(
+        MiscProbe { script, timeout, dynamic, expect, server: draft.destination }.into(),
+    ))
 }

@@ -354,29 +354,29 @@ pub struct Checker {
     pub reentry: Interval,
 }
 
-/// What a probe does.
+/// What a probe does. Those that seldom come by the thousand are no larger than the others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Probe {
     /// `TCP_CHECK`: the connection succeeds.
     Tcp(Connect),
     /// `TCP_CHECK` with `send`, `expect` or `tls`, which keepalived does not have.
-    Dialogue(DialogueProbe),
+    Dialogue(Box<DialogueProbe>),
     /// `HTTP_GET` and `SSL_GET`.
     Http(HttpProbe),
     /// `SMTP_CHECK`: greeting and HELO.
-    Smtp(SmtpProbe),
+    Smtp(Box<SmtpProbe>),
     /// `DNS_CHECK`: a query is answered.
-    Dns(DnsProbe),
+    Dns(Box<DnsProbe>),
     /// `UDP_CHECK`: a datagram is answered, or at least not refused.
-    Udp(UdpProbe),
+    Udp(Box<UdpProbe>),
     /// `PING_CHECK`: an echo comes back; the port has no meaning.
     Ping(Connect),
     /// `MISC_CHECK`: a program's exit status.
-    Misc(MiscProbe),
+    Misc(Box<MiscProbe>),
     /// `AGENT_CHECK`: an agent says how much traffic the server may have. Not in keepalived.
-    Agent(AgentProbe),
+    Agent(Box<AgentProbe>),
     /// `GRPC_CHECK`: the health service of gRPC says that all is well. Not in keepalived.
-    Grpc(GrpcProbe),
+    Grpc(Box<GrpcProbe>),
 }
 
 /// How the log tells that a checker has used up its retries.
@@ -442,15 +442,14 @@ impl Probe {
     /// `connect_timeout`, or what stands in its place.
     pub const fn connect_timeout(&self) -> Interval {
         match self {
-            Self::Tcp(connect)
-            | Self::Ping(connect)
-            | Self::Dialogue(DialogueProbe { connect, .. })
-            | Self::Agent(AgentProbe { connect, .. })
-            | Self::Grpc(GrpcProbe { connect, .. })
-            | Self::Dns(DnsProbe { connect, .. })
-            | Self::Udp(UdpProbe { connect, .. })
-            | Self::Http(HttpProbe { connect, .. })
-            | Self::Smtp(SmtpProbe { connect, .. }) => connect.timeout,
+            Self::Tcp(connect) | Self::Ping(connect) => connect.timeout,
+            Self::Dialogue(talk) => talk.connect.timeout,
+            Self::Agent(agent) => agent.connect.timeout,
+            Self::Dns(dns) => dns.connect.timeout,
+            Self::Udp(udp) => udp.connect.timeout,
+            Self::Http(http) => http.connect.timeout,
+            Self::Smtp(smtp) => smtp.connect.timeout,
+            Self::Grpc(grpc) => grpc.connect.timeout,
             Self::Misc(misc) => misc.timeout,
         }
     }
@@ -459,19 +458,17 @@ impl Probe {
     pub fn longest(&self) -> Interval {
         match self {
             Self::Tcp(connect) | Self::Ping(connect) => connect.timeout,
-            Self::Dns(DnsProbe { connect, .. }) | Self::Udp(UdpProbe { connect, .. }) => {
-                connect.timeout
-            }
+            Self::Dns(dns) => dns.connect.timeout,
+            Self::Udp(udp) => udp.connect.timeout,
             // Connection and answer.
-            Self::Agent(AgentProbe { connect, .. }) => connect.timeout * 2,
+            Self::Agent(agent) => agent.connect.timeout * 2,
             // Connection, handshake and answer.
-            Self::Dialogue(DialogueProbe { connect, .. })
-            | Self::Grpc(GrpcProbe { connect, .. }) => connect.timeout * 3,
+            Self::Dialogue(talk) => talk.connect.timeout * 3,
+            Self::Grpc(grpc) => grpc.connect.timeout * 3,
             // Connection, handshake, answer and goodbye have a limit each; likewise connection,
             // greeting, answer to HELO and goodbye.
-            Self::Http(HttpProbe { connect, .. }) | Self::Smtp(SmtpProbe { connect, .. }) => {
-                connect.timeout * 4
-            }
+            Self::Http(http) => http.connect.timeout * 4,
+            Self::Smtp(smtp) => smtp.connect.timeout * 4,
             Self::Misc(misc) => misc.timeout + Interval::from_secs(2),
         }
     }
@@ -549,7 +546,7 @@ pub struct HttpProbe {
     /// Where and how.
     pub connect: Connect,
     /// TLS, for SSL_GET.
-    pub tls: Option<TlsProbe>,
+    pub tls: Option<Box<TlsProbe>>,
     /// `http_protocol`.
     pub version: HttpVersion,
     /// `url` blocks, at least one; one request for each.

@@ -33,5 +33,6 @@ pub(super) fn build(
         Some(path) => AgentRequest::Http { path },
         None => AgentRequest::Tcp { send },
     };
-    Some(Probe::Agent(AgentProbe { connect: draft.connect(context, block, inherited)?, request }))
+    let connect = draft.connect(context, block, inherited)?;
+    Some(Probe::Agent(AgentProbe { connect, request }.into()))
 }

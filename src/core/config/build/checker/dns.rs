@@ -34,7 +34,7 @@ pub(super) fn build(
     // Unlike the other checks, a retry waits as long as the next probe would.
     draft.settle(inherited, RETRY, draft.delay_loop);
     let connect = draft.connect(context, block, inherited)?;
-    Some(Probe::Dns(DnsProbe { connect, record, name: name.unwrap_or_default() }))
+    Some(Probe::Dns(DnsProbe { connect, record, name: name.unwrap_or_default() }.into()))
 }
 
 fn record_type(word: &str) -> Result<RecordType, Fault> {

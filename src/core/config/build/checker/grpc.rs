@@ -53,7 +53,7 @@ pub(super) fn build(
     draft.settle(inherited, RETRY, RETRY_DELAY);
     let connect = draft.connect(context, block, inherited)?;
     let tls = secure.then(|| words.settle());
-    Some(Probe::Grpc(GrpcProbe { connect, tls, service, authority }))
+    Some(Probe::Grpc(GrpcProbe { connect, tls, service, authority }.into()))
 }
 
 fn name(word: &str) -> Result<String, Fault> {

@@ -43,7 +43,7 @@ pub(super) fn build(
         draft.settle(inherited, RETRY, RETRY_DELAY);
         if let Some(connect) = draft.connect(context, statement, inherited) {
             let probe = SmtpProbe { connect, helo: helo.clone() };
-            checkers.push(draft.finish(Probe::Smtp(probe)));
+            checkers.push(draft.finish(Probe::Smtp(probe.into())));
         }
     }
     checkers

@@ -42,7 +42,7 @@ pub(super) fn build(
         name: options.name.or_else(|| inherited.virtualhost.clone()),
         ..options
     });
-    Some(Probe::Dialogue(DialogueProbe { connect, tls, send, expect }))
+    Some(Probe::Dialogue(DialogueProbe { connect, tls, send, expect }.into()))
 }
 
 pub(super) fn expected(text: &str) -> Result<Regex, Fault> {

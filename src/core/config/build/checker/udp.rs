@@ -49,7 +49,7 @@ pub(super) fn build(
     draft.settle(inherited, RETRY, RETRY_DELAY);
     let connect = draft.connect(context, block, inherited)?;
     let reply = required.then_some(UdpReply { start, shortest, longest });
-    Some(Probe::Udp(UdpProbe { connect, payload, reply }))
+    Some(Probe::Udp(UdpProbe { connect, payload, reply }.into()))
 }
 
 fn length(context: &mut Context, statement: &Statement) -> Option<u16> {
