@@ -22,7 +22,7 @@ use super::connection_sync;
 use super::desired::DesiredAddress;
 use super::engine::{Input, Output, SocketName, VrrpEngine, is_still_awaited};
 use super::event::{Event, Importance};
-use super::firewall::Firewall;
+use super::firewall::{self, Firewall};
 use super::interface_settings::{InterfaceSettings, Settings};
 use super::json;
 use super::losses::Losses;
@@ -625,6 +625,8 @@ impl<'a> Daemon<'a> {
             self.reconcile_addresses();
             self.install_routing();
             self.virtual_links.remove_all(&mut self.route, &self.links);
+            // Not before: links that go report that they leave their groups.
+            self.firewall.want(&firewall::ruleset(&self.config.global.firewall));
             self.settings.want(&Settings::new());
         }
         self.remember();

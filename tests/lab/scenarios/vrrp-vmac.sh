@@ -38,7 +38,8 @@ vrrp_instance V6 {
 C
 }
 cap=$LAB_DIR/vmac.pcap
-capture sw br-lan "$cap" 'ip proto 112 or ip6 proto 112 or arp or icmp6'
+# ("ip6 proto 0": reports of IPv6 stand behind a hop-by-hop header)
+capture sw br-lan "$cap" 'ip proto 112 or ip6 proto 112 or arp or icmp6 or igmp or ip6 proto 0'
 before=$(on d1 sysctl -n net.ipv4.conf.eth0.arp_ignore net.ipv4.conf.eth0.arp_filter | xargs)
 for i in 1 2; do conf $i >"$LAB_DIR/d$i.conf"; done
 daemon d1 "$LAB_DIR/d1.conf"; PROGRAM=$LAB_PEER daemon d2 "$LAB_DIR/d2.conf"
@@ -79,6 +80,7 @@ settle "started on what the dead one left" d1 8
 check "the interface is the same one" eval '[[ $(ip -n d1 -o link show vrrp6.52 | cut -d: -f1) == "$index" ]]'
 check_client "after the crash"
 stop d1 daemon; stop d2 daemon
+check "no firewall is left" eval '! on d1 nft list table ip keepalived && ! on d1 nft list table ip6 keepalived'
 check "nothing is left" eval '! ip -n d1 link show vrrp.51 && ! ip -n d1 link show vrrp6.52 && both ""'
 capture_end sw br-lan
 check "every advert is sound (tshark)" vrrp-check "$cap"
@@ -87,4 +89,11 @@ macs=$(tshark -r "$cap" -n -Y 'arp.opcode==2 && arp.src.proto_ipv4==10.77.1.200'
 check "whoever asks for the address is told a virtual MAC" eval '[[ $macs == 00:00:5e:00:01:33* && $macs != *02:77:* ]]'
 macs=$(tshark -r "$cap" -n -Y 'vrrp' -T fields -e eth.src 2>/dev/null | sort -u | xargs)
 check "adverts come from the virtual MACs only" test "$macs" == "00:00:5e:00:01:33 00:00:5e:00:02:34"
+# --- V-214: membership reports of the virtual interfaces leave by the one beneath
+reports() { tshark -r "$cap" -n -Y "($1) and $2(eth.src[0:4] == 00:00:5e:00)" -T fields -e frame.time_relative -e eth.src -e _ws.col.Info 2>/dev/null; }
+for kind in 'igmp' 'icmpv6.type == 143 or icmpv6.type == 131 or icmpv6.type == 132'; do
+    check "reports are seen (${kind%% *})" eval '[[ -n $(reports "$kind" not) ]]'
+    seen=$(reports "$kind" "")
+    check "none of them comes from a virtual MAC" eval '[[ -z $seen ]] || { echo "$seen"; false; }'
+done
 lab_done
