@@ -19,8 +19,11 @@ use crate::core::netlink::{NetlinkError, RouteSocket};
 /// seem to come from this host.
 const OWN_SETTINGS: &[(&str, &str)] =
     &[("arp_ignore", "1"), ("accept_local", "1"), ("rp_filter", "0"), ("promote_secondaries", "1")];
-/// And of the interface beneath: it must not answer for them.
-const BASE_SETTINGS: &[(&str, &str)] = &[("arp_ignore", "1"), ("arp_filter", "1")];
+/// And of the interface beneath: it must not answer for them, nor ask in their name. (The last is not
+/// keepalived's: a client that is asked by a virtual address takes the MAC of the question for it,
+/// and sends to the wrong router after a takeover. RFC 9568 section 8.1.2.)
+const BASE_SETTINGS: &[(&str, &str)] =
+    &[("arp_ignore", "1"), ("arp_filter", "1"), ("arp_announce", "2")];
 /// The prefix of a link-local IPv6 address (RFC 4291 section 2.5.6).
 const LINK_LOCAL_PREFIX: u8 = 64;
 
@@ -246,7 +249,9 @@ impl VirtualLinks {
                 }
                 self.set(&Path::new(INET6).join(name).join("disable_ipv6"), "1");
             }
-            Family::Inet6 => {}
+            // Else the kernel answers with this MAC for every IPv4 address of the host; a client that
+            // believes it loses a router's own address when the MAC moves (keepalived leaves it so).
+            Family::Inet6 => self.set(&inet_setting(name, "arp_ignore"), "1"),
         }
     }
 
