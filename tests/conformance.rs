@@ -17,8 +17,20 @@ const LAB: &[(&[u16], &str)] = &[
     (&[145, 148], "lvs-ha: connections to the virtual address while master"),
     (&[99, 100], "vrrp-faults: frozen nodes; the clock is monotonic"),
     (&[3, 8, 13, 49, 113, 121, 175], "vrrp-interop-ipv6: three nodes, judged by tshark"),
+    (&[133], "vrrp-interop-ipv6: a backup's neighbour cache follows the addresses"),
     (&[171], "vrrp-failover: clients follow broadcast requests"),
-    (&[9, 140, 210, 211, 212, 213, 215], "vrrp-vmac: MACs, settings, adoption, removal"),
+    (
+        &[9, 140, 210, 211, 212, 213, 214, 215],
+        "vrrp-vmac: MACs, settings, adoption, removal, membership reports",
+    ),
+    (&[6], "vrrp-vmac: two routers forward between two networks, and no advert gets to the other"),
+    (&[141, 142], "vrrp-vmac: solicitations are answered, the solicited-node group is joined"),
+    (&[144], "vrrp-vmac: a client's way to another network is the virtual address"),
+    (
+        &[177],
+        "vrrp-vmac: no question of the kernel's names a virtual address with the physical MAC",
+    ),
+    (&[194, 195], "vrrp-vmac: no address is made of a virtual MAC; real addresses have real MACs"),
     (
         &[146, 147],
         "vrrp-accept: refused but for neighbour discovery, with no_accept and in strict mode",
@@ -29,12 +41,8 @@ const LAB: &[(&[u16], &str)] = &[
 
 /// What the kernel does, or leaves undone, with what it is given.
 const KERNEL: &[(&[u16], &str)] = &[
-    (&[6, 133], "link-local groups are not forwarded, neighbour caches learn"),
-    (&[123, 144], "forwarding of what comes to the virtual MAC"),
-    (&[141, 142], "it answers solicitations and joins the solicited-node group"),
-    (&[177, 178, 192], "what it asks of itself carries the physical MAC, with keepalived too"),
-    (&[190, 195], "redirects; management addresses are the operator's"),
-    (&[194], "virtual MACs get no address of their own making (addr_gen_mode)"),
+    (&[178], "proxy ARP is the operator's setting, and the kernel's answer"),
+    (&[190], "redirects are the kernel's"),
 ];
 
 /// Not met, and why.
@@ -45,6 +53,11 @@ const ON_PURPOSE: &[(&[u16], &str)] = &[
          only, where the RFC is promised, else told once. To drop them would make two masters",
     ),
     (&[122, 143, 193], "router advertisements are left to radvd, as keepalived does"),
+    (
+        &[192],
+        "what the kernel solicits for itself leaves by the interface beneath, with its address and MAC; \
+         with keepalived too",
+    ),
     (
         &[191],
         "virtual addresses accept traffic unless no_accept or strict mode say otherwise, as with \
@@ -60,9 +73,8 @@ const ON_PURPOSE: &[(&[u16], &str)] = &[
 /// Not there yet.
 const OPEN: &[(&[u16], &str)] = &[
     (
-        &[214],
-        "IPv4 membership reports leave from beneath only; those of IPv6 leave with the virtual MAC too \
-         when its interface is made and when it is removed",
+        &[123],
+        "a backup that routes forwards what a switch floods to it for the virtual MAC, as with keepalived",
     ),
     (&[228], "SNMP"),
 ];

@@ -56,3 +56,8 @@ fn bfd_packets_and_news_that_the_fuzzer_found_are_harmless() {
     replay("bfd_packet", steadfast::bfd::packet::fuzz);
     replay("bfd_news", steadfast::core::bfd_news::fuzz);
 }
+
+#[test]
+fn notes_of_dead_processes_that_the_fuzzer_found_are_harmless() {
+    replay("remains", steadfast::vrrp::remains::fuzz);
+}

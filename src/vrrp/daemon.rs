@@ -1,6 +1,7 @@
 //! The vrrp process: sockets, kernel events, script results and commands in; adverts, addresses,
 //! announcements and notifications out. What to do is the engine's to say.
 
+mod heirs;
 mod kernel;
 mod keys;
 mod linkbeat;
@@ -22,11 +23,12 @@ use super::connection_sync;
 use super::desired::DesiredAddress;
 use super::engine::{Input, Output, SocketName, VrrpEngine, is_still_awaited};
 use super::event::{Event, Importance};
-use super::firewall::Firewall;
+use super::firewall::{self, Firewall};
 use super::interface_settings::{InterfaceSettings, Settings};
 use super::json;
 use super::losses::Losses;
 use super::packet::hmac::Stamp;
+use super::remains::Remains;
 use super::routing::Routing;
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
@@ -87,6 +89,7 @@ pub async fn run(start: DaemonStart, options: &Options) -> u8 {
         }
     };
     daemon.legacy = start.legacy;
+    daemon.inherit(&start.pid_file);
     if options.farewell {
         daemon.farewell().await;
     } else {
@@ -137,6 +140,8 @@ struct Daemon<'a> {
     keys: KeyFiles,
     /// For the process that comes after this one, should it die.
     legacy: Option<Legacy>,
+    /// For a process after a crash of everything.
+    remains: Option<Remains>,
     /// Whether there is something to leave.
     is_master: bool,
     /// The latest trailer that the process after this one knows of.
@@ -234,6 +239,7 @@ impl<'a> Daemon<'a> {
             losses: BTreeMap::new(),
             keys,
             legacy: None,
+            remains: None,
             is_master: false,
             left_stamp: None,
             untold: Vec::new(),
@@ -259,6 +265,7 @@ impl<'a> Daemon<'a> {
         self.resume();
         self.engine.handle(runtime::now(), Input::Start);
         self.settle();
+        self.note_exactly();
         self.catch_up();
         if self.options.dump_config {
             for line in self.data().lines() {
@@ -428,6 +435,7 @@ impl<'a> Daemon<'a> {
     /// Acts on a configuration: sockets, scripts, what the engine knows of the links.
     fn configure(&mut self) {
         self.virtual_links.configure(&self.config);
+        self.note_more();
         self.make_links();
         self.routing.configure(runtime::now(), &self.config);
         let (routes, rules) = self.routing.kinds();
@@ -471,6 +479,7 @@ impl<'a> Daemon<'a> {
         self.engine.handle(now, Input::Reconfigure(Box::new((global, vrrp))));
         self.engine.handle(now, Input::Start);
         self.settle();
+        self.note_exactly();
         self.catch_up();
         self.telling.states(&self.engine);
     }
@@ -625,7 +634,10 @@ impl<'a> Daemon<'a> {
             self.reconcile_addresses();
             self.install_routing();
             self.virtual_links.remove_all(&mut self.route, &self.links);
+            // Not before: links that go report that they leave their groups.
+            self.firewall.want(&firewall::ruleset(&self.config.global.firewall));
             self.settings.want(&Settings::new());
+            self.leave_nothing();
         }
         self.remember();
         self.tell();

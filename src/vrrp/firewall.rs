@@ -1,6 +1,7 @@
 //! The nftables table that keeps traffic from virtual addresses that are not accepted for
 //! (`no_accept`, strict mode), and membership reports of virtual MACs on their way.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
@@ -11,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 use crate::core::config::model::services;
 use crate::core::netlink::NetlinkError;
 use crate::core::netlink::nftables::{Ruleset, SUBSYSTEM, TableFamily, find_table, parse_changer};
-use crate::core::netlink::socket::{NetlinkSocket, open_subscriber, receive_from_kernel};
+use crate::core::netlink::socket::{NetlinkSocket, empty, open_subscriber, receive_from_kernel};
 use crate::core::runtime;
 
 /// keepalived's names.
@@ -34,12 +35,14 @@ pub struct Firewall {
 struct Open {
     socket: NetlinkSocket,
     monitor: AsyncFd<OwnedFd>,
+    buffer: Vec<u8>,
 }
 
 impl Open {
     fn new() -> Result<Self, NetlinkError> {
         let monitor = runtime::watch(open_subscriber(NlFamily::Netfilter, &[GROUP])?)?;
-        Ok(Self { socket: NetlinkSocket::open(NlFamily::Netfilter)?, monitor })
+        let socket = NetlinkSocket::open(NlFamily::Netfilter)?;
+        Ok(Self { socket, monitor, buffer: vec![0; BUFFER] })
     }
 }
 
@@ -108,6 +111,22 @@ impl Firewall {
         self.want(&both);
     }
 
+    /// Everything that is in force, and the membership reports of these links too (`links` of IPv4,
+    /// `links6` of IPv6, each with the one beneath). For links that are about to come up: their first
+    /// report leaves at once. Until [`Self::want`] says otherwise none is let go of, so that the last
+    /// report of a link that is being removed is caught as well.
+    pub fn want_reports(
+        &mut self,
+        settings: &services::Firewall,
+        links: BTreeMap<u32, u32>,
+        links6: BTreeMap<u32, u32>,
+    ) {
+        let mut wanted = self.installed.clone().unwrap_or_else(|| ruleset(settings));
+        wanted.links.extend(links);
+        wanted.links6.extend(links6);
+        self.want(&wanted);
+    }
+
     fn bring_into_force(&mut self, wanted: &Ruleset) -> Result<(), NetlinkError> {
         let open = match &mut self.open {
             Some(open) => open,
@@ -129,15 +148,15 @@ impl Firewall {
 
     /// Waits until another process has changed something in nftables; for ever when nothing of ours
     /// is there. Gives its name.
-    pub async fn disturbed(&self) -> String {
-        let Some(open) = self.open.as_ref().filter(|_| self.installed.is_some()) else {
+    pub async fn disturbed(&mut self) -> String {
+        let Some(open) = self.open.as_mut().filter(|_| self.installed.is_some()) else {
             return std::future::pending().await;
         };
-        let mut buffer = vec![0; BUFFER];
+        let buffer = &mut open.buffer;
         loop {
             let received = open
                 .monitor
-                .async_io(Interest::READABLE, |socket| receive_from_kernel(socket, &mut buffer))
+                .async_io(Interest::READABLE, |socket| receive_from_kernel(socket, buffer))
                 .await;
             match received {
                 Ok(Some(length)) => {
@@ -149,7 +168,10 @@ impl Firewall {
                 }
                 Ok(None) => {}
                 // Lost messages, or worse: looking is never wrong.
-                Err(_) => return "somebody".to_owned(),
+                Err(_) => {
+                    empty(open.monitor.get_ref(), buffer);
+                    return "somebody".to_owned();
+                }
             }
         }
     }
@@ -171,5 +193,61 @@ impl Firewall {
             self.installed = None;
             self.want(&wanted);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::core::config::model::services::ReceiveBuffer;
+    use crate::core::receive_buffer;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    async fn after_an_overrun() {
+        let mut firewall = Firewall::default();
+        let refusing = |last: u8| {
+            let mut wanted = ruleset(&services::Firewall::default());
+            refuse(&mut wanted, [192, 0, 2, last].into(), 1);
+            wanted
+        };
+        firewall.want(&refusing(0));
+        let monitor = firewall.open.as_ref().unwrap().monitor.get_ref();
+        let smallest = ReceiveBuffer { bytes: Some(1), force: false };
+        receive_buffer::set(monitor, smallest, "a test");
+        for change in 1..=u8::MAX {
+            firewall.want(&refusing(change));
+        }
+        let noticed = tokio::time::timeout(LONG, firewall.disturbed()).await;
+        assert_eq!(noticed.as_deref(), Ok("somebody"), "messages were lost");
+        firewall.restore("somebody");
+        let delete = Command::new("nft").args(["delete", "table", "ip", TABLE]).status().unwrap();
+        assert!(delete.success());
+        let noticed = tokio::time::timeout(LONG, firewall.disturbed()).await;
+        assert_eq!(noticed.as_deref(), Ok("nft"), "what happens next is heard");
+        firewall.restore("nft");
+        let list = Command::new("nft").args(["list", "table", "ip", TABLE]).output().unwrap();
+        assert!(String::from_utf8_lossy(&list.stdout).contains("192.0.2.255"), "{list:?}");
+    }
+
+    #[test]
+    fn a_buffer_that_runs_over_is_emptied_and_what_comes_afterwards_is_heard() {
+        if Command::new("nft").arg("--version").output().is_err() {
+            eprintln!("SKIPPED: there is no nft");
+            return;
+        }
+        // A network of its own for this thread; without the right to it there is nothing to see.
+        let alone = std::thread::spawn(|| {
+            if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
+                eprintln!("SKIPPED: no network of its own, or not allowed to make one");
+                return;
+            }
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build().unwrap().block_on(after_an_overrun());
+        });
+        alone.join().unwrap();
     }
 }

@@ -8,6 +8,7 @@ use super::event::State;
 use super::router::Router;
 use super::statistics::Statistics;
 use crate::core::config::model::Script;
+use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::services::JsonVersion;
 use crate::core::config::model::vrrp::{
     Authentication, InitialState, Preemption, TrackScript, VirtualAddress,
@@ -93,8 +94,11 @@ fn router_object(
     data.raw("dont_track_primary", &u8::from(instance.dont_track_primary));
     data.raw("skip_check_adv_addr", &u8::from(instance.skip_check_adv_addr));
     data.raw("strict_mode", &u8::from(instance.strict));
-    data.text("vmac_ifname", "");
-    data.text("ifp_ifname", instance.interface.as_deref().unwrap_or_default());
+    let link = instance.virtual_link.as_ref().map(VirtualLink::name);
+    data.text("vmac_ifname", link.unwrap_or_default());
+    if let Some(interface) = instance.address_interface() {
+        data.text("ifp_ifname", interface);
+    }
     data.raw("master_priority", &router.master.map_or(0, |master| master.priority.get()));
     let ago = router.since.map_or(Interval::ZERO, |since| now.since(since));
     let micros = since_1970.as_micros().saturating_sub(ago.as_micros());
@@ -170,6 +174,10 @@ fn router_object(
     if authentication != 0 {
         // A dump is for many eyes.
         data.text("auth_data", "***");
+    }
+    // Ours: keepalived's has no word of it, and no `ifp_ifname` then.
+    if let Some(vrf) = &instance.vrf {
+        data.text("vrf", vrf);
     }
     let mut both = Object::new();
     both.raw("data", &data.end());
@@ -259,6 +267,7 @@ mod tests {
 
     use super::*;
     use crate::core::config::model::global::Global;
+    use crate::core::config::model::link::Vmac;
     use crate::core::config::model::vrrp::{Instance, VrrpConfig};
 
     fn engine(instances: Vec<Arc<Instance>>) -> VrrpEngine {
@@ -298,6 +307,34 @@ mod tests {
         let object = dump(&engine, &[], JsonVersion::Object, times).unwrap();
         let value: Value = serde_json::from_str(&object).unwrap();
         assert_eq!(value["vrrp"][0]["data"]["state"], 0);
+    }
+
+    #[test]
+    fn an_instance_is_on_what_is_made_for_it_or_within_a_vrf() {
+        let times = (Timestamp::ZERO, Interval::ZERO);
+        let data = |instance: Instance| -> Value {
+            let text = dump(&engine(vec![Arc::new(instance)]), &[], JsonVersion::Array, times);
+            let mut value: Value = serde_json::from_str(&text.unwrap()).unwrap();
+            value[0]["data"].take()
+        };
+        let eth0 = Instance { interface: Some("eth0".into()), ..Instance::default() };
+        let plain = data(eth0.clone());
+        assert_eq!((&plain["vmac_ifname"], &plain["ifp_ifname"]), (&"".into(), &"eth0".into()));
+        assert!(plain.get("vrf").is_none());
+        let vmac = Vmac {
+            name: "vrrp.1".into(),
+            address: [0, 0, 0x5e, 0, 1, 1],
+            notify_again: false,
+            group: None,
+        };
+        let over = data(Instance { virtual_link: Some(VirtualLink::Vmac(vmac)), ..eth0 });
+        assert_eq!(
+            (&over["vmac_ifname"], &over["ifp_ifname"]),
+            (&"vrrp.1".into(), &"vrrp.1".into())
+        );
+        let within = data(Instance { vrf: Some("red".into()), ..Instance::default() });
+        assert_eq!(within["vrf"], "red");
+        assert!(within.get("ifp_ifname").is_none());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Start with [`engine`], the pure election; [`router`] is one virtual router with the checks of an
 //! advert, [`packet`] the bytes, [`event`] the words. [`daemon`], [`socket`],
-//! [`virtual_link`] and [`firewall`] are the rim.
+//! [`virtual_link`], [`firewall`] and [`remains`] are the rim.
 
 pub mod announce;
 pub mod connection_sync;
@@ -17,6 +17,7 @@ pub mod losses;
 pub mod pacer;
 pub mod packet;
 pub mod priority;
+pub mod remains;
 pub mod router;
 pub mod routing;
 pub mod socket;

@@ -8,8 +8,10 @@ use super::event::State;
 use super::router::Router;
 use crate::core::config::model::global::Global;
 use crate::core::config::model::hmac::ReplayProtection;
+use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::vrrp::{
-    Authentication, InitialState, Preemption, TrackScript, Transport, VirtualAddress, VrrpVersion,
+    Authentication, InitialState, Instance, Preemption, TrackScript, Transport, VirtualAddress,
+    VrrpVersion,
 };
 use crate::core::time::Timestamp;
 
@@ -60,6 +62,17 @@ fn line(text: &mut String, indent: usize, label: &str, value: &dyn std::fmt::Dis
     let _ = writeln!(text, "{:indent$}{label} = {value}", "");
 }
 
+/// As keepalived 2.2.7 shows it: with `use_vmac` and its like, what is made over which.
+fn shown_interface(instance: &Instance, interface: &str) -> String {
+    let Some(link) = &instance.virtual_link else { return interface.to_owned() };
+    let kind = match link {
+        VirtualLink::Vmac(_) => "vmac",
+        VirtualLink::Ipvlan(_) => "ipvlan",
+    };
+    let sends = if instance.transmit_on_base { ", xmit base i/f" } else { "" };
+    format!("{}, {kind} on {interface}{sends}", link.name())
+}
+
 fn router_data(text: &mut String, router: &Router, engine: &VrrpEngine, now: Timestamp) {
     let instance = &router.instance;
     line(text, 1, "VRRP Instance", &instance.name);
@@ -89,7 +102,10 @@ fn router_data(text: &mut String, router: &Router, engine: &VrrpEngine, now: Tim
         line(text, 3, "Next timer in", &format!("{} sec", timer.since(now)));
     }
     if let Some(interface) = &instance.interface {
-        line(text, 3, "Interface", interface);
+        line(text, 3, "Interface", &shown_interface(instance, interface));
+    }
+    if let Some(vrf) = &instance.vrf {
+        line(text, 3, "VRF", vrf);
     }
     if let Some(source) = router.source() {
         line(text, 3, "Using src_ip", &source);
@@ -233,4 +249,37 @@ pub fn statistics(engine: &VrrpEngine) -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::config::model::link::Vmac;
+    use crate::core::config::model::vrrp::VrrpConfig;
+
+    fn shown(instance: Instance) -> String {
+        let config = VrrpConfig { instances: vec![Arc::new(instance)], ..VrrpConfig::default() };
+        let engine = VrrpEngine::new(Timestamp::ZERO, Global::default(), config);
+        data(&engine, &Global::default(), &[], Timestamp::ZERO)
+    }
+
+    #[test]
+    fn where_an_instance_is_has_keepalived_s_words() {
+        let plain = Instance { interface: Some("eth0".into()), ..Instance::default() };
+        let text = shown(plain.clone());
+        assert!(text.contains("   Interface = eth0\n") && !text.contains("VRF"));
+        let vmac = Vmac {
+            name: "vrrp.1".into(),
+            address: [0, 0, 0x5e, 0, 1, 1],
+            notify_again: false,
+            group: None,
+        };
+        let virtual_link = Some(VirtualLink::Vmac(vmac));
+        let mut over = Instance { virtual_link, ..plain };
+        assert!(shown(over.clone()).contains("   Interface = vrrp.1, vmac on eth0\n"));
+        over.transmit_on_base = true;
+        assert!(shown(over).contains("   Interface = vrrp.1, vmac on eth0, xmit base i/f\n"));
+        let text = shown(Instance { vrf: Some("red".into()), ..Instance::default() });
+        assert!(text.contains("   VRF = red\n") && !text.contains("Interface"));
+    }
 }

@@ -19,8 +19,11 @@ use crate::core::netlink::{NetlinkError, RouteSocket};
 /// seem to come from this host.
 const OWN_SETTINGS: &[(&str, &str)] =
     &[("arp_ignore", "1"), ("accept_local", "1"), ("rp_filter", "0"), ("promote_secondaries", "1")];
-/// And of the interface beneath: it must not answer for them.
-const BASE_SETTINGS: &[(&str, &str)] = &[("arp_ignore", "1"), ("arp_filter", "1")];
+/// And of the interface beneath: it must not answer for them, nor ask in their name. (The last is not
+/// keepalived's: a client that is asked by a virtual address takes the MAC of the question for it,
+/// and sends to the wrong router after a takeover. RFC 9568 section 8.1.2.)
+const BASE_SETTINGS: &[(&str, &str)] =
+    &[("arp_ignore", "1"), ("arp_filter", "1"), ("arp_announce", "2")];
 /// The prefix of a link-local IPv6 address (RFC 4291 section 2.5.6).
 const LINK_LOCAL_PREFIX: u8 = 64;
 
@@ -66,6 +69,30 @@ impl VirtualLinks {
         // Where an address shares the link of another instance, that is how it is made.
         let all = of_addresses.chain(own);
         self.wanted = all.map(|wanted| (wanted.link.name().to_owned(), wanted)).collect();
+    }
+
+    /// Those that are wanted, each with its MAC; an ipvlan has none of its own.
+    pub fn named(&self) -> BTreeSet<(String, Option<[u8; 6]>)> {
+        let noted = |(name, wanted): (&String, &Wanted)| match &wanted.link {
+            VirtualLink::Vmac(vmac) => (name.clone(), Some(vmac.address)),
+            VirtualLink::Ipvlan(_) => (name.clone(), None),
+        };
+        self.wanted.iter().map(noted).collect()
+    }
+
+    /// Takes over one that a process before this one has made, so that it goes, or makes room for
+    /// another one of its name; nothing to do for one that is wanted. Gives whether it was taken over.
+    pub fn inherit(&mut self, there: &Link, mac: Option<[u8; 6]>) -> bool {
+        let noted = match mac {
+            Some(_) => there.kind.as_deref() == Some("macvlan") && there.mac == mac,
+            None => there.kind.as_deref() == Some("ipvlan"),
+        };
+        let wanted = self.wanted.get(&there.name);
+        let takes = noted && wanted.is_none_or(|wanted| !is_made(there, &wanted.link));
+        if takes {
+            self.ours.insert(there.name.clone(), there.index);
+        }
+        takes
     }
 
     /// Whether there is nothing to do, ever.
@@ -246,7 +273,9 @@ impl VirtualLinks {
                 }
                 self.set(&Path::new(INET6).join(name).join("disable_ipv6"), "1");
             }
-            Family::Inet6 => {}
+            // Else the kernel answers with this MAC for every IPv4 address of the host; a client that
+            // believes it loses a router's own address when the MAC moves (keepalived leaves it so).
+            Family::Inet6 => self.set(&inet_setting(name, "arp_ignore"), "1"),
         }
     }
 
@@ -315,6 +344,38 @@ mod tests {
             vrf_table: None,
             master: None,
         }
+    }
+
+    #[test]
+    fn what_a_dead_process_made_is_taken_over_unless_it_is_wanted() {
+        let mac = [0, 0, 0x5e, 0, 1, 51];
+        let there = Link {
+            mac: Some(mac),
+            base: Some(2),
+            kind: Some("macvlan".to_owned()),
+            ..link(7, "vrrp.51")
+        };
+        let vmac = |address| Wanted {
+            base: "eth0".to_owned(),
+            family: Family::Inet,
+            link: VirtualLink::Vmac(Vmac {
+                name: "vrrp.51".to_owned(),
+                address,
+                notify_again: false,
+                group: None,
+            }),
+        };
+        let inherits = |there: &Link, mac, wanted: Option<Wanted>| {
+            let mut links = VirtualLinks::default();
+            links.wanted.extend(wanted.map(|wanted| ("vrrp.51".to_owned(), wanted)));
+            links.inherit(there, mac)
+        };
+        assert!(inherits(&there, Some(mac), None));
+        assert!(!inherits(&there, Some([2; 6]), None), "another one of that name");
+        assert!(!inherits(&there, None, None));
+        assert!(!inherits(&Link { kind: Some("dummy".into()), ..there.clone() }, Some(mac), None));
+        assert!(!inherits(&there, Some(mac), Some(vmac(mac))), "it is adopted");
+        assert!(inherits(&there, Some(mac), Some(vmac([2; 6]))), "it is in the way");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::link::{self, Link};
 use super::message::Messages;
 use super::route::{self, KernelRoute};
 use super::rule::{self, KernelRule};
-use super::socket::{join_groups, open_subscriber, receive_from_kernel};
+use super::socket::{self, join_groups, open_subscriber, receive_from_kernel};
 use crate::core::config::model::services::ReceiveBuffer;
 use crate::core::receive_buffer;
 use crate::core::runtime;
@@ -26,8 +26,6 @@ const RULE_GROUPS: &[u32] = &[RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE];
 const RTNLGRP_IPV4_RULE: u32 = 8;
 const RTNLGRP_IPV6_RULE: u32 = 19;
 const BUFFER: usize = 64 << 10;
-/// Messages that a receive buffer holds, at the very most.
-const LEFT_OVER: usize = 1 << 20;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,16 +125,10 @@ impl Monitor {
         self.waiting.pop_front()
     }
 
-    /// Throws away what is left after an overrun. Until the queue is empty the kernel drops what
-    /// happens, and says so only once: tables that are read before that may be out of date for ever.
+    /// After an overrun.
     fn empty(&mut self) {
         self.waiting.clear();
-        for _ in 0..LEFT_OVER {
-            match receive_from_kernel(self.socket.get_ref(), &mut self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Ok(_) | Err(_) => {}
-            }
-        }
+        socket::empty(self.socket.get_ref(), &mut self.buffer);
     }
 }
 

@@ -44,7 +44,8 @@ const ICMPV6: u8 = 58;
 const ROUTER_SOLICITATION: u8 = 133;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
-const MLD2_REPORT: u8 = 143;
+/// Kinds of ICMPv6 with which a host joins and leaves groups: of MLD 2 (RFC 3810), of MLD 1 (RFC 2710).
+const MLD_REPORTS: [(u8, u8); 2] = [(143, 143), (131, 132)];
 /// How `nft` shows keys: types of its own.
 const TYPE_INET: u32 = 7;
 const TYPE_INET6: u32 = 8;
@@ -211,8 +212,23 @@ impl Ruleset {
             let hooked = number(hooked, 1, hook).attribute(2, &self.priority.to_be_bytes());
             out.push(number(hooked.end(), 5, ACCEPT).text(7, "filter"));
         }
-        if !links.is_empty() {
-            out.push(self.rule(family, "out", |rule| self.reports(rule, family)));
+        // A report leaves by the interface beneath, so that no switch sees a virtual MAC on two ports.
+        match family {
+            TableFamily::Inet if !links.is_empty() => {
+                out.push(self.rule(family, "out", |rule| {
+                    let rule = compare(payload(rule, NETWORK_HEADER, 9, 1, FIRST), EQUAL, &[IGMP]);
+                    self.leave_beneath(payload(rule, NETWORK_HEADER, 16, 4, FIRST))
+                }));
+            }
+            TableFamily::Inet6 if !links.is_empty() => {
+                out.extend(MLD_REPORTS.map(|(first, last)| {
+                    self.rule(family, "out", |rule| {
+                        let rule = icmpv6(rule, first, last);
+                        self.leave_beneath(payload(rule, NETWORK_HEADER, 24, 16, FIRST))
+                    })
+                }));
+            }
+            TableFamily::Inet | TableFamily::Inet6 => {}
         }
         if !self.links6.is_empty() && family == TableFamily::Inet6 {
             out.push(self.rule(family, "out", |rule| {
@@ -226,17 +242,9 @@ impl Ruleset {
         }
     }
 
-    /// A report leaves by the interface beneath, so that no switch sees a virtual MAC on two ports.
-    fn reports(&self, rule: Builder, family: TableFamily) -> Builder {
-        let rule = match family {
-            TableFamily::Inet => {
-                let rule = payload(rule, NETWORK_HEADER, 9, 1, FIRST);
-                payload(compare(rule, EQUAL, &[IGMP]), NETWORK_HEADER, 16, 4, FIRST)
-            }
-            TableFamily::Inet6 => {
-                payload(icmpv6(rule, MLD2_REPORT, MLD2_REPORT), NETWORK_HEADER, 24, 16, FIRST)
-            }
-        };
+    /// What leaves by a virtual MAC leaves by the interface beneath instead; its destination is in
+    /// [`FIRST`].
+    fn leave_beneath(&self, rule: Builder) -> Builder {
         let rule = lookup(meta(rule, META_OIF, SECOND), LINKS, SECOND, Some(SECOND));
         let rule = expression(rule, "dup", |dup| number(number(dup, 1, FIRST), 2, SECOND));
         self.verdict(rule, DROP)

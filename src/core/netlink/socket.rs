@@ -38,6 +38,8 @@ const BATCH: usize = 128;
 const BATCH_BYTES: usize = 48 << 10;
 /// More than most requests have.
 const LARGE_REQUEST: usize = 1 << 10;
+/// Messages that a receive buffer holds, at the very most.
+const LEFT_OVER: usize = 1 << 20;
 /// A dump that the kernel says was disturbed is taken again.
 const DUMP_ATTEMPTS: usize = 5;
 
@@ -292,6 +294,17 @@ pub fn join_groups(socket: &OwnedFd, groups: &[u32]) -> io::Result<()> {
 pub fn receive_from_kernel(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     let (length, sender) = recvfrom::<NetlinkAddr>(socket.as_raw_fd(), buffer)?;
     Ok(sender.filter(|sender| sender.pid() == 0).map(|_| length))
+}
+
+/// Throws away what waits, after an overrun (ENOBUFS). Until the queue is empty the kernel drops what
+/// happens, and says so only once: tables that are read before that may be out of date for ever.
+pub fn empty(socket: &OwnedFd, buffer: &mut [u8]) {
+    for _ in 0..LEFT_OVER {
+        match receive_from_kernel(socket, buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Ok(_) | Err(_) => {}
+        }
+    }
 }
 
 /// An error message: errno 0 is success; with it may come the kernel's own words.

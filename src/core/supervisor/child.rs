@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -35,6 +35,8 @@ const EXIT_SOFTWARE: u8 = 70;
 pub struct DaemonStart {
     /// The configuration to begin with.
     pub config: Config,
+    /// Where the pid file of this process is; no other living process has it.
+    pub pid_file: PathBuf,
     /// What the process before this one has left; the vrrp and bfd processes only.
     pub legacy: Option<Legacy>,
     /// Ends of the channels between the bfd process and those that track sessions.
@@ -151,7 +153,8 @@ where
     };
     let names = &config.global.process_names;
     set_process_name(&personality.configured_name(Process::Child(role), names));
-    let _pid_file = match take_pid_file(role, options, &config.global) {
+    let pid_file = pid_file(role, options, &config.global);
+    let _pid_file = match PidFile::take(&pid_file) {
         Ok(file) => file,
         Err(error) => {
             tracing::error!("{error}");
@@ -171,7 +174,7 @@ where
     let (command_sender, commands) = mpsc::channel(WAITING_COMMANDS);
     let (reports, report_receiver) = mpsc::channel(WAITING_COMMANDS);
     let talker = tokio::spawn(talk(channel, command_sender, report_receiver));
-    let status = daemon(DaemonStart { config, legacy, news, commands, reports }).await;
+    let status = daemon(DaemonStart { config, pid_file, legacy, news, commands, reports }).await;
     talker.abort();
     status
 }
@@ -197,18 +200,17 @@ fn read_config(descriptor: OwnedFd) -> Result<Config, String> {
     Ok(config)
 }
 
-fn take_pid_file(role: Role, options: &Options, global: &Global) -> Result<PidFile, String> {
+fn pid_file(role: Role, options: &Options, global: &Global) -> PathBuf {
     let (given, name) = match role {
         Role::Vrrp => (&options.vrrp_pid_file, "vrrp"),
         Role::Check => (&options.checkers_pid_file, "checkers"),
         Role::Bfd => (&options.bfd_pid_file, "bfd"),
     };
-    let path = given.clone().unwrap_or_else(|| pid_path(global, name));
-    PidFile::take(&path).map_err(|error| error.to_string())
+    given.clone().unwrap_or_else(|| pid_path(global, name))
 }
 
 /// `/run/NAME.pid`; with an instance, a namespace or `use_pid_dir`, `/run/keepalived/NAME[_X].pid`.
-pub fn pid_path(global: &Global, name: &str) -> std::path::PathBuf {
+pub fn pid_path(global: &Global, name: &str) -> PathBuf {
     let run = Path::new("/run");
     if global.use_pid_dir || global.instance.is_some() || global.net_namespace.is_some() {
         let suffix = global.instance.as_ref().map_or(String::new(), |name| format!("_{name}"));

@@ -48,6 +48,7 @@ impl Daemon<'_> {
             .collect();
         // What was made is found, brought up and given its address in the second round.
         for _ in 0..2 {
+            self.keep_reports_beneath();
             let actual = &self.actual;
             let has = |index, address, prefix| actual.contains_key(&(index, address, prefix));
             let changed =
@@ -67,6 +68,17 @@ impl Daemon<'_> {
                 Err(error) => tracing::error!("cannot read links: {error}"),
             }
         }
+    }
+
+    /// Membership reports of virtual MACs that are there, up or not.
+    fn keep_reports_beneath(&mut self) {
+        let [links, links6] = self.reporting_links();
+        self.firewall.want_reports(&self.config.global.firewall, links, links6);
+    }
+
+    /// Of IPv4 and of IPv6.
+    fn reporting_links(&self) -> [BTreeMap<u32, u32>; 2] {
+        [Family::Inet, Family::Inet6].map(|family| self.virtual_links.pairs(family, &self.links))
     }
 
     pub(super) fn handle_kernel_event(&mut self, event: Result<KernelEvent, NetlinkError>) {
@@ -365,10 +377,7 @@ impl Daemon<'_> {
         for (index, address, _) in self.places(self.engine.refused()).into_keys() {
             firewall::refuse(&mut ruleset, address, index);
         }
-        if !self.stopping {
-            ruleset.links = self.virtual_links.pairs(Family::Inet, &self.links);
-            ruleset.links6 = self.virtual_links.pairs(Family::Inet6, &self.links);
-        }
+        [ruleset.links, ruleset.links6] = self.reporting_links();
         ruleset
     }
 

@@ -57,10 +57,10 @@ vrrp_instance B {
 }
 C
 # (Where an instance of IPv4 has an IPv6 address too, the real one leaves IPv6 on, on the interface
-# that has none of them: vrrp.51.)
+# that has none of them: vrrp.51. And its interfaces of IPv6 answer for every IPv4 address of the host.)
 # What is there: each virtual interface with its MAC and the one beneath, each address with its place.
 state() { ip -n d1 -d -o link show type macvlan | sed -E 's/^[0-9]+: ([^:]+):.*link\/ether ([^ ]+) .*(macvlan mode [a-z]+).*/\1 \2 \3/' | sort; ip -n d1 -o addr | awk '$2 != "lo" && $4 !~ /^fe80/ { print $2, $4 }' | sort; }
-settings() { on d1 sysctl -a 2>/dev/null | grep -E '^net\.(ipv4\.conf\.(vrrp|at|eth).*(arp_ignore|arp_filter|accept_local|rp_filter|promote_secondaries)|ipv6\.conf\.(vrrp|at).*(disable_ipv6|addr_gen_mode)) ' | grep -v 'vrrp/51.disable_ipv6'; }
+settings() { on d1 sysctl -a 2>/dev/null | grep -E '^net\.(ipv4\.conf\.(vrrp|at|eth).*(arp_ignore|arp_filter|accept_local|rp_filter|promote_secondaries)|ipv6\.conf\.(vrrp|at).*(disable_ipv6|addr_gen_mode)) ' | grep -vE 'vrrp/51.disable_ipv6|at6/51.arp_ignore'; }
 # rows FILTER: time, MAC and address of the announcements in the last capture
 rows() { tshark -r "$cap" -n -Y "($1) and ((arp.opcode == 1 and arp.isgratuitous) or icmpv6.type == 136)" -T fields -e frame.time_relative -e eth.src -e arp.src.proto_ipv4 -e icmpv6.nd.na.target_address 2>/dev/null | tr -s '\t' ' '; }
 up() { has_addr d1 10.77.1.210 && has_addr d1 10.77.2.200; }
@@ -90,6 +90,7 @@ for i in eth0 eth1; do on d1 sysctl -qw net.ipv4.conf.$i.arp_ignore=0 net.ipv4.c
 run "$LAB_DAEMON"
 same "the interfaces, their MACs and the addresses on them are the real one's" "$real_links" "$links"
 same "and their settings" "$real_values" "$values"
+check "interfaces of IPv6 do not answer for addresses of IPv4" test "$(on d1 sysctl -n net.ipv4.conf.at6/51.arp_ignore)" == 1
 same "each address is announced from the same MAC" "$real_burst" "$burst"
 same "the same are repeated on other interfaces" "$real_extra" "$extra"
 same "of IPv6 too" "$real_extra6" "$extra6"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # vrrp-children: SIGKILL of the vrrp child, of the parent, of everything: one
-# owner afterwards, nothing left behind.  Two routers, 150 and 100.
+# owner afterwards, nothing left behind.  Two routers, 150 and 100.  At the end, what a
+# crash of everything left and a changed configuration no longer has.
 #   lab-netns run --directors 2 -- scenarios/vrrp-children.sh
 set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
@@ -94,4 +95,56 @@ settle "d1 comes back to its own address" d1 8
 check "with the address once" eval '[[ $(ip -n d1 -o -4 addr show dev eth0 | grep -c " $VIP/") == 1 ]]'
 for i in 1 2; do stop d$i daemon; done
 check "nothing is left" owner_is $VIP ""
+
+# --- a crash of everything, then a configuration that no longer has what was left. Beside it on the
+# host: another daemon with an address, and an address with the same mark that nobody noted.
+# (keepalived leaves it all there.)
+if [[ $(basename "$LAB_DAEMON") != keepalived ]]; then
+    KEPT=10.77.1.201 NEW=10.77.1.202 OTHER=10.77.1.210 STRANGE=10.77.1.220 MOVED=10.77.1.203
+    other() { # ADDRESS...: the configuration of the other daemon
+        printf 'vrrp_instance OTHER {\n interface eth0\n virtual_router_id 60\n virtual_ipaddress {\n'
+        printf '  %s/24\n' "$@"; printf ' }\n}\n'
+    }
+    other $OTHER >"$LAB_DIR/other.conf"
+    bg d1 other "$LAB_DAEMON" --dont-fork --no-syslog --log-console --pid /run/other.pid --vrrp_pid /run/other-vrrp.pid --use-file "$LAB_DIR/other.conf"
+    conf 1 "$VIP/24
+        $KEPT/24
+        $MOVED" >"$LAB_DIR/d1.conf"
+    cat >>"$LAB_DIR/d1.conf" <<C
+vrrp_instance MAC {
+    interface eth0
+    use_vmac
+    virtual_router_id 61
+    virtual_ipaddress {
+        10.77.1.230/24
+    }
+}
+C
+    daemon d1 "$LAB_DIR/d1.conf"
+    held() { local a; for a; do has_addr d1 "$a" || return 1; done; }
+    check "two daemons on one host have their addresses" wait_until 8 held $VIP $KEPT $MOVED 10.77.1.230 $OTHER
+    check "the files of both say what they may have made" eval 'on d1 grep -q " $VIP/24" "/run/steadfast/!run!vrrp.pid" && on d1 grep -q "vrrp.61 00:00:5e:00:01:3d" "/run/steadfast/!run!vrrp.pid" && on d1 grep -q " $OTHER/24" "/run/steadfast/!run!other-vrrp.pid"'
+    crash d1 daemon
+    other $OTHER $MOVED >"$LAB_DIR/other.conf"; kill -HUP "$(bg_pid d1 other)"
+    check "(the other daemon has an address of the dead one now)" wait_until 5 on d1 grep -q " $MOVED/24" "/run/steadfast/!run!other-vrrp.pid"
+    # (RTM_NEWADDR with IFA_LOCAL and IFA_PROTO; not every ip(8) can)
+    on d1 python3 -c 'import socket, struct, sys
+body = struct.pack("=BBBBI", socket.AF_INET, 32, 0, 0, socket.if_nametoindex("eth0")) + struct.pack("=HH4s", 8, 2, socket.inet_aton(sys.argv[1])) + struct.pack("=HHB3x", 5, 11, 18)
+netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+netlink.send(struct.pack("=IHHII", 16 + len(body), 20, 0x605, 1, 0) + body)
+sys.exit(struct.unpack_from("=i", netlink.recv(4096), 16)[0] != 0)' $STRANGE
+    check "what the dead one made is there" held $VIP $KEPT $MOVED 10.77.1.230 $OTHER $STRANGE
+    ip -n d1 -o monitor address >"$LAB_DIR/monitor" 2>&1 & monitor=$!
+    conf 1 "$KEPT/24
+        $NEW" >"$LAB_DIR/d1.conf"; mark=$(log_mark d1)
+    daemon d1 "$LAB_DIR/d1.conf"
+    check "what the configuration no longer has is removed" wait_until 5 eval '! has_addr d1 $VIP && ! ip -n d1 link show vrrp.61'
+    check "with a word in the log" eval 'logged d1 "$VIP/24 on eth0 was left by a process that died" $mark && logged d1 "vrrp.61 was left by a process that died" $mark'
+    check "what it has is there, old and new" wait_until 8 held $KEPT $NEW
+    check "the other daemon has its addresses, and the strange one is there" held $OTHER $MOVED $STRANGE
+    kill "$monitor"
+    check "and nobody touched them" eval '! grep -E "Deleted.*($OTHER|$MOVED|$STRANGE)/" "$LAB_DIR/monitor"'
+    for tag in daemon other; do stop d1 $tag; done
+    check "both leave nothing, and no file" eval '! held $KEPT && ! held $NEW && ! held $OTHER && ! held $MOVED && [[ -z $(on d1 ls /run/steadfast) ]]'
+fi
 lab_done

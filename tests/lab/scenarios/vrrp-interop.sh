@@ -90,6 +90,15 @@ capture sw br-lan "$cap" "$filter"
 for n in d1 d2 d3; do start $n; done
 settle "election" 8 d1 d2 d3
 calm "election"
+# --- V-133: d3 is a backup of these two, d1 their master, d2 the next; nothing is sent to them meanwhile
+if [[ $family == 6 ]]; then
+    port() { on "$1" cat /sys/class/net/eth0/address; }
+    knows() { local id; for id in 51 54; do [[ $(ip -n d3 -6 neigh show "${vip[$id]}" dev eth0) == *" lladdr $(port "$1") "* ]] || return 1; done; }
+    check "a backup has asked for the addresses" eval 'on d3 ping -qc1 -W2 ${vip[51]} && on d3 ping -qc1 -W2 ${vip[54]} && knows d1'
+    stop d1 daemon; settle "d1 stops" 3 d2 d3
+    check "the backup has heard where the addresses are now" wait_until 2 knows d2
+    start d1; settle "d1 is back" 8 d1 d2 d3
+fi
 for n in d1 d2 d3; do
     read -ra rest <<<"$(tr ' ' '\n' <<<"d1 d2 d3" | grep -v $n | xargs)"
     who=$([[ $n == "$PEER_NODE" ]] && echo "the real one" || echo ours)
