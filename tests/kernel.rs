@@ -92,6 +92,12 @@ fn what_an_agent_or_a_program_says_becomes_the_weight_of_its_server() {
     scenario("lvs-agent");
 }
 
+/// `GRPC_CHECK`, and `HTTP_GET` with `http_protocol 2`.
+#[test]
+fn what_the_health_service_of_grpc_says_decides_of_its_server() {
+    scenario("lvs-grpc");
+}
+
 #[test]
 fn what_the_kernel_refuses_is_told_in_words_and_stops_nothing_else() {
     scenario("lvs-refused");

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 const SYSLOG_SOCKET: &str = "/dev/log";
@@ -87,7 +88,12 @@ pub fn start(options: &LogOptions<'_>) {
         Detail::Normal => LevelFilter::INFO,
         Detail::Detailed | Detail::Extra => LevelFilter::DEBUG,
     };
-    let subscriber = tracing_subscriber::registry().with(sink.with_filter(level));
+    // Only our own lines: a library's chatter is not what an operator asked for.
+    let ours = filter_fn(move |line: &Metadata<'_>| {
+        *line.level() <= level && line.target().starts_with("steadfast")
+    });
+    let filter = ours.with_max_level_hint(level);
+    let subscriber = tracing_subscriber::registry().with(sink.with_filter(filter));
     // Already started: the first one stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
@@ -102,10 +108,6 @@ struct Sink {
 
 impl<S: Subscriber> Layer<S> for Sink {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        // Only our own lines: a library's chatter is not what an operator asked for.
-        if !event.metadata().target().starts_with("steadfast") {
-            return;
-        }
         let mut line = Line { message: String::new(), fields: String::new() };
         event.record(&mut line);
         if self.fields {

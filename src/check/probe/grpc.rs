@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, TE, USER_AGENT};
 use http::uri::Scheme;
 use http::{HeaderMap, Method, Request};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::grpc_health::{self, Answer, Fault};
 use super::http2::{self, Failure, Part};
@@ -39,25 +38,24 @@ pub async fn probe(grpc: &GrpcProbe, server: &str, identity: &TlsIdentity) -> Ou
 /// What is to be told of a certificate, or why the server is not well.
 async fn ask(grpc: &GrpcProbe, identity: &TlsIdentity) -> Result<Option<String>, String> {
     let patience = grpc.connect.timeout.to_duration();
-    let stream = http2::open(&grpc.connect).await.map_err(|error| match error.kind() {
+    let mut stream = http2::open(&grpc.connect).await.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => "no connection in time".to_owned(),
         _ => format!("no connection: {error}"),
     })?;
     let host = grpc.authority.as_deref();
     let Some(options) = &grpc.tls else {
-        converse(stream, grpc, Scheme::HTTP).await?;
+        converse(&mut stream, grpc, Scheme::HTTP).await?;
         return Ok(None);
     };
     let handshake = tls::secure(stream, identity, options, host, tls::Protocol::Http2);
-    let stream =
-        within(patience, handshake, "no TLS in time").await?.map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::PermissionDenied => format!("its certificate is refused: {error}"),
-                _ => format!("no TLS: {error}"),
-            }
-        })?;
+    let mut stream = within(patience, handshake, "no TLS in time").await?.map_err(|error| {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => format!("its certificate is refused: {error}"),
+            _ => format!("no TLS: {error}"),
+        }
+    })?;
     let warning = tls::ending(stream.ssl(), options.expiry_warning);
-    converse(stream, grpc, Scheme::HTTPS).await?;
+    converse(&mut stream, grpc, Scheme::HTTPS).await?;
     Ok(warning)
 }
 
@@ -70,7 +68,7 @@ async fn within<T>(
 }
 
 async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: &mut dyn http2::Stream,
     grpc: &GrpcProbe,
     scheme: Scheme,
 ) -> Result<(), String> {

@@ -101,13 +101,13 @@ pub async fn fetch(
             tcp::open(&http.connect).await
         }
     };
-    let stream = stream.map_err(Trouble::Connect)?;
+    let mut stream = stream.map_err(Trouble::Connect)?;
     // What TLS and HTTP/2 need meanwhile is much, and is not held for plain probes.
     if let Some(options) = &http.tls {
         return Box::pin(fetch_securely(stream, http, limit, (options, url), identity)).await;
     }
     let answer = if http.version == HttpVersion::V2 {
-        let talk = Box::pin(converse_http2(stream, http, url));
+        let talk = Box::pin(converse_http2(&mut stream, http, url));
         tokio::time::timeout(limit, talk).await
     } else {
         let request = request(http, url);
@@ -196,7 +196,7 @@ pub(super) async fn converse(
 
 /// The same over HTTP/2. An answer that the server has not ended is none: unlike HTTP/1, it has an end.
 async fn converse_http2(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: &mut dyn http2::Stream,
     http: &HttpProbe,
     url: &Url,
 ) -> Result<Answer, Trouble> {

@@ -75,9 +75,14 @@ pub fn request(
     Request::builder().method(method).uri(Uri::from_parts(parts)?).body(())
 }
 
+/// What HTTP/2 is spoken over.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 /// Sends a request and has `take` look at what comes; at most `most` bytes of any kind.
 pub async fn ask<F>(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: &mut dyn Stream,
     request: Request<()>,
     body: Bytes,
     most: u64,
@@ -198,8 +203,8 @@ fn last_words(error: &h2::Error) -> String {
 const CLOSED: &str = "the server closed the connection";
 
 /// A connection whose bytes are counted and whose beginning is kept.
-struct Wire<S> {
-    stream: S,
+struct Wire<'a> {
+    stream: &'a mut dyn Stream,
     beginning: Vec<u8>,
     count: u64,
     most: u64,
@@ -214,7 +219,7 @@ struct End {
     trouble: Option<String>,
 }
 
-impl<S> Wire<S> {
+impl Wire<'_> {
     fn end(self) -> End {
         End { stranger: self.stranger(), trouble: self.trouble }
     }
@@ -254,7 +259,7 @@ impl<S> Wire<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+impl AsyncRead for Wire<'_> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -269,7 +274,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl AsyncWrite for Wire<'_> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
