@@ -79,7 +79,10 @@ const EXIT_SOFTWARE: u8 = 70;
 /// Runs until told to stop. Returns the process's exit status.
 pub async fn run(start: DaemonStart, options: &Options) -> u8 {
     let sessions = BfdTracker::new(start.news.tracker);
-    let mut daemon = match Daemon::open(start.config, sessions, options) {
+    let opened = FrameSocket::over(start.frames)
+        .map_err(Into::into)
+        .and_then(|frames| Daemon::open(start.config, sessions, frames, options));
+    let mut daemon = match opened {
         Ok(daemon) => daemon,
         Err(error) => {
             tracing::error!("cannot start: {error}");
@@ -185,6 +188,7 @@ impl<'a> Daemon<'a> {
     fn open(
         mut config: Config,
         sessions: BfdTracker,
+        frames: FrameSocket,
         options: &'a Options,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         scripts::leave_out_unusable(&mut config);
@@ -205,7 +209,7 @@ impl<'a> Daemon<'a> {
             engine,
             route,
             monitor,
-            frames: FrameSocket::open()?,
+            frames,
             links,
             linkbeat: Linkbeat::default(),
             actual,
