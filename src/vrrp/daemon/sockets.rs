@@ -103,10 +103,8 @@ impl Daemon<'_> {
         let packets = self.packets.clone();
         let reader = tokio::spawn(async move {
             loop {
-                match reader.receive().await {
-                    Ok(first) => {
-                        let more = std::iter::from_fn(|| reader.try_receive()).take(LOOK - 1);
-                        let arrived = std::iter::once(first).chain(more).collect();
+                match reader.receive(LOOK).await {
+                    Ok(arrived) => {
                         if packets.send((name.clone(), arrived)).await.is_err() {
                             return;
                         }
@@ -125,6 +123,7 @@ impl Daemon<'_> {
     pub(super) fn handle_packets(&mut self, (name, arrived): Arrived) {
         self.tell_time();
         for datagram in arrived {
+            let at = datagram.arrived;
             let packet = ReceivedPacket {
                 interface: name.interface.clone(),
                 sealed: name.authenticated.then_some(datagram.id),
@@ -133,7 +132,7 @@ impl Daemon<'_> {
                 ttl: datagram.ttl,
                 payload: datagram.payload,
             };
-            self.engine.handle(runtime::now(), Input::Packet(packet));
+            self.engine.handle(at, Input::Packet(packet));
         }
     }
 
