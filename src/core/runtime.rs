@@ -245,6 +245,34 @@ impl Ladder {
     }
 }
 
+/// How a thread is scheduled, for another one that does a part of its work: a new thread of a process
+/// with real-time scheduling has none.
+#[derive(Debug, Clone, Copy)]
+pub struct Scheduling {
+    realtime: Option<u8>,
+}
+
+impl Scheduling {
+    /// Of this thread.
+    pub fn current() -> Self {
+        let mut parameter = libc::sched_param { sched_priority: 0 };
+        // SAFETY: `parameter` outlives the call.
+        let result = unsafe { libc::sched_getparam(0, &raw mut parameter) };
+        // Other policies have priority 0.
+        let priority = u8::try_from(parameter.sched_priority).ok();
+        Self { realtime: priority.filter(|priority| result == 0 && *priority > 0) }
+    }
+
+    /// For this thread.
+    pub fn take(self) {
+        if let Some(priority) = self.realtime
+            && let Err(error) = set_realtime(priority)
+        {
+            tracing::warn!("a thread without real-time priority {priority}: {error}");
+        }
+    }
+}
+
 fn set_affinity(cpus: &BTreeSet<u16>) -> io::Result<()> {
     let mut set = CpuSet::new();
     for cpu in cpus {

@@ -4,6 +4,7 @@
 mod kernel;
 mod keys;
 mod linkbeat;
+mod operations;
 mod scripts;
 mod sockets;
 mod unsent;
@@ -104,7 +105,7 @@ struct Daemon<'a> {
     engine: VrrpEngine,
     route: RouteSocket,
     monitor: Monitor,
-    frames: FrameSocket,
+    frames: Arc<FrameSocket>,
     links: BTreeMap<u32, Link>,
     linkbeat: Linkbeat,
     /// Every address that the kernel has.
@@ -209,7 +210,7 @@ impl<'a> Daemon<'a> {
             engine,
             route,
             monitor,
-            frames,
+            frames: Arc::new(frames),
             links,
             linkbeat: Linkbeat::default(),
             actual,
@@ -519,17 +520,23 @@ impl<'a> Daemon<'a> {
         let mut announcements = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             spoke = true;
-            match output {
-                Output::Transmit(advert) => {
-                    self.announce(&mut announcements);
-                    self.transmit(&advert);
-                }
-                Output::Announce(announcement) => announcements.push(announcement),
-                Output::Notify(_) | Output::Log(_) => self.untold.push(output),
+            if matches!(output, Output::Transmit(_)) {
+                self.announce(&mut announcements);
             }
+            announcements.extend(self.act_on(output));
         }
         self.announce(&mut announcements);
         spoke
+    }
+
+    /// Sends an advert; gives what is to be announced; keeps the rest for later.
+    fn act_on(&mut self, output: Output) -> Option<DesiredAddress> {
+        match output {
+            Output::Transmit(advert) => self.transmit(&advert),
+            Output::Announce(announcement) => return Some(announcement),
+            Output::Notify(_) | Output::Log(_) => self.untold.push(output),
+        }
+        None
     }
 
     // ---- scripts
