@@ -72,6 +72,9 @@ pub fn watch<T: AsRawFd + Into<OwnedFd>>(owner: T) -> io::Result<AsyncFd<T>> {
     Ok(unsafe { AsyncFd::register(owner) }?)
 }
 
+/// The end of a wait that is spent awake.
+const AWAKE: Interval = Interval::from_micros(150);
+
 /// A timer with the kernel's resolution: the event loop's own rounds up to a millisecond, which
 /// would be seen in every takeover.
 #[derive(Debug)]
@@ -93,6 +96,19 @@ impl AlarmClock {
         let Some(at) = at else {
             return std::future::pending().await;
         };
+        self.wait(at).await;
+    }
+
+    /// The same to the microsecond: a processor that sleeps needs some 50 us to wake up, and the last of
+    /// the wait is spent awake. For what is rare.
+    pub async fn wait_awake(&mut self, at: Timestamp) {
+        self.wait(at.before(AWAKE)).await;
+        while now() < at {
+            std::hint::spin_loop();
+        }
+    }
+
+    async fn wait(&mut self, at: Timestamp) {
         if at <= now() {
             return;
         }

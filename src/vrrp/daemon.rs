@@ -21,7 +21,7 @@ use self::linkbeat::Linkbeat;
 use self::unsent::Unsent;
 use super::connection_sync;
 use super::desired::DesiredAddress;
-use super::engine::{Input, Output, SocketName, VrrpEngine, is_still_awaited};
+use super::engine::{Awaited, Deadline, Input, Output, SocketName, VrrpEngine, is_still_awaited};
 use super::event::{Event, Importance};
 use super::firewall::Firewall;
 use super::interface_settings::{InterfaceSettings, Settings};
@@ -273,6 +273,8 @@ impl<'a> Daemon<'a> {
         report(&reports, DaemonReport::Ready);
         loop {
             let deadline = self.next_deadline();
+            let takeover = self.engine.poll_timeout();
+            let takeover = takeover.filter(|next| next.why == Awaited::MasterDown);
             tokio::select! {
                 // Packets before timers: after a stall the mailbox is the truth.
                 biased;
@@ -310,7 +312,7 @@ impl<'a> Daemon<'a> {
                 Some(change) = self.file_inbox.recv() => self.handle_file(change),
                 Some(change) = self.process_inbox.recv() => self.handle_process(change),
                 news = self.sessions.changed() => self.handle_sessions(news),
-                () = alarm.wait_until(deadline) => {}
+                () = wait(&mut alarm, deadline, takeover) => {}
             }
             self.ladder.due(deadline, "vrrp");
             // Whatever woke us: a flood of packets must not keep a timer waiting.
@@ -644,6 +646,14 @@ impl<'a> Daemon<'a> {
         if self.sync_follows.is_some() {
             self.connection_sync.stop(STOP_GRACE.to_duration());
         }
+    }
+}
+
+/// Waits for the next thing to do. No moment is lost where it is a takeover, which is rare.
+async fn wait(alarm: &mut AlarmClock, next: Option<Timestamp>, takeover: Option<Deadline>) {
+    match takeover {
+        Some(Deadline { at, .. }) if next == Some(at) => alarm.wait_awake(at).await,
+        Some(_) | None => alarm.wait_until(next).await,
     }
 }
 
