@@ -160,3 +160,30 @@ impl Announcer {
         self.sender.join().unwrap_or_else(|_| vec![(0, io::Error::other("sending panicked"))])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_told_by_its_place_among_all() {
+        let Ok(socket) = FrameSocket::over(None) else {
+            eprintln!("SKIPPED: no packet sockets here");
+            return;
+        };
+        let frame = |interface| Frame {
+            interface: NonZeroU32::new(interface).unwrap(),
+            // To the loopback interface, of a protocol that nobody speaks.
+            bytes: [vec![0; 12], vec![0x88, 0xb5], vec![0; 46]].concat(),
+        };
+        let nowhere = i32::MAX.unsigned_abs();
+        let announcer = Announcer::start(Arc::new(socket)).unwrap();
+        announcer.send(vec![frame(1), frame(nowhere)]);
+        announcer.send(Vec::new());
+        announcer.send(vec![frame(nowhere), frame(1)]);
+        let refused: Vec<usize> = announcer.finish().into_iter().map(|(place, _)| place).collect();
+        assert_eq!(refused, [1, 2]);
+    }
+}
