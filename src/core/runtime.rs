@@ -72,6 +72,9 @@ pub fn watch<T: AsRawFd + Into<OwnedFd>>(owner: T) -> io::Result<AsyncFd<T>> {
     Ok(unsafe { AsyncFd::register(owner) }?)
 }
 
+/// The end of a wait that is spent awake.
+const AWAKE: Interval = Interval::from_micros(150);
+
 /// A timer with the kernel's resolution: the event loop's own rounds up to a millisecond, which
 /// would be seen in every takeover.
 #[derive(Debug)]
@@ -93,6 +96,19 @@ impl AlarmClock {
         let Some(at) = at else {
             return std::future::pending().await;
         };
+        self.wait(at).await;
+    }
+
+    /// The same to the microsecond: a processor that sleeps needs some 50 us to wake up, and the last of
+    /// the wait is spent awake. For what is rare.
+    pub async fn wait_awake(&mut self, at: Timestamp) {
+        self.wait(at.before(AWAKE)).await;
+        while now() < at {
+            std::hint::spin_loop();
+        }
+    }
+
+    async fn wait(&mut self, at: Timestamp) {
         if at <= now() {
             return;
         }
@@ -242,6 +258,34 @@ impl Ladder {
         }
         self.current += 1;
         Some(self.current)
+    }
+}
+
+/// How a thread is scheduled, for another one that does a part of its work: a new thread of a process
+/// with real-time scheduling has none.
+#[derive(Debug, Clone, Copy)]
+pub struct Scheduling {
+    realtime: Option<u8>,
+}
+
+impl Scheduling {
+    /// Of this thread.
+    pub fn current() -> Self {
+        let mut parameter = libc::sched_param { sched_priority: 0 };
+        // SAFETY: `parameter` outlives the call.
+        let result = unsafe { libc::sched_getparam(0, &raw mut parameter) };
+        // Other policies have priority 0.
+        let priority = u8::try_from(parameter.sched_priority).ok();
+        Self { realtime: priority.filter(|priority| result == 0 && *priority > 0) }
+    }
+
+    /// For this thread.
+    pub fn take(self) {
+        if let Some(priority) = self.realtime
+            && let Err(error) = set_realtime(priority)
+        {
+            tracing::warn!("a thread without real-time priority {priority}: {error}");
+        }
     }
 }
 

@@ -30,6 +30,11 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Interval {
         Interval(self.0.saturating_sub(earlier.0))
     }
+
+    /// The point that was `interval` ago then; the origin if that is later.
+    pub const fn before(self, interval: Interval) -> Self {
+        Self(self.0.saturating_sub(interval.0))
+    }
 }
 
 impl Add<Interval> for Timestamp {

@@ -5,6 +5,7 @@ mod heirs;
 mod kernel;
 mod keys;
 mod linkbeat;
+mod operations;
 mod scripts;
 mod sockets;
 mod unsent;
@@ -21,7 +22,7 @@ use self::linkbeat::Linkbeat;
 use self::unsent::Unsent;
 use super::connection_sync;
 use super::desired::DesiredAddress;
-use super::engine::{Input, Output, SocketName, VrrpEngine, is_still_awaited};
+use super::engine::{Awaited, Deadline, Input, Output, SocketName, VrrpEngine, is_still_awaited};
 use super::event::{Event, Importance};
 use super::firewall::{self, Firewall};
 use super::interface_settings::{InterfaceSettings, Settings};
@@ -81,7 +82,10 @@ const EXIT_SOFTWARE: u8 = 70;
 /// Runs until told to stop. Returns the process's exit status.
 pub async fn run(start: DaemonStart, options: &Options) -> u8 {
     let sessions = BfdTracker::new(start.news.tracker);
-    let mut daemon = match Daemon::open(start.config, sessions, options) {
+    let opened = FrameSocket::over(start.frames)
+        .map_err(Into::into)
+        .and_then(|frames| Daemon::open(start.config, sessions, frames, options));
+    let mut daemon = match opened {
         Ok(daemon) => daemon,
         Err(error) => {
             tracing::error!("cannot start: {error}");
@@ -104,7 +108,7 @@ struct Daemon<'a> {
     engine: VrrpEngine,
     route: RouteSocket,
     monitor: Monitor,
-    frames: FrameSocket,
+    frames: Arc<FrameSocket>,
     links: BTreeMap<u32, Link>,
     linkbeat: Linkbeat,
     /// Every address that the kernel has.
@@ -190,6 +194,7 @@ impl<'a> Daemon<'a> {
     fn open(
         mut config: Config,
         sessions: BfdTracker,
+        frames: FrameSocket,
         options: &'a Options,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         scripts::leave_out_unusable(&mut config);
@@ -210,7 +215,7 @@ impl<'a> Daemon<'a> {
             engine,
             route,
             monitor,
-            frames: FrameSocket::open()?,
+            frames: Arc::new(frames),
             links,
             linkbeat: Linkbeat::default(),
             actual,
@@ -275,6 +280,8 @@ impl<'a> Daemon<'a> {
         report(&reports, DaemonReport::Ready);
         loop {
             let deadline = self.next_deadline();
+            let takeover = self.engine.poll_timeout();
+            let takeover = takeover.filter(|next| next.why == Awaited::MasterDown);
             tokio::select! {
                 // Packets before timers: after a stall the mailbox is the truth.
                 biased;
@@ -312,7 +319,7 @@ impl<'a> Daemon<'a> {
                 Some(change) = self.file_inbox.recv() => self.handle_file(change),
                 Some(change) = self.process_inbox.recv() => self.handle_process(change),
                 news = self.sessions.changed() => self.handle_sessions(news),
-                () = alarm.wait_until(deadline) => {}
+                () = wait(&mut alarm, deadline, takeover) => {}
             }
             self.ladder.due(deadline, "vrrp");
             // Whatever woke us: a flood of packets must not keep a timer waiting.
@@ -524,17 +531,23 @@ impl<'a> Daemon<'a> {
         let mut announcements = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             spoke = true;
-            match output {
-                Output::Transmit(advert) => {
-                    self.announce(&mut announcements);
-                    self.transmit(&advert);
-                }
-                Output::Announce(announcement) => announcements.push(announcement),
-                Output::Notify(_) | Output::Log(_) => self.untold.push(output),
+            if matches!(output, Output::Transmit(_)) {
+                self.announce(&mut announcements);
             }
+            announcements.extend(self.act_on(output));
         }
         self.announce(&mut announcements);
         spoke
+    }
+
+    /// Sends an advert; gives what is to be announced; keeps the rest for later.
+    fn act_on(&mut self, output: Output) -> Option<DesiredAddress> {
+        match output {
+            Output::Transmit(advert) => self.transmit(&advert),
+            Output::Announce(announcement) => return Some(announcement),
+            Output::Notify(_) | Output::Log(_) => self.untold.push(output),
+        }
+        None
     }
 
     // ---- scripts
@@ -645,6 +658,14 @@ impl<'a> Daemon<'a> {
         if self.sync_follows.is_some() {
             self.connection_sync.stop(STOP_GRACE.to_duration());
         }
+    }
+}
+
+/// Waits for the next thing to do. No moment is lost where it is a takeover, which is rare.
+async fn wait(alarm: &mut AlarmClock, next: Option<Timestamp>, takeover: Option<Deadline>) {
+    match takeover {
+        Some(Deadline { at, .. }) if next == Some(at) => alarm.wait_awake(at).await,
+        Some(_) | None => alarm.wait_until(next).await,
     }
 }
 

@@ -226,8 +226,27 @@ enum TimerKind {
 pub struct Deadline {
     /// When.
     pub at: Timestamp,
-    /// What for, for people.
-    pub why: &'static str,
+    /// What for.
+    pub why: Awaited,
+}
+
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// The master has been silent for too long: this router takes over.
+    MasterDown,
+    /// An advert is due.
+    Advert,
+    /// Announcements are due.
+    Announcement,
+    /// A rival has been silent.
+    Rival,
+    /// `garp_interval` and its like have passed.
+    Pace,
+    /// `vrrp_startup_delay` has passed.
+    Startup,
+    /// The delay of an interface has passed.
+    Link,
 }
 
 /// The time since 1970 when it was last told; it goes on from there.
@@ -476,15 +495,15 @@ impl VrrpEngine {
         let timer = self.timers.next().map(|(at, (_, kind))| Deadline {
             at,
             why: match kind {
-                TimerKind::MasterDown => "master down",
-                TimerKind::Advert => "advert",
-                TimerKind::Announce => "announcement",
-                TimerKind::Rival => "silent rival",
+                TimerKind::MasterDown => Awaited::MasterDown,
+                TimerKind::Advert => Awaited::Advert,
+                TimerKind::Announce => Awaited::Announcement,
+                TimerKind::Rival => Awaited::Rival,
             },
         });
-        let pace = self.pacer.next().map(|at| Deadline { at, why: "paced announcement" });
-        let startup = self.startup_until.map(|at| Deadline { at, why: "startup delay" });
-        let link = self.links.next().map(|at| Deadline { at, why: "interface delay" });
+        let pace = self.pacer.next().map(|at| Deadline { at, why: Awaited::Pace });
+        let startup = self.startup_until.map(|at| Deadline { at, why: Awaited::Startup });
+        let link = self.links.next().map(|at| Deadline { at, why: Awaited::Link });
         [timer, pace, startup, link].into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 

@@ -193,7 +193,7 @@ impl World {
                 let awake = node.clock.local(node.paused_until);
                 let late = now.since(deadline.at.max(awake));
                 if late > Interval::from_nanos(2 * LATENCY) {
-                    return fail(format!("node {place}: {} is due since {late} s", deadline.why));
+                    return fail(format!("node {place}: {:?} is due since {late} s", deadline.why));
                 }
             }
             for (router, plan) in self.plan.routers.iter().enumerate() {

@@ -100,6 +100,10 @@ pub async fn ask<F>(
     let result = {
         let mut exchange = pin!(exchange(sender, request, body, &mut seen, take));
         poll_fn(|context| {
+            // The request first: an answer that is there already must find it sent.
+            if let Poll::Ready(result) = exchange.as_mut().poll(context) {
+                return Poll::Ready(result);
+            }
             if ended.is_none()
                 && let Poll::Ready(end) = Pin::new(&mut connection).poll(context)
             {

@@ -39,6 +39,8 @@ pub struct DaemonStart {
     pub pid_file: PathBuf,
     /// What the process before this one has left; the vrrp and bfd processes only.
     pub legacy: Option<Legacy>,
+    /// The packet socket that announcements leave by, where the parent has one; the vrrp process only.
+    pub frames: Option<OwnedFd>,
     /// Ends of the channels between the bfd process and those that track sessions.
     pub news: NewsChannels,
     /// Commands; closed when the parent is gone, which means stop.
@@ -121,12 +123,13 @@ where
             return EXIT_SOFTWARE;
         }
     };
-    let (mut legacy, mut news) = (None, NewsChannels::default());
+    let (mut legacy, mut frames, mut news) = (None, None, NewsChannels::default());
     let first = loop {
         match channel.receive::<ToChild>().await {
             Ok(Some((ToChild::Legacy, Some(descriptor)))) => {
                 legacy = Some(Legacy::from_descriptor(descriptor));
             }
+            Ok(Some((ToChild::Frames, descriptor))) => frames = descriptor,
             Ok(Some((ToChild::News, descriptor))) => news.tracker = descriptor,
             Ok(Some((ToChild::NewsForVrrp, descriptor))) => news.for_vrrp = descriptor,
             Ok(Some((ToChild::NewsForCheck, descriptor))) => news.for_check = descriptor,
@@ -174,7 +177,8 @@ where
     let (command_sender, commands) = mpsc::channel(WAITING_COMMANDS);
     let (reports, report_receiver) = mpsc::channel(WAITING_COMMANDS);
     let talker = tokio::spawn(talk(channel, command_sender, report_receiver));
-    let status = daemon(DaemonStart { config, pid_file, legacy, news, commands, reports }).await;
+    let start = DaemonStart { config, pid_file, legacy, frames, news, commands, reports };
+    let status = daemon(start).await;
     talker.abort();
     status
 }
@@ -299,7 +303,11 @@ fn command_of(
             }
         }
         // Only ever before the first configuration.
-        ToChild::Legacy | ToChild::News | ToChild::NewsForVrrp | ToChild::NewsForCheck => None,
+        ToChild::Legacy
+        | ToChild::News
+        | ToChild::NewsForVrrp
+        | ToChild::NewsForCheck
+        | ToChild::Frames => None,
         ToChild::DumpData => Some(DaemonCommand::DumpData),
         ToChild::DumpJson => Some(DaemonCommand::DumpJson),
         ToChild::DumpStatistics => Some(DaemonCommand::DumpStatistics),

@@ -33,6 +33,8 @@ pub enum ToChild {
     NewsForVrrp,
     /// Before [`Self::Start`] of the bfd process; carries the other end of the check process's channel.
     NewsForCheck,
+    /// Before [`Self::Start`] of the vrrp process; carries the packet socket that announcements leave by.
+    Frames,
     /// After those; carries the configuration.
     Start,
     /// Carries a new configuration.
@@ -75,6 +77,7 @@ impl Message for ToChild {
             Self::News => b'N',
             Self::NewsForVrrp => b'V',
             Self::NewsForCheck => b'K',
+            Self::Frames => b'F',
             Self::Start => b'S',
             Self::Reload => b'R',
             Self::DumpData => b'D',
@@ -91,6 +94,7 @@ impl Message for ToChild {
             Self::News,
             Self::NewsForVrrp,
             Self::NewsForCheck,
+            Self::Frames,
             Self::Start,
             Self::Reload,
             Self::DumpData,

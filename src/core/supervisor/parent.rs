@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::child::pid_path;
 use super::command_line::{Options, Personality, Process, Role, Subsystems};
 use super::handover::{self, Channel, ToChild, ToParent};
-use super::legacy::Legacy;
+use super::heirlooms::Heirlooms;
 use super::pid_file::{PidFile, PidFileError};
 use super::reload_time;
 use super::respawn::{Exit, Respawn, Verdict};
@@ -248,30 +248,6 @@ impl Work {
     }
 }
 
-/// The channels from the bfd process to the vrrp and check processes, both ends of each: they outlive
-/// every one of these processes.
-struct News {
-    vrrp: (OwnedFd, OwnedFd),
-    check: (OwnedFd, OwnedFd),
-}
-
-impl News {
-    fn new() -> io::Result<Self> {
-        Ok(Self { vrrp: handover::pair()?, check: handover::pair()? })
-    }
-
-    /// What a child of this role gets.
-    fn ends(&self, role: Role) -> Vec<(ToChild, &OwnedFd)> {
-        match role {
-            Role::Vrrp => vec![(ToChild::News, &self.vrrp.1)],
-            Role::Check => vec![(ToChild::News, &self.check.1)],
-            Role::Bfd => {
-                vec![(ToChild::NewsForVrrp, &self.vrrp.0), (ToChild::NewsForCheck, &self.check.0)]
-            }
-        }
-    }
-}
-
 /// The parent's state.
 struct Parent<'a> {
     options: &'a Options,
@@ -279,16 +255,13 @@ struct Parent<'a> {
     arguments: &'a [OsString],
     work: Work,
     sealed: OwnedFd,
-    legacy: Legacy,
-    bfd_legacy: Legacy,
+    heirlooms: Heirlooms,
     fifos: FifoKeeper,
     /// Who looks at `reload_time_file`, for which file and whether again and again.
     clock: Option<((String, bool), tokio::task::JoinHandle<()>)>,
     /// The file that shows a reload.
     marker: Option<PathBuf>,
     saver: Saver,
-    /// Between the bfd process and those that track its sessions.
-    news: News,
     slots: [Slot; 3],
     generations: u64,
     events: mpsc::Sender<Event>,
@@ -314,13 +287,11 @@ impl<'a> Parent<'a> {
             arguments,
             sealed: seal(&loaded)?,
             work: Work::of(loaded.compiled.config),
-            legacy: Legacy::new()?,
-            bfd_legacy: Legacy::new()?,
+            heirlooms: Heirlooms::new()?,
             fifos: FifoKeeper::default(),
             clock: None,
             marker: None,
             saver,
-            news: News::new()?,
             slots: Role::ALL.map(|role| Slot {
                 role,
                 child: None,
@@ -521,17 +492,7 @@ impl<'a> Parent<'a> {
             .env_remove("WATCHDOG_PID")
             .stdin(Stdio::from(theirs));
         let process = tokio::process::Command::from(command).spawn()?;
-        let legacy = match role {
-            Role::Vrrp => Some(&self.legacy),
-            Role::Bfd => Some(&self.bfd_legacy),
-            Role::Check => None,
-        };
-        if let Some(legacy) = legacy {
-            channel.send(ToChild::Legacy, Some(legacy.descriptor()?.as_fd()))?;
-        }
-        for (message, end) in self.news.ends(role) {
-            channel.send(message, Some(end.as_fd()))?;
-        }
+        self.heirlooms.hand_over(role, &channel)?;
         match self.former(role) {
             Some(former) => {
                 channel.send(ToChild::Start, Some(former.as_fd()))?;

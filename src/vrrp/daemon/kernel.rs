@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{
-    Daemon, Place, RETRY, RETRY_LIMIT, Refusal, configured, place_of, table, watched_interfaces,
-};
+use super::{Daemon, Place, RETRY, Refusal, configured, place_of, table, watched_interfaces};
 use crate::core::config::model::Family;
 use crate::core::config::model::vrrp::VirtualAddress;
 use crate::core::netlink::NetlinkError;
@@ -317,14 +315,8 @@ impl Daemon<'_> {
         // An address is refused before it comes, and until it is gone.
         let refused = self.refused();
         self.firewall.want_also(&refused);
-        let results = self.route.apply(&operations);
+        self.carry_out(now, &operations, present);
         self.firewall.want(&refused);
-        for (operation, result) in operations.iter().zip(results) {
-            present.extend(self.applied(now, operation, result));
-        }
-        if !present.is_empty() {
-            self.engine.handle(now, Input::AddressesPresent(present));
-        }
         !operations.is_empty()
     }
 
@@ -361,13 +353,7 @@ impl Daemon<'_> {
                 (false, false) => {}
             }
         }
-        let results = self.route.apply(&operations);
-        for (operation, result) in operations.iter().zip(results) {
-            present.extend(self.applied(now, operation, result));
-        }
-        if !present.is_empty() {
-            self.engine.handle(now, Input::AddressesPresent(present));
-        }
+        self.carry_out(now, &operations, present);
         !operations.is_empty()
     }
 
@@ -401,45 +387,6 @@ impl Daemon<'_> {
             self.engine.handle(now, Input::RoutingLost(lost));
             self.pump_outputs();
             self.reconcile_addresses();
-        }
-    }
-
-    /// Takes note of an operation; gives the address that is there now.
-    pub(super) fn applied(
-        &mut self,
-        now: Timestamp,
-        operation: &AddressOperation,
-        result: Result<(), NetlinkError>,
-    ) -> Option<DesiredAddress> {
-        match operation {
-            AddressOperation::Remove { index, address, prefix } => {
-                let place = (*index, *address, *prefix);
-                if let Err(error) = result {
-                    tracing::error!("cannot remove {address}/{prefix}: {error}");
-                }
-                // Failed or not: asking again and again would not help.
-                self.actual.remove(&place);
-                self.managed.remove(&place);
-                None
-            }
-            AddressOperation::Add { index, address } => {
-                let interface = self.links.get(index)?.name.as_str().into();
-                let wanted = DesiredAddress { interface, address: address.clone() };
-                if let Err(error) = result {
-                    tracing::error!("cannot add {}/{}: {error}", address.address, address.prefix);
-                    let wait = self
-                        .refusals
-                        .get(&wanted)
-                        .map_or(RETRY, |refusal| (refusal.wait * 2).min(RETRY_LIMIT));
-                    self.refusals.insert(wanted, Refusal { again: now + wait, wait });
-                    return None;
-                }
-                self.refusals.remove(&wanted);
-                let found = KernelAddress::added(*index, address);
-                self.managed.insert(place_of(&found));
-                self.actual.insert(place_of(&found), found);
-                Some(wanted)
-            }
         }
     }
 

@@ -25,6 +25,9 @@ use crate::vrrp::socket::Frame;
 use crate::vrrp::socket::InterfaceId;
 use crate::vrrp::socket::Room;
 
+/// What a frame is called, and what it announces.
+type Announced = (&'static str, DesiredAddress);
+
 impl Daemon<'_> {
     pub(super) fn open_sockets(&mut self) {
         let mut wanted: BTreeMap<SocketName, (BTreeSet<IpAddr>, Room)> = BTreeMap::new();
@@ -103,10 +106,8 @@ impl Daemon<'_> {
         let packets = self.packets.clone();
         let reader = tokio::spawn(async move {
             loop {
-                match reader.receive().await {
-                    Ok(first) => {
-                        let more = std::iter::from_fn(|| reader.try_receive()).take(LOOK - 1);
-                        let arrived = std::iter::once(first).chain(more).collect();
+                match reader.receive(LOOK).await {
+                    Ok(arrived) => {
                         if packets.send((name.clone(), arrived)).await.is_err() {
                             return;
                         }
@@ -125,6 +126,7 @@ impl Daemon<'_> {
     pub(super) fn handle_packets(&mut self, (name, arrived): Arrived) {
         self.tell_time();
         for datagram in arrived {
+            let at = datagram.arrived;
             let packet = ReceivedPacket {
                 interface: name.interface.clone(),
                 sealed: name.authenticated.then_some(datagram.id),
@@ -133,7 +135,7 @@ impl Daemon<'_> {
                 ttl: datagram.ttl,
                 payload: datagram.payload,
             };
-            self.engine.handle(runtime::now(), Input::Packet(packet));
+            self.engine.handle(at, Input::Packet(packet));
         }
     }
 
@@ -203,23 +205,35 @@ impl Daemon<'_> {
         Some((Frame { interface, bytes }, what))
     }
 
-    /// Announces addresses, in order.
-    pub(super) fn announce(&self, addresses: &mut Vec<DesiredAddress>) {
+    /// The frames that announce addresses, in order, and what each is.
+    pub(super) fn announcements(
+        &self,
+        addresses: impl IntoIterator<Item = DesiredAddress>,
+    ) -> (Vec<Frame>, Vec<Announced>) {
         let mut routers = BTreeMap::new();
-        let (frames, what): (Vec<_>, Vec<_>) = addresses
-            .drain(..)
+        addresses
+            .into_iter()
             .filter_map(|address| {
                 let (frame, what) = self.announcement(&address, &mut routers)?;
                 Some((frame, (what, address)))
             })
-            .unzip();
-        let mut refused: BTreeMap<usize, io::Error> =
-            self.frames.send(&frames).into_iter().collect();
-        for (place, (what, DesiredAddress { interface, address })) in what.iter().enumerate() {
-            match refused.remove(&place) {
-                None => tracing::debug!("Sending {what} on {interface} for {}", address.address),
-                Some(error) => tracing::warn!("cannot send {what} on {interface}: {error}"),
-            }
+            .unzip()
+    }
+
+    /// Announces addresses, in order.
+    pub(super) fn announce(&self, addresses: &mut Vec<DesiredAddress>) {
+        let (frames, what) = self.announcements(addresses.drain(..));
+        tell_announced(&what, self.frames.send(&frames));
+    }
+}
+
+/// What was announced, and which of it the kernel has refused.
+pub(super) fn tell_announced(what: &[Announced], refused: Vec<(usize, io::Error)>) {
+    let mut refused: BTreeMap<usize, io::Error> = refused.into_iter().collect();
+    for (place, (what, DesiredAddress { interface, address })) in what.iter().enumerate() {
+        match refused.remove(&place) {
+            None => tracing::debug!("Sending {what} on {interface} for {}", address.address),
+            Some(error) => tracing::warn!("cannot send {what} on {interface}: {error}"),
         }
     }
 }

@@ -31,7 +31,7 @@ impl VrrpEngine {
             if !fresh.is_empty() {
                 router.schedule.set_extra(now, extra_period(&router.instance));
             }
-            if ours.len() < router.addresses.len() {
+            if !router.addresses.iter().all(|address| router.schedule.is_confirmed(address)) {
                 self.awaiting.insert(id);
             }
             for address in &fresh {

@@ -242,6 +242,30 @@ fn v_126_and_v_176_the_advert_leaves_first_and_announcements_only_for_what_is_th
 }
 
 #[test]
+fn addresses_that_come_in_parts_are_each_announced_when_they_are_there() {
+    let mut held = instance("V", 100);
+    held.addresses =
+        (1..=3).map(|last| VirtualAddress::new([10, 9, 0, last].into(), 32).into()).collect();
+    held.garp.repeat = 1;
+    let mut rig = Rig::master(held);
+    let all: Vec<_> = rig.engine.desired().into_iter().collect();
+    rig.engine.handle(rig.now, Input::AddressesGone(all.clone()));
+    let mut come = |part: &[DesiredAddress]| -> Vec<DesiredAddress> {
+        rig.engine.handle(rig.now, Input::AddressesPresent(part.to_vec()));
+        let outputs = std::iter::from_fn(|| rig.engine.poll_output());
+        outputs
+            .filter_map(|output| match output {
+                Output::Announce(address) => Some(address),
+                Output::Transmit(_) | Output::Notify(_) | Output::Log(_) => None,
+            })
+            .collect()
+    };
+    assert_eq!(come(&all[..2]), all[..2]);
+    assert_eq!(come(&all[2..]), all[2..]);
+    assert_eq!(come(&all), []);
+}
+
+#[test]
 fn v_150_and_v_098_adverts_come_each_interval_without_drift() {
     let mut rig = Rig::master(instance("V", 100));
     for _ in 0..100 {

@@ -4,7 +4,7 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use socket2::{Domain, Socket, Type};
+use crate::core::supervisor::heirlooms::packet_socket;
 
 /// Frames of one system call.
 const MOST_AT_ONCE: usize = 256;
@@ -45,11 +45,10 @@ pub struct FrameSocket {
 }
 
 impl FrameSocket {
-    /// Opens a packet socket that receives nothing.
-    pub fn open() -> io::Result<Self> {
-        let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket: socket.into() })
+    /// Sends by the packet socket that the parent keeps, else by one of its own.
+    pub fn over(kept: Option<OwnedFd>) -> io::Result<Self> {
+        let socket = kept.map_or_else(packet_socket, Ok)?;
+        Ok(Self { socket })
     }
 
     /// Sends frames, each out of its interface, in few system calls. Gives those that were refused, by

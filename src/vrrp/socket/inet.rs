@@ -1,19 +1,24 @@
 //! Adverts over IPv4: a raw socket that receives, and one that sends with a header of our own.
 
-use std::io::{self, Read as _};
+use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsRawFd as _;
+
+use nix::sys::socket::sockopt::ReceiveTimestampns;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
+use nix::sys::time::TimeSpec;
 
 use pnet_packet::Packet as _;
 use pnet_packet::ip::IpNextHeaderProtocol;
 use pnet_packet::ipv4::{Ipv4Packet, MutableIpv4Packet};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Datagram, InterfaceId, VRRP};
+use super::{Datagram, InterfaceId, VRRP, arrival, receive_some};
 use crate::core::config::model::services::ReceiveBuffer;
 use crate::core::receive_buffer;
 use crate::core::runtime;
+use crate::core::time::Timestamp;
 use crate::vrrp::packet::ah;
 
 /// Internetwork control, 0xc0 as a whole byte.
@@ -35,6 +40,7 @@ impl InetSocket {
     pub fn open(interface: Option<&InterfaceId>, protocol: u8) -> io::Result<Self> {
         let receiver = raw_socket(interface, protocol)?;
         receiver.set_multicast_all_v4(false)?;
+        setsockopt(&receiver, ReceiveTimestampns, &true)?;
         receive_buffer::set(&receiver, ReceiveBuffer::default(), "adverts");
         let sender = raw_socket(interface, protocol)?;
         sender.set_header_included_v4(true)?;
@@ -59,14 +65,9 @@ impl InetSocket {
         }
     }
 
-    /// The next advert. Packets that are not IPv4 VRRP are passed over.
-    pub async fn receive(&self) -> io::Result<Datagram> {
-        loop {
-            let received = self.receiver.async_io(Interest::READABLE, receive_one).await?;
-            if let Some(datagram) = received {
-                return Ok(datagram);
-            }
-        }
+    /// The next adverts, `most` at the most. Packets that are not IPv4 VRRP are passed over.
+    pub async fn receive(&self, most: usize) -> io::Result<Vec<Datagram>> {
+        receive_some(&self.receiver, receive_one, most).await
     }
 
     /// What has already arrived, without waiting; `None` when there is nothing more.
@@ -121,12 +122,20 @@ fn raw_socket(interface: Option<&InterfaceId>, protocol: u8) -> io::Result<Socke
 
 fn receive_one(socket: &Socket) -> io::Result<Option<Datagram>> {
     let mut buffer = [0; LARGEST];
-    let mut reader = socket;
-    let length = reader.read(&mut buffer)?;
-    Ok(parse_ipv4(buffer.get(..length).unwrap_or_default()))
+    let mut space = nix::cmsg_space!(TimeSpec);
+    let mut pieces = [IoSliceMut::new(&mut buffer)];
+    let message =
+        recvmsg::<()>(socket.as_raw_fd(), &mut pieces, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
+    let stamp = message.cmsgs()?.find_map(|beside| match beside {
+        ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
+        _ => None,
+    });
+    let length = message.bytes;
+    let found = parse_ipv4(buffer.get(..length).unwrap_or_default());
+    Ok(found.map(|datagram| Datagram { arrived: arrival(stamp), ..datagram }))
 }
 
-/// Takes an IPv4 header off; `None` for anything but a whole VRRP packet.
+/// Takes an IPv4 header off; `None` for anything but a whole VRRP packet. When it came is not in it.
 fn parse_ipv4(bytes: &[u8]) -> Option<Datagram> {
     let packet = Ipv4Packet::new(bytes)?;
     if packet.get_version() != 4
@@ -140,6 +149,7 @@ fn parse_ipv4(bytes: &[u8]) -> Option<Datagram> {
         return None;
     }
     Some(Datagram {
+        arrived: Timestamp::ZERO,
         source: packet.get_source().into(),
         destination: packet.get_destination().into(),
         ttl: packet.get_ttl(),

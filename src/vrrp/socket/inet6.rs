@@ -5,15 +5,15 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsRawFd as _;
 
-use nix::sys::socket::sockopt::{Ipv6RecvHopLimit, Ipv6RecvPacketInfo};
+use nix::sys::socket::sockopt::{Ipv6RecvHopLimit, Ipv6RecvPacketInfo, ReceiveTimestampns};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, sendmsg, setsockopt,
 };
+use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Datagram, InterfaceId, VRRP};
+use super::{Datagram, InterfaceId, VRRP, arrival, receive_some};
 use crate::core::config::model::services::ReceiveBuffer;
 use crate::core::receive_buffer;
 use crate::core::runtime;
@@ -44,6 +44,7 @@ impl Inet6Socket {
         socket.set_tclass_v6(TRAFFIC_CLASS)?;
         setsockopt(&socket, Ipv6RecvPacketInfo, &true)?;
         setsockopt(&socket, Ipv6RecvHopLimit, &true)?;
+        setsockopt(&socket, ReceiveTimestampns, &true)?;
         receive_buffer::set(&socket, ReceiveBuffer::default(), "adverts");
         let scope = interface.map_or(0, |interface| interface.index);
         Ok(Self { socket: runtime::watch(socket)?, scope })
@@ -61,13 +62,8 @@ impl Inet6Socket {
         }
     }
 
-    pub(super) async fn receive(&self) -> io::Result<Datagram> {
-        loop {
-            let received = self.socket.async_io(Interest::READABLE, receive_one).await?;
-            if let Some(datagram) = received {
-                return Ok(datagram);
-            }
-        }
+    pub(super) async fn receive(&self, most: usize) -> io::Result<Vec<Datagram>> {
+        receive_some(&self.socket, receive_one, most).await
     }
 
     pub(super) fn try_receive(&self) -> Option<Datagram> {
@@ -110,7 +106,7 @@ impl Inet6Socket {
 /// A raw IPv6 socket gives the message without its header. `None` without what the header said.
 fn receive_one(socket: &Socket) -> io::Result<Option<Datagram>> {
     let mut buffer = [0; LARGEST];
-    let mut space = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int);
+    let mut space = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int, TimeSpec);
     let mut pieces = [IoSliceMut::new(&mut buffer)];
     let message = recvmsg::<SockaddrIn6>(
         socket.as_raw_fd(),
@@ -118,13 +114,14 @@ fn receive_one(socket: &Socket) -> io::Result<Option<Datagram>> {
         Some(&mut space),
         MsgFlags::MSG_DONTWAIT,
     )?;
-    let (mut destination, mut hops) = (None, None);
+    let (mut destination, mut hops, mut stamp) = (None, None, None);
     for beside in message.cmsgs()? {
         match beside {
             ControlMessageOwned::Ipv6PacketInfo(info) => {
                 destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr));
             }
             ControlMessageOwned::Ipv6HopLimit(limit) => hops = u8::try_from(limit).ok(),
+            ControlMessageOwned::ScmTimestampns(time) => stamp = Some(time),
             _ => {}
         }
     }
@@ -134,6 +131,7 @@ fn receive_one(socket: &Socket) -> io::Result<Option<Datagram>> {
         return Ok(None);
     };
     Ok(Some(Datagram {
+        arrived: arrival(stamp),
         source: source.into(),
         destination: destination.into(),
         ttl,

@@ -12,6 +12,10 @@ mod room;
 use std::io;
 use std::net::IpAddr;
 
+use nix::sys::time::TimeSpec;
+use socket2::Socket;
+use tokio::io::unix::AsyncFd;
+
 pub use frame::{Frame, FrameSocket};
 pub use room::Room;
 
@@ -20,9 +24,13 @@ use super::packet::ah;
 use crate::core::config::model::Family;
 use crate::core::config::model::services::ReceiveBuffer;
 use crate::core::receive_buffer;
+use crate::core::runtime;
+use crate::core::time::{Interval, Timestamp};
 
 /// IP protocol number of VRRP (RFC 9568 section 5.1.1.4).
 const VRRP: u8 = 112;
+/// When a packet seems older than this, somebody has set the wall clock, which the kernel's stamps are of.
+const OLDEST: Interval = Interval::from_millis(100);
 
 /// An interface, by its number in the kernel and its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +44,8 @@ pub struct InterfaceId {
 /// An advert as it came from the network, IP header taken off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datagram {
+    /// When it came. A busy machine may have kept it waiting, and its sender's silence begins here.
+    pub arrived: Timestamp,
     /// Sender.
     pub source: IpAddr,
     /// Group or own address.
@@ -98,11 +108,11 @@ impl AdvertSocket {
         }
     }
 
-    /// The next advert. Packets that are not VRRP are passed over.
-    pub async fn receive(&self) -> io::Result<Datagram> {
+    /// The next adverts, at least one and at most so many. Packets that are not VRRP are passed over.
+    pub async fn receive(&self, most: usize) -> io::Result<Vec<Datagram>> {
         match self {
-            Self::Inet(socket) => socket.receive().await,
-            Self::Inet6(socket) => socket.receive().await,
+            Self::Inet(socket) => socket.receive(most).await,
+            Self::Inet6(socket) => socket.receive(most).await,
         }
     }
 
@@ -132,5 +142,57 @@ impl AdvertSocket {
             }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+}
+
+/// Waits until there is something, then takes what there is by `one`, `most` packets at the most.
+async fn receive_some(
+    socket: &AsyncFd<Socket>,
+    one: impl Fn(&Socket) -> io::Result<Option<Datagram>>,
+    most: usize,
+) -> io::Result<Vec<Datagram>> {
+    loop {
+        let mut ready = socket.readable().await?;
+        let mut all = Vec::new();
+        for _ in 0..most {
+            match one(socket.get_ref()) {
+                Ok(found) => all.extend(found),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready.clear_ready();
+                    break;
+                }
+                Err(error) if all.is_empty() => return Err(error),
+                // It has been told once; the link event says what happened.
+                Err(_) => break,
+            }
+        }
+        if !all.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+/// When a packet came, by the kernel's stamp on it.
+fn arrival(stamp: Option<TimeSpec>) -> Timestamp {
+    let (now, wall) = (runtime::now(), runtime::wall_clock());
+    let age = stamp.map_or(Interval::ZERO, |stamp| wall - Interval::from_duration(stamp.into()));
+    if age <= OLDEST { now.before(age) } else { now }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_came_when_its_stamp_says_unless_the_clock_was_set() {
+        let stamped = |nanos: u64| arrival(Some(Interval::from_nanos(nanos).to_duration().into()));
+        let wall = runtime::wall_clock().as_nanos();
+        let now = runtime::now();
+        let waited = runtime::now().since(stamped(wall - 30_000_000));
+        assert!(waited >= Interval::from_millis(30), "{waited}");
+        for unbelievable in [wall - 3_600_000_000_000, wall + 3_600_000_000_000] {
+            assert!(stamped(unbelievable) >= now);
+        }
+        assert!(arrival(None) >= now);
     }
 }
