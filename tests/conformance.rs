@@ -48,6 +48,12 @@ const KERNEL: &[(&[u16], &str)] = &[
 /// Not met, and why.
 const ON_PURPOSE: &[(&[u16], &str)] = &[
     (
+        &[123],
+        "a backup that routes forwards what a switch floods to it for the virtual MAC, as with keepalived: \
+         a rule against it would have to go before the first announcement of every takeover, and one that \
+         stayed would cut the master off",
+    ),
+    (
         &[70],
         "keepalived sends such lists unless it is strict, and does not look: refused in strict mode \
          only, where the RFC is promised, else told once. To drop them would make two masters",
@@ -71,13 +77,8 @@ const ON_PURPOSE: &[(&[u16], &str)] = &[
 ];
 
 /// Not there yet.
-const OPEN: &[(&[u16], &str)] = &[
-    (
-        &[123],
-        "a backup that routes forwards what a switch floods to it for the virtual MAC, as with keepalived",
-    ),
-    (&[228], "SNMP"),
-];
+const OPEN: &[(&[u16], &str)] =
+    &[(&[228], "there is no SNMP agent yet; its words are reported as not acted on")];
 
 struct Requirement {
     number: u16,

@@ -11,12 +11,17 @@ use super::engine::{CheckEngine, CheckerId, Input, Outcome};
 use super::probe::plain::{Ended, Plain, Question, Run};
 use super::probe::{self, Surroundings};
 use crate::core::config::model::check::Checker;
+use crate::core::file_limit;
 use crate::core::runtime;
 use crate::core::shared::Shared;
 use crate::core::time::Timestamp;
 
 /// Probes under way at once; the others wait for a place.
 const MOST: usize = 2048;
+/// Files that one of them may have: a program with its pipes has most.
+const FILES: u64 = 4;
+/// For everything else.
+const OTHER_FILES: u64 = 256;
 /// Probes begun, and results taken, between two looks at everything else.
 const MOST_AT_ONCE: usize = 64;
 
@@ -38,13 +43,21 @@ enum Stage {
     Task(AbortHandle),
 }
 
+/// Places where so many files may be open: a probe that cannot open one would say that its server is
+/// dead.
+fn places(files: u64) -> usize {
+    let places = files.saturating_sub(OTHER_FILES) / FILES;
+    usize::try_from(places).unwrap_or(MOST).clamp(1, MOST)
+}
+
 /// All probes.
 pub struct Probes {
     surroundings: Arc<Surroundings>,
     running: HashMap<CheckerId, (Run, Stage)>,
     /// May hold some that have been cancelled.
     waiting: VecDeque<Question>,
-    /// Places taken.
+    /// Places there are, and taken.
+    places: usize,
     taken: usize,
     next_run: Run,
     plain: Plain,
@@ -56,7 +69,13 @@ impl Probes {
     /// None; must be called on the event loop.
     pub fn new(surroundings: Surroundings) -> io::Result<Self> {
         let (results, inbox) = mpsc::channel(MOST);
+        let wanted = FILES * MOST as u64 + OTHER_FILES;
+        let places = places(file_limit::raise(wanted)?);
+        if places < MOST {
+            tracing::warn!("so few files may be open that only {places} checks go on at once");
+        }
         Ok(Self {
+            places,
             surroundings: surroundings.into(),
             running: HashMap::new(),
             waiting: VecDeque::new(),
@@ -149,7 +168,7 @@ impl Probes {
 
     /// When [`Self::step`] must be called, whatever happens; the origin of the clock for at once.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let begin = !self.waiting.is_empty() && self.taken < MOST;
+        let begin = !self.waiting.is_empty() && self.taken < self.places;
         begin.then_some(Timestamp::ZERO).or(self.plain.next_due())
     }
 
@@ -157,7 +176,7 @@ impl Probes {
     pub fn step(&mut self, engine: &mut CheckEngine) -> bool {
         let now = runtime::now();
         for _ in 0..MOST_AT_ONCE {
-            if self.taken >= MOST {
+            if self.taken >= self.places {
                 break;
             }
             let Some(question) = self.waiting.pop_front() else { break };
@@ -212,4 +231,14 @@ impl Probes {
 
 fn is_current(running: &HashMap<CheckerId, (Run, Stage)>, id: CheckerId, run: Run) -> bool {
     running.get(&id).is_some_and(|(current, _)| *current == run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_places_than_files() {
+        assert_eq!([0, 1024, 4096, 1 << 20].map(places), [1, 192, 960, MOST]);
+    }
 }

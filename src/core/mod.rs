@@ -8,6 +8,7 @@
 pub mod bfd_news;
 pub mod config;
 pub mod diagnostics;
+pub mod file_limit;
 pub mod iproute;
 pub mod linkbeat;
 pub mod log;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::cuts::{peak, shortest, verdicts};
+use super::cuts::{peak, shortest, shortest_over_tls, verdicts};
 use super::http2_servers::{Fields, Reply, Then, field, frame, raw, replies};
 use super::matrix::Verdict::{self, Bad, Good, InTurns, Late};
 use super::matrix::{RESET, judge, row};
@@ -556,7 +556,8 @@ fn an_answer_that_is_cut_at_any_byte_is_bad_until_it_has_ended() {
 fn a_tls_conversation_of_grpc_that_is_cut_at_any_byte_is_bad_until_the_answer_is_there() {
     let words: Words = Box::leak(Box::new([b"" as &[u8], kept(healthy())]));
     let check = GRPC_TLS.replace("0.5", "5");
-    let least = shortest("GRPC_CHECK over TLS", &verdicts(&check, words, Some(speaks(Some(H2)))));
+    let found = verdicts(&check, words, Some(speaks(Some(H2))));
+    let least = shortest_over_tls("GRPC_CHECK over TLS", &found);
     assert!(least > 500, "certificate, handshake and answer: {least}");
 }
 

@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::security::{examine_script, real_path};
 use crate::core::config::model::global::Global;
 use crate::core::config::model::{Script, ScriptUser};
+use crate::core::file_limit;
 use crate::core::time::Interval;
 
 /// The account used when nothing names one and it exists (keepalived's convention).
@@ -216,7 +217,7 @@ fn launch(
             prctl::set_pdeathsig(Signal::SIGTERM)?;
             prctl::set_name(&name)?;
             reset_signals()?;
-            Ok(())
+            file_limit::restore()
         });
     }
     let child = command.spawn().map_err(|error| describe(program, &error))?;
@@ -329,6 +330,16 @@ mod tests {
             &policy(),
             limit,
         ))
+    }
+
+    #[test]
+    fn a_script_may_have_as_many_files_as_the_daemon_was_started_with() {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, 300, hard).unwrap();
+        assert!(file_limit::raise(500).unwrap() > 300);
+        let asks = ["/bin/sh", "-c", "test $(ulimit -Sn) = 300"];
+        assert_eq!(run_it(&script(&asks), &[], None), Outcome::Exited(0));
     }
 
     #[test]
