@@ -11,7 +11,7 @@ client_addresses
 reals_direct $VIP
 reals_http 80
 bfd() { # NAME NEIGHBOUR SOURCE
-    printf 'bfd_instance %s {\n    neighbor_ip %s\n    source_ip %s\n    min_rx 200\n    min_tx 200\n    multiplier 3\n}\n' "$@"
+    printf 'bfd_instance %s {\n    neighbor_ip %s\n    source_ip %s\n    min_rx 400\n    min_tx 400\n    multiplier 3\n}\n' "$@"
 }
 conf() { # LINE_OF_THE_CHECKS
     local s
