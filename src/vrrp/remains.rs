@@ -22,7 +22,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -72,7 +72,6 @@ pub struct Remains {
     path: PathBuf,
     file: File,
     place: String,
-    noted: Items,
 }
 
 impl Remains {
@@ -88,7 +87,7 @@ impl Remains {
         fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK)))?;
         let place = place()?;
         let noted = read(&file, &place)?;
-        Ok((Self { path, file, place, noted: noted.clone() }, noted))
+        Ok((Self { path, file, place }, noted))
     }
 
     /// What other living processes have noted.
@@ -106,21 +105,19 @@ impl Remains {
         all
     }
 
-    /// What is noted now.
-    pub const fn noted(&self) -> &Items {
-        &self.noted
+    /// What is noted now. It is in the file only: thousands of addresses would need memory for ever.
+    pub fn noted(&self) -> io::Result<Items> {
+        read(&self.file, &self.place)
     }
 
     /// Notes this, and nothing else.
-    pub fn note(&mut self, items: Items) -> io::Result<()> {
-        if items == self.noted {
+    pub fn note(&mut self, items: &Items) -> io::Result<()> {
+        if *items == self.noted()? {
             return Ok(());
         }
-        let text = emit(&self.place, &items);
+        let text = emit(&self.place, items);
         self.file.write_all_at(text.as_bytes(), 0)?;
-        self.file.set_len(text.len().try_into().map_err(io::Error::other)?)?;
-        self.noted = items;
-        Ok(())
+        self.file.set_len(text.len().try_into().map_err(io::Error::other)?)
     }
 
     /// Nothing is left.
@@ -153,7 +150,7 @@ fn place() -> io::Result<String> {
 
 /// What is in a file; nothing when it is of another place, or when somebody else could have written
 /// it.
-fn read(file: &File, place: &str) -> io::Result<Items> {
+fn read(mut file: &File, place: &str) -> io::Result<Items> {
     let about = file.metadata()?;
     if !about.is_file()
         || about.uid() != nix::unistd::geteuid().as_raw()
@@ -162,6 +159,7 @@ fn read(file: &File, place: &str) -> io::Result<Items> {
         return Ok(Items::default());
     }
     let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
     file.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(parse(&bytes).filter(|(found, _)| found == place).map_or_else(Items::default, |read| read.1))
 }
@@ -244,9 +242,10 @@ mod tests {
         let pid_file = Path::new("/run/vrrp.pid");
         let (mut first, left) = Remains::take(&folder, pid_file).unwrap();
         assert_eq!(left, Items::default());
-        first.note(items(&["10.0.0.1/24", "fe80::1/64", "10.0.0.2/32"])).unwrap();
+        first.note(&items(&["10.0.0.1/24", "fe80::1/64", "10.0.0.2/32"])).unwrap();
         let noted = items(&["10.0.0.1/24", "fe80::1/64"]);
-        first.note(noted.clone()).unwrap();
+        first.note(&noted).unwrap();
+        assert_eq!(first.noted().unwrap(), noted);
         assert!(Remains::take(&folder, pid_file).is_err(), "it lives");
         drop(first);
         let (second, left) = Remains::take(&folder, pid_file).unwrap();
@@ -260,7 +259,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (ours, _) = Remains::take(folder.path(), Path::new("a.pid")).unwrap();
         let (mut other, _) = Remains::take(folder.path(), Path::new("b.pid")).unwrap();
-        other.note(items(&["10.0.0.1/24"])).unwrap();
+        other.note(&items(&["10.0.0.1/24"])).unwrap();
         assert_eq!(ours.of_others(), items(&["10.0.0.1/24"]));
         drop(other);
         assert_eq!(ours.of_others(), Items::default(), "its own successor looks after that");

@@ -50,7 +50,7 @@ impl Daemon<'_> {
     /// Before anything of a configuration is made: that, too, may be left.
     pub(super) fn note_more(&mut self) {
         let items = self.items();
-        self.note(|noted| items.and(noted));
+        self.note(|noted| items.and(&noted));
     }
 
     /// What a configuration no longer has is gone.
@@ -59,10 +59,10 @@ impl Daemon<'_> {
         self.note(|_| items);
     }
 
-    fn note(&mut self, items: impl FnOnce(&Items) -> Items) {
+    fn note(&mut self, items: impl FnOnce(Items) -> Items) {
         let Some(remains) = &mut self.remains else { return };
-        let items = items(remains.noted());
-        if let Err(error) = remains.note(items) {
+        let noted = remains.noted().and_then(|noted| remains.note(&items(noted)));
+        if let Err(error) = noted {
             tracing::warn!("nothing can be noted for a process after a crash: {error}");
             self.remains = None;
         }
