@@ -195,7 +195,7 @@ child_pid() { local p; p=$(on "$1" cat "/run/$2.pid" 2>/dev/null) && [[ -n $p ]]
 # child_new NODE KIND OLDPID: there is another one now
 child_new() { local p; p=$(child_pid "$1" "$2") && [[ $p != "$3" ]]; }
 # logged NODE TEXT [FROM_LINE]: the daemon's log has it (after that line)
-logged() { tail -n "+$(( ${3:-0} + 1 ))" "$(daemon_log "$1")" | grep -qE -- "$2"; }
+logged() { tail -n "+$(( ${3:-0} + 1 ))" "$(daemon_log "$1")" | grep -E -- "$2" >/dev/null; }
 log_mark() { wc -l <"$(daemon_log "$1")"; }
 ipvs_dump() { local n; for n in $DIRECTORS; do echo "--- ipvs $n"; on "$n" ipvsadm -Ln 2>/dev/null || :; done; }
 # table NODE: one line per service and server, in a stable form

@@ -50,7 +50,7 @@ stream_on() {
     local try director=$1 server=$2
     for try in 1 2 3 4 5 6; do
         bg client1 stream lab-http stream -t 10000 "$3" 80 "$4"
-        if wait_until 2 eval 'on $director ipvsadm -Lcn | grep -q "ESTABLISHED.* $server:80"'; then return; fi
+        if wait_until 2 eval 'on $director ipvsadm -Lcn | grep "ESTABLISHED.* $server:80" >/dev/null'; then return; fi
         stop client1 stream KILL
     done
     die "no connection on $2 in $try attempts"

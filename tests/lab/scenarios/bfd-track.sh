@@ -69,7 +69,7 @@ if [[ -n $ms ]] && (( ms >= DETECTION * 3 / 4 && ms <= DETECTION + 100 )); then 
 else not_ok "A is given up within the detection time" "${ms:-no resignation}"; fi
 check "the log says why" logged d1 '\(A\) fault: BFD session router'
 check "and what" logged d1 '\(router\) Expired after 300 ms'
-check "the link has its carrier" eval 'ip -n d1 -o link show eth0 | grep -q LOWER_UP'
+check "the link has its carrier" eval 'ip -n d1 -o link show eth0 | grep LOWER_UP >/dev/null'
 kill -USR1 "$(child_pid d1 main)"
 check "the data file names the session" wait_until 5 grep -q 'router: Fault, Bfd is down' "$LAB_DIR/nodes/d1/tmp/keepalived.data"
 fault clear

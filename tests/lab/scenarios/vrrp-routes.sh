@@ -50,7 +50,7 @@ state() { # NODE: its routes and rules of protocol 18, in a stable form
     { ip -n "$1" route show table all proto 18; ip -n "$1" -6 route show table all proto 18; ip -n "$1" rule; } |
         sed 's/ *$//' | grep -v 'lookup \(local\|main\|default\)' | sort
 }
-has() { state "$1" | grep -qE -- "$2"; }        # NODE REGEX
+has() { state "$1" | grep -E -- "$2" >/dev/null; }        # NODE REGEX
 all_of() { has "$1" '^10.100.0.0/16' && has "$1" '^10.101.0.0/16' && has "$1" '^10.102.0.0/16' && has "$1" '^blackhole 10.103' && has "$1" '^2001:db8:100' && has "$1" '^1000:' && has "$1" '^1001:' && has "$1" '^1002:'; }
 none_of() { ! has "$1" '^(10\.10|blackhole|2001:db8:100|100[012]:)'; }
 statics() { has_addr "$1" "192.0.2.${1#d}" && has "$1" '^198.51.100.0/24' && has "$1" '^1700:'; }
