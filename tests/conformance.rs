@@ -61,8 +61,8 @@ const ON_PURPOSE: &[(&[u16], &str)] = &[
     (&[122, 143, 193], "router advertisements are left to radvd, as keepalived does"),
     (
         &[192],
-        "what the kernel solicits for itself leaves by the interface beneath, with its address and MAC; \
-         with keepalived too",
+        "what the kernel solicits for itself leaves by the interface beneath, with its address and MAC, by \
+         its routing table: not seen in a capture",
     ),
     (
         &[191],
