@@ -1,6 +1,7 @@
 //! What is allowed, but probably not meant. Each rule has a code that stays the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::check::event::ServiceName;
 use crate::core::config::model::Config;
@@ -204,7 +205,9 @@ impl Lint {
             }
         }
         for server in &service.real_servers {
-            if server.checkers.is_empty() {
+            let checked_otherwise =
+                !(server.file_checks.is_empty() && server.bfd_checks.is_empty());
+            if server.checkers.is_empty() && !checked_otherwise {
                 tell(
                     "never-checked",
                     format!("{name}: nobody looks after {}, it is never taken out", server.address),
@@ -255,11 +258,18 @@ fn same_service(words: &str, name: &str) -> bool {
         ["fwmark", mark, ..] => name == format!("FWM {mark}"),
         ["group", group, ..] => name.starts_with(&format!("[{group}]:")),
         [address, port] => {
-            name.starts_with(&format!("[{address}]:")) && name.ends_with(&format!(":{port}"))
+            name.starts_with(&bracketed(address)) && name.ends_with(&format!(":{port}"))
         }
-        [address] => name.starts_with(&format!("[{address}]:")),
+        [address] => name.starts_with(&bracketed(address)),
         _ => false,
     }
+}
+
+/// The beginning of a service's name, however its address was written.
+fn bracketed(written: &str) -> String {
+    written
+        .parse::<IpAddr>()
+        .map_or_else(|_| format!("[{written}]:"), |address| format!("[{address}]:"))
 }
 
 /// What is wrong with the weights of an instance, at their best and at their worst.
@@ -349,6 +359,12 @@ mod tests {
             codes(&service("quorum 1", "TCP_CHECK {\nconnect_timeout 3\n}")),
             BTreeSet::new()
         );
+        let session = "bfd_instance B {\nneighbor_ip 10.0.1.1\n}\n";
+        let text = format!("{session}{}", service("", "BFD_CHECK {\nname B\n}"));
+        assert_eq!(codes(&text), BTreeSet::new());
+        let file = "track_file F {\nfile /tmp/f\n}\n";
+        let text = format!("{file}{}", service("", "FILE_CHECK {\ntrack_file F\n}"));
+        assert_eq!(codes(&text), BTreeSet::new());
     }
 
     #[test]
@@ -370,6 +386,12 @@ mod tests {
                 "vrrp_script S {\nscript /bin/true\ninterval 1\ntimeout 5\n}\n".to_owned(),
             ),
             ("never-checked", service("", "weight 1")),
+            (
+                "never-checked",
+                service("", "weight 1")
+                    .replace("10.0.0.1", "2001:DB8:0::1")
+                    .replace("10.0.1.1", "2001:db8::2"),
+            ),
             ("check-timeout", service("", "TCP_CHECK {\nconnect_timeout 30\n}")),
             ("long-password", instance("authentication {\nauth_type PASS\nauth_pass 123456789\n}")),
             (

@@ -29,6 +29,9 @@ pub fn run(words: &[&str]) -> Answer {
     }
     let mut files = Vec::new();
     for word in words {
+        if files.iter().any(|file: &File| file.name == *word) {
+            return Err(Trouble::Usage(format!("{word} is named twice: one file of each node")));
+        }
         let config = compiled(word)?.config;
         files.push(File { name: (*word).to_owned(), global: config.global, vrrp: config.vrrp });
     }
