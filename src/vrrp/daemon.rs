@@ -17,6 +17,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use self::heirs::Heirloom;
 use self::keys::KeyFiles;
 use self::linkbeat::Linkbeat;
 use self::unsent::Unsent;
@@ -29,7 +30,6 @@ use super::interface_settings::{InterfaceSettings, Settings};
 use super::json;
 use super::losses::Losses;
 use super::packet::hmac::Stamp;
-use super::remains::Remains;
 use super::routing::Routing;
 use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
 use super::status;
@@ -93,7 +93,7 @@ pub async fn run(start: DaemonStart, options: &Options) -> u8 {
         }
     };
     daemon.legacy = start.legacy;
-    daemon.inherit(&start.pid_file);
+    daemon.inherit(start.pid_file);
     if options.farewell {
         daemon.farewell().await;
     } else {
@@ -145,7 +145,7 @@ struct Daemon<'a> {
     /// For the process that comes after this one, should it die.
     legacy: Option<Legacy>,
     /// For a process after a crash of everything.
-    remains: Option<Remains>,
+    remains: Heirloom,
     /// Whether there is something to leave.
     is_master: bool,
     /// The latest trailer that the process after this one knows of.
@@ -244,7 +244,7 @@ impl<'a> Daemon<'a> {
             losses: BTreeMap::new(),
             keys,
             legacy: None,
-            remains: None,
+            remains: Heirloom::None,
             is_master: false,
             left_stamp: None,
             untold: Vec::new(),
@@ -427,6 +427,7 @@ impl<'a> Daemon<'a> {
             if self.deaf_until.is_some_and(|until| until <= runtime::now()) {
                 self.open_sockets();
             }
+            self.inherit_late();
             self.sweep_sockets();
             self.poll_links(runtime::now());
             self.tell_time();
@@ -442,9 +443,9 @@ impl<'a> Daemon<'a> {
     /// Acts on a configuration: sockets, scripts, what the engine knows of the links.
     fn configure(&mut self) {
         self.virtual_links.configure(&self.config);
+        self.routing.configure(runtime::now(), &self.config);
         self.note_more();
         self.make_links();
-        self.routing.configure(runtime::now(), &self.config);
         let (routes, rules) = self.routing.kinds();
         if let Err(error) = self.monitor.watch_routing(routes, rules) {
             tracing::error!("changes of routes and rules are not seen: {error}");

@@ -1,7 +1,7 @@
 //! The nftables table that keeps traffic from virtual addresses that are not accepted for
 //! (`no_accept`, strict mode), and membership reports of virtual MACs on their way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
@@ -27,6 +27,8 @@ const BUFFER: usize = 64 << 10;
 pub struct Firewall {
     open: Option<Open>,
     installed: Option<Ruleset>,
+    /// Tables of a dead process that are still to be removed.
+    left: BTreeSet<String>,
     /// What went wrong last, which is told once.
     told: Option<String>,
 }
@@ -72,8 +74,35 @@ pub fn refuse(ruleset: &mut Ruleset, address: IpAddr, index: u32) {
 }
 
 impl Firewall {
-    /// Brings the table into force; nothing is asked of the kernel when it is already.
+    /// A table of a dead process: it goes when [`Self::want`] is told next, unless it is taken over.
+    pub fn inherit(&mut self, table: String) {
+        self.left.insert(table);
+    }
+
+    /// Brings the table into force; nothing is asked of the kernel when it is already. What a dead
+    /// process left goes.
     pub fn want(&mut self, wanted: &Ruleset) {
+        self.enforce(wanted);
+        let taken = self.installed.as_ref().map(|installed| installed.table.clone());
+        for table in std::mem::take(&mut self.left) {
+            if Some(&table) == taken.as_ref() {
+                continue;
+            }
+            let nothing = Ruleset { table: table.clone(), ..Ruleset::default() };
+            let removed = NetlinkSocket::open(NlFamily::Netfilter)
+                .and_then(|mut socket| socket.transaction(SUBSYSTEM, nothing.install()));
+            match removed {
+                Ok(()) => tracing::warn!(
+                    "nftables: the table {table} was left by a process that died, it is removed"
+                ),
+                Err(error) => tracing::error!(
+                    "nftables: the table {table} of a process that died cannot be removed: {error}"
+                ),
+            }
+        }
+    }
+
+    fn enforce(&mut self, wanted: &Ruleset) {
         let nothing = wanted.is_empty();
         if self.installed.as_ref() == Some(wanted) || (nothing && self.installed.is_none()) {
             return;
@@ -108,7 +137,7 @@ impl Firewall {
             both.inet6.extend(&installed.inet6);
             both.link_local.extend(&installed.link_local);
         }
-        self.want(&both);
+        self.enforce(&both);
     }
 
     /// Everything that is in force, and the membership reports of these links too (`links` of IPv4,
@@ -124,7 +153,7 @@ impl Firewall {
         let mut wanted = self.installed.clone().unwrap_or_else(|| ruleset(settings));
         wanted.links.extend(links);
         wanted.links6.extend(links6);
-        self.want(&wanted);
+        self.enforce(&wanted);
     }
 
     fn bring_into_force(&mut self, wanted: &Ruleset) -> Result<(), NetlinkError> {

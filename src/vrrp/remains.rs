@@ -1,4 +1,4 @@
-//! What a process may have put onto interfaces, noted in a file for the one that comes after a crash
+//! What a process may have put into the kernel, noted in a file for the one that comes after a crash
 //! of everything: it takes away what the configuration no longer has.
 //!
 //! ```text
@@ -6,7 +6,13 @@
 //! address eth0 10.0.0.1/24
 //! link vrrp.51 00:00:5e:00:01:33
 //! link ipvl.52 -
+//! table keepalived
+//! route 0218000012ff000100000000080001000a640000
+//! rule 0200000064000001000000000800060000000400050015001200000000
 //! ```
+//! A route is the message that finds it again, whatever its next hops; a rule is the message that made
+//! it (`rtnetlink(7)`, without the header, in the byte order of the host). Both have the mark.
+//!
 //! The mark of an address in the kernel (protocol 18, from Linux 5.18) says that some process of this
 //! kind has added it, but not which one, and several may run on one host. The rule: something is
 //! removed when
@@ -15,10 +21,12 @@
 //! - our configuration does not have it: what it has is adopted, as ever;
 //! - no living process has noted it, too. Each keeps its file locked while it lives, and the files
 //!   are in one folder;
-//! - an address has the mark, an interface is a macvlan with the noted MAC, or an ipvlan.
+//! - an address, a route or a rule has the mark, an interface is a macvlan with the noted MAC, or an
+//!   ipvlan. A table of nftables has no mark: the note alone says whose it is.
 //!
 //! A file has what the configuration has, whether it is held or not: it is written at the start and
-//! at a reload only, and is there before the first of it is added. An orderly stop removes it.
+//! at a reload only, and is there before the first of it is added. An orderly stop removes it. A route
+//! of a VRF that is not there yet is in it from the next reload on.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
@@ -27,6 +35,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 /// Where the files of all processes are.
@@ -35,6 +44,8 @@ pub const FOLDER: &str = "/run/steadfast";
 const FORM: &str = "1";
 /// Far above what any configuration has.
 const LONGEST: u64 = 16 << 20;
+/// Far above what finds a route or makes a rule.
+const LONGEST_MESSAGE: usize = 512;
 
 /// An address: the interface's name, the address, its prefix length.
 pub type NotedAddress = (String, IpAddr, u8);
@@ -48,6 +59,12 @@ pub struct Items {
     pub addresses: BTreeSet<NotedAddress>,
     /// Interfaces that were made.
     pub links: BTreeSet<NotedLink>,
+    /// Names of nftables' tables.
+    pub tables: BTreeSet<String>,
+    /// Messages that find routes.
+    pub routes: BTreeSet<Vec<u8>>,
+    /// Messages that make rules.
+    pub rules: BTreeSet<Vec<u8>>,
 }
 
 impl Items {
@@ -56,13 +73,22 @@ impl Items {
     pub fn and(mut self, other: &Self) -> Self {
         self.addresses.extend(other.addresses.iter().cloned());
         self.links.extend(other.links.iter().cloned());
+        self.tables.extend(other.tables.iter().cloned());
+        self.routes.extend(other.routes.iter().cloned());
+        self.rules.extend(other.rules.iter().cloned());
         self
     }
 
     /// Those that `other` does not have.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        Self { addresses: &self.addresses - &other.addresses, links: &self.links - &other.links }
+        Self {
+            addresses: &self.addresses - &other.addresses,
+            links: &self.links - &other.links,
+            tables: &self.tables - &other.tables,
+            routes: &self.routes - &other.routes,
+            rules: &self.rules - &other.rules,
+        }
     }
 }
 
@@ -76,7 +102,7 @@ pub struct Remains {
 
 impl Remains {
     /// Takes the file that belongs to a pid file, and gives what is in it: a process that is dead now
-    /// has noted it.
+    /// has noted it. [`io::ErrorKind::WouldBlock`] says that the process lives.
     pub fn take(folder: &Path, pid_file: &Path) -> io::Result<(Self, Items)> {
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
         let name = std::path::absolute(pid_file)?.display().to_string().replace('/', "!");
@@ -84,7 +110,14 @@ impl Remains {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.custom_flags(libc::O_NOFOLLOW).open(&path)?;
-        fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK)))?;
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK))) {
+            Err(Errno::EAGAIN | Errno::EACCES) => return Err(io::ErrorKind::WouldBlock.into()),
+            locked => locked?,
+        };
+        // The process before this one may have removed it after it was opened.
+        if !fs::metadata(&path).is_ok_and(|there| is_same(&there, &file)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let place = place()?;
         let noted = read(&file, &place)?;
         Ok((Self { path, file, place }, noted))
@@ -124,6 +157,10 @@ impl Remains {
     pub fn end(self) -> io::Result<()> {
         fs::remove_file(&self.path)
     }
+}
+
+fn is_same(there: &fs::Metadata, file: &File) -> bool {
+    file.metadata().is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
 }
 
 fn lock(kind: i32) -> libc::flock {
@@ -173,7 +210,20 @@ fn emit(place: &str, items: &Items) -> String {
         let octets = mac.map(|mac| mac.map(|octet| format!("{octet:02x}")).join(":"));
         format!("link {name} {}\n", octets.as_deref().unwrap_or("-"))
     });
-    std::iter::once(format!("{FORM} {place}\n")).chain(addresses).chain(links).collect()
+    let tables = items.tables.iter().map(|name| format!("table {name}\n"));
+    let message = |kind: &'static str| {
+        move |bytes: &Vec<u8>| {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{kind} {digits}\n")
+        }
+    };
+    std::iter::once(format!("{FORM} {place}\n"))
+        .chain(addresses)
+        .chain(links)
+        .chain(tables)
+        .chain(items.routes.iter().map(message("route")))
+        .chain(items.rules.iter().map(message("rule")))
+        .collect()
 }
 
 /// The place, and what is noted; lines that were cut or are of no known form are passed over. `None`
@@ -199,6 +249,11 @@ fn parse(bytes: &[u8]) -> Option<(String, Items)> {
             ["link", name, mac] => {
                 items.links.extend(parse_mac(mac).map(|mac| ((*name).to_owned(), Some(mac))));
             }
+            ["table", name] if !name.is_empty() => {
+                items.tables.insert((*name).to_owned());
+            }
+            ["route", digits] => items.routes.extend(parse_message(digits)),
+            ["rule", digits] => items.rules.extend(parse_message(digits)),
             _ => {}
         }
     }
@@ -213,6 +268,18 @@ fn parse_address(interface: &str, text: &str) -> Option<NotedAddress> {
 fn parse_mac(text: &str) -> Option<[u8; 6]> {
     let octets = text.split(':').map(|octet| u8::from_str_radix(octet, 16).ok());
     octets.collect::<Option<Vec<u8>>>()?.try_into().ok()
+}
+
+fn parse_message(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
+        }
+        _ => None,
+    });
+    let bytes = pairs.collect::<Option<Vec<u8>>>()?;
+    (1..=LONGEST_MESSAGE).contains(&bytes.len()).then_some(bytes)
 }
 
 /// For the fuzzer: what is read is written and read again.
@@ -232,7 +299,24 @@ mod tests {
             addresses: addresses.iter().map(address).collect(),
             links: [("vrrp.51".to_owned(), Some([0, 0, 0x5e, 0, 1, 51])), ("i".to_owned(), None)]
                 .into(),
+            tables: ["keepalived".to_owned()].into(),
+            routes: [vec![2, 16, 0xff]].into(),
+            rules: [vec![10, 0]].into(),
         }
+    }
+
+    #[test]
+    fn a_file_that_was_removed_after_it_was_opened_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid_file = Path::new("/x.pid");
+        let (first, _) = Remains::take(folder.path(), pid_file).unwrap();
+        let path = first.path.clone();
+        let opened = File::options().read(true).write(true).open(&path).unwrap();
+        first.end().unwrap();
+        assert!(!fs::metadata(&path).is_ok_and(|there| is_same(&there, &opened)), "gone");
+        let (_second, _) = Remains::take(folder.path(), pid_file).unwrap();
+        assert!(!fs::metadata(&path).is_ok_and(|there| is_same(&there, &opened)), "another one");
+        assert!(is_same(&opened.metadata().unwrap(), &opened));
     }
 
     #[test]
@@ -246,7 +330,8 @@ mod tests {
         let noted = items(&["10.0.0.1/24", "fe80::1/64"]);
         first.note(&noted).unwrap();
         assert_eq!(first.noted().unwrap(), noted);
-        assert!(Remains::take(&folder, pid_file).is_err(), "it lives");
+        let held = Remains::take(&folder, pid_file).unwrap_err();
+        assert_eq!(held.kind(), io::ErrorKind::WouldBlock, "it lives");
         drop(first);
         let (second, left) = Remains::take(&folder, pid_file).unwrap();
         assert_eq!(left, noted);
@@ -288,7 +373,7 @@ mod tests {
     fn a_line_that_was_cut_is_passed_over() {
         let text = "1 b 7\naddress eth0 10.0.0.1/24\naddress eth0 10.0.0.2/2";
         let addresses = [("eth0".to_owned(), [10, 0, 0, 1].into(), 24)].into();
-        let items = Items { addresses, links: BTreeSet::new() };
+        let items = Items { addresses, ..Items::default() };
         assert_eq!(parse(text.as_bytes()), Some(("b 7".to_owned(), items)));
         for length in 0..text.len() {
             fuzz(&text.as_bytes()[..length]);

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::RoutingEntry;
 use crate::core::config::model::Config;
+use crate::core::config::model::route::Named;
 use crate::core::iproute::Names;
 use crate::core::netlink::link::Link;
-use crate::core::netlink::route::{KernelRoute, Lookup, RouteRequest, Unresolved};
+use crate::core::netlink::route::{self, KernelRoute, Lookup, RouteRequest, Unresolved};
 use crate::core::netlink::rule::{KernelRule, RuleRequest};
 use crate::core::netlink::{NetlinkError, RouteSocket};
 use crate::core::time::{Interval, Timestamp};
@@ -139,6 +140,58 @@ impl Routing {
     pub fn kinds(&self) -> (bool, bool) {
         let is_route = |entry: &RoutingEntry| matches!(entry, RoutingEntry::Route(_));
         (self.configured.iter().any(is_route), !self.configured.iter().all(is_route))
+    }
+
+    /// What finds the routes and rules of the configuration in the kernel again, for a note. Those that
+    /// are not marked as ours are left out.
+    pub fn keys(&self, links: &BTreeMap<u32, Link>) -> (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>) {
+        let links = by_name(links);
+        let lookup = Lookup { links: &links, names: &self.names };
+        let (mut routes, mut rules) = (BTreeSet::new(), BTreeSet::new());
+        for entry in &self.configured {
+            match entry {
+                RoutingEntry::Route(found) if self.is_marked(&found.protocol) => {
+                    routes.extend(route::key(found, lookup));
+                }
+                RoutingEntry::Rule(found) if self.is_marked(&found.protocol) => {
+                    rules.extend(RuleRequest::new(found, lookup).map(|rule| rule.key()));
+                }
+                RoutingEntry::Route(_) | RoutingEntry::Rule(_) => {}
+            }
+        }
+        (routes, rules)
+    }
+
+    fn is_marked(&self, protocol: &Named) -> bool {
+        self.names.resolve(protocol) == Some(OUR_PROTOCOL.into())
+    }
+
+    /// Removes what a dead process noted and the configuration does not have. Gives how many entries.
+    pub fn inherit(
+        &self,
+        routes: &BTreeSet<Vec<u8>>,
+        rules: &BTreeSet<Vec<u8>>,
+        links: &BTreeMap<u32, Link>,
+        socket: &mut RouteSocket,
+    ) -> Result<usize, NetlinkError> {
+        let links_by_name = by_name(links);
+        let lookup = Lookup { links: &links_by_name, names: &self.names };
+        let requests = self.configured.iter().map(|entry| Request::new(entry, lookup));
+        let wanted: Vec<KernelRoute> = requests
+            .filter_map(|request| match request {
+                Ok(Request::Route(route)) => route.wanted(),
+                Ok(Request::Rule(_)) | Err(_) => None,
+            })
+            .collect();
+        let (_, own) = self.keys(links);
+        let mut removed = 0;
+        for rule in rules.difference(&own) {
+            removed += usize::from(socket.remove_rule_by_key(rule, OUR_PROTOCOL)?);
+        }
+        for route in routes {
+            removed += socket.remove_routes_by_key(route, OUR_PROTOCOL, &wanted)?;
+        }
+        Ok(removed)
     }
 
     /// The kernel has changed somehow.
@@ -284,9 +337,13 @@ impl Routing {
     }
 
     fn set_links(&mut self, links: &BTreeMap<u32, Link>) {
-        self.links =
-            links.values().map(|link| (link.name.clone(), (link.index, link.vrf_table))).collect();
+        self.links = by_name(links);
     }
+}
+
+/// Index and, of a VRF, table of each interface.
+fn by_name(links: &BTreeMap<u32, Link>) -> BTreeMap<String, (u32, Option<u32>)> {
+    links.values().map(|link| (link.name.clone(), (link.index, link.vrf_table))).collect()
 }
 
 fn remove(socket: &mut RouteSocket, entry: &RoutingEntry, request: &Request) {

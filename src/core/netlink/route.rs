@@ -53,6 +53,9 @@ const METRIC_OF_IPV6: u32 = 1024;
 const SCOPE_LINK: u32 = 253;
 const SCOPE_HOST: u32 = 254;
 const TABLE_IN_HEADER: u32 = 256;
+/// Of a message that removes a route: any scope.
+const SCOPE_NOWHERE: u8 = 255;
+const SCOPE_AT: usize = 6;
 
 /// Type and value.
 type Attribute = (u16, Vec<u8>);
@@ -268,12 +271,7 @@ pub struct RouteRequest {
 impl RouteRequest {
     /// Looks the names up.
     pub fn new(route: &Route, lookup: Lookup<'_>) -> Result<Self, Unresolved> {
-        let table = match &route.vrf {
-            Some(vrf) => {
-                lookup.links.get(vrf).and_then(|link| link.1).ok_or(Unresolved::Interface)?
-            }
-            None => lookup.number(&route.table)?,
-        };
+        let table = table_of(route, lookup)?;
         let tos = match &route.tos {
             Some(tos) => lookup.small(tos)?,
             None => 0,
@@ -377,6 +375,41 @@ impl RouteRequest {
         let bytes = self.addition().finish(0);
         parse(&super::message::Messages(&bytes).next()?)
     }
+}
+
+fn table_of(route: &Route, lookup: Lookup<'_>) -> Result<u32, Unresolved> {
+    match &route.vrf {
+        Some(vrf) => lookup.links.get(vrf).and_then(|link| link.1).ok_or(Unresolved::Interface),
+        None => lookup.number(&route.table),
+    }
+}
+
+/// The message that finds a route again, whatever its next hops are: family header and attributes, as
+/// for RTM_DELROUTE. Its interfaces need not be there, but for a VRF.
+pub fn key(route: &Route, lookup: Lookup<'_>) -> Result<Vec<u8>, Unresolved> {
+    let bare = Route {
+        table: Named::Number(table_of(route, lookup)?),
+        vrf: None,
+        metric: match (route.family, route.metric) {
+            // No metric would find the route of any.
+            (Family::Inet6, None | Some(0)) => Some(METRIC_OF_IPV6),
+            (_, metric) => metric,
+        },
+        scope: None,
+        source: None,
+        hop: Hop::default(),
+        next_hops: Vec::new(),
+        metrics: RouteMetrics::default(),
+        expires: None,
+        preference: None,
+        ttl_propagate: None,
+        ..route.clone()
+    };
+    let mut request = RouteRequest::new(&bare, lookup)?;
+    if let Some(scope) = request.message.get_mut(SCOPE_AT) {
+        *scope = SCOPE_NOWHERE;
+    }
+    Ok([&request.message[..], &written(&request.attributes)].concat())
 }
 
 /// A unicast route is global, as keepalived has it (iproute2 makes one without a gateway a link
@@ -599,6 +632,34 @@ impl RouteSocket {
         }
     }
 
+    /// Removes the routes with this [`key`], if it has this protocol and none of them is what is
+    /// `wanted`. Gives how many.
+    pub fn remove_routes_by_key(
+        &mut self,
+        key: &[u8],
+        protocol: u8,
+        wanted: &[KernelRoute],
+    ) -> Result<usize, NetlinkError> {
+        let bytes = Builder::new(RTM_NEWROUTE, 0, key).finish(0);
+        let message = super::message::Messages(&bytes).next();
+        let Some(noted) = message.and_then(|message| parse(&message)) else { return Ok(0) };
+        if noted.protocol != protocol {
+            return Ok(0);
+        }
+        let mut found = self.routes(protocol)?;
+        found.retain(|route| route.is_in_place_of(&noted));
+        if found.iter().any(|route| wanted.iter().any(|wanted| route.satisfies(wanted))) {
+            return Ok(0);
+        }
+        for _ in &found {
+            match self.socket.request(Builder::new(RTM_DELROUTE, ACKNOWLEDGED, key), |_| ()) {
+                Err(error) if error.errno() != Some(libc::ESRCH) => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(found.len())
+    }
+
     /// Removes a route; one that is not there is fine.
     pub fn remove_route(&mut self, route: &RouteRequest) -> Result<(), NetlinkError> {
         match self.socket.request(route.removal(), |_| ()) {
@@ -657,6 +718,24 @@ mod tests {
         assert_eq!(wanted.destination, (vec![10, 1, 0, 0], 16), "without its host bits");
         found.hops[0].gateway = Some(vec![192, 0, 2, 2]);
         assert!(found.is_in_place_of(&wanted) && !found.satisfies(&wanted));
+    }
+
+    #[test]
+    fn a_key_finds_a_route_whatever_its_hops() {
+        let mut asked = route("2001:db8:1::", 48);
+        asked.hop.gateway = Some("fe80::1".parse().unwrap());
+        asked.hop.interface = Some("eth0".to_owned());
+        asked.table = Named::Number(3000);
+        let (links, names) = (BTreeMap::new(), Names::default());
+        let lookup = Lookup { links: &links, names: &names };
+        let key = key(&asked, lookup).unwrap();
+        let bytes = Builder::new(RTM_NEWROUTE, 0, &key).finish(0);
+        let noted = parse(&super::super::message::Messages(&bytes).next().unwrap()).unwrap();
+        assert!(kernel(&asked).unwrap().is_in_place_of(&noted));
+        assert_eq!((noted.protocol, noted.metric, noted.table), (18, 1024, 3000));
+        assert!(key.windows(4).any(|bytes| bytes == 1024u32.to_ne_bytes()), "not of any metric");
+        asked.metric = Some(7);
+        assert!(!kernel(&asked).unwrap().is_in_place_of(&noted));
     }
 
     #[test]

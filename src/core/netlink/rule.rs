@@ -6,7 +6,7 @@ use neli::consts::nl::NlmF;
 
 use super::address::RouteSocket;
 use super::error::NetlinkError;
-use super::message::{ACKNOWLEDGED, Attributes, Builder, DUMP, Message, Messages, u32_at};
+use super::message::{ACKNOWLEDGED, Attributes, Builder, DUMP, HEADER, Message, Messages, u32_at};
 use super::route::{Lookup, Unresolved, family_number, network};
 use crate::core::config::model::Family;
 use crate::core::config::model::route::{Prefix, Range, Rule, RuleAction};
@@ -218,6 +218,12 @@ impl RuleRequest {
             .fold(message, |message, (kind, value)| message.attribute(*kind, value))
     }
 
+    /// The message that makes the rule, or removes it: family header and attributes.
+    pub fn key(&self) -> Vec<u8> {
+        let bytes = self.addition().finish(0);
+        bytes.get(HEADER..).unwrap_or_default().to_vec()
+    }
+
     fn addition(&self) -> Builder {
         self.build(RTM_NEWRULE, ACKNOWLEDGED | NlmF::CREATE.bits() | NlmF::EXCL.bits())
     }
@@ -248,6 +254,19 @@ impl RouteSocket {
             Err(error) if error.errno() == Some(libc::EEXIST) => Ok(()),
             result => result,
         }
+    }
+
+    /// Removes the rule with this [`RuleRequest::key`], if it has this protocol. Gives whether it was
+    /// there.
+    pub fn remove_rule_by_key(&mut self, key: &[u8], protocol: u8) -> Result<bool, NetlinkError> {
+        let bytes = Builder::new(RTM_NEWRULE, 0, key).finish(0);
+        let Some(rule) = Messages(&bytes).next().and_then(|message| parse(&message)) else {
+            return Ok(false);
+        };
+        if rule.protocol() != protocol || !self.rules()?.contains(&rule) {
+            return Ok(false);
+        }
+        self.socket.request(Builder::new(RTM_DELRULE, ACKNOWLEDGED, key), |_| ()).map(|()| true)
     }
 
     /// Removes a rule; one that is not there is fine.

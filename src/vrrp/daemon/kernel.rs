@@ -393,7 +393,12 @@ impl Daemon<'_> {
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         let engine = self.engine.poll_timeout().map(|deadline| deadline.at);
         let retry = self.refusals.values().map(|refusal| refusal.again);
-        let rest = [self.deaf_until, self.routing.deadline(), self.linkbeat.next()];
+        let rest = [
+            self.deaf_until,
+            self.routing.deadline(),
+            self.linkbeat.next(),
+            self.remains.deadline(),
+        ];
         engine.into_iter().chain(retry).chain(rest.into_iter().flatten()).min()
     }
 

@@ -1,7 +1,8 @@
 #!/bin/bash
 # vrrp-children: SIGKILL of the vrrp child, of the parent, of everything: one
 # owner afterwards, nothing left behind.  Two routers, 150 and 100.  At the end, what a
-# crash of everything left and a changed configuration no longer has.
+# crash of everything left and a changed configuration no longer has: addresses, links, routes,
+# rules, a table of nftables; and a note that is still held when the next process starts.
 #   lab-netns run --directors 2 -- scenarios/vrrp-children.sh
 set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
@@ -102,21 +103,40 @@ check "nothing is left" owner_is $VIP ""
 if [[ $(basename "$LAB_DAEMON") != keepalived ]]; then
     KEPT=10.77.1.201 NEW=10.77.1.202 OTHER=10.77.1.210 STRANGE=10.77.1.220 MOVED=10.77.1.203
     other() { # ADDRESS...: the configuration of the other daemon
-        printf 'vrrp_instance OTHER {\n interface eth0\n virtual_router_id 60\n virtual_ipaddress {\n'
-        printf '  %s/24\n' "$@"; printf ' }\n}\n'
+        printf 'global_defs {\n nftables theirs\n}\n'
+        printf 'vrrp_instance OTHER {\n interface eth0\n no_accept\n virtual_router_id 60\n virtual_ipaddress {\n'
+        printf '  %s/24\n' "$@"; printf ' }\n'
+        printf ' virtual_routes {\n  10.110.0.0/16 dev eth0 metric 60\n }\n virtual_rules {\n  from 10.110.0.0/16 table 60 priority 1060\n }\n}\n'
+    }
+    routed() { # what is there of the dead one's, and of the living one's
+        { ip -n d1 route show table all; ip -n d1 -6 route show table all; ip -n d1 rule; ip -n d1 -6 rule; on d1 nft list tables; } |
+            grep -oE '10\.110\.0\.0/16 dev eth0 (table 7 )?.*metric [0-9]+|blackhole 10\.111|10\.112\.0\.0/16 via [0-9.]+|2001:db8:110::|^(1006|1007|1060):|table ip (dead|theirs|strange)' | sed 's/ proto.*metric/ metric/' | LC_ALL=C sort | xargs
     }
     other $OTHER >"$LAB_DIR/other.conf"
     bg d1 other "$LAB_DAEMON" --dont-fork --no-syslog --log-console --pid /run/other.pid --vrrp_pid /run/other-vrrp.pid --use-file "$LAB_DIR/other.conf"
     conf 1 "$VIP/24
         $KEPT/24
         $MOVED" >"$LAB_DIR/d1.conf"
+    sed -i 's/^global_defs {/&\n    nftables dead/' "$LAB_DIR/d1.conf"
     cat >>"$LAB_DIR/d1.conf" <<C
 vrrp_instance MAC {
     interface eth0
     use_vmac
+    no_accept
     virtual_router_id 61
     virtual_ipaddress {
         10.77.1.230/24
+    }
+    virtual_routes {
+        10.110.0.0/16 dev eth0
+        10.110.0.0/16 dev eth0 table 7 metric 5
+        blackhole 10.111.0.0/16
+        10.112.0.0/16 via 10.77.1.98 dev eth0
+        2001:db8:110::/48 dev eth0
+    }
+    virtual_rules {
+        from 10.110.0.0/16 table 7 priority 1006
+        to 2001:db8:110::/48 table 7 priority 1007
     }
 }
 C
@@ -134,16 +154,41 @@ netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
 netlink.send(struct.pack("=IHHII", 16 + len(body), 20, 0x605, 1, 0) + body)
 sys.exit(struct.unpack_from("=i", netlink.recv(4096), 16)[0] != 0)' $STRANGE
     check "what the dead one made is there" held $VIP $KEPT $MOVED 10.77.1.230 $OTHER $STRANGE
+    on d1 nft add table ip strange
+    ip -n d1 route add 10.110.0.0/16 dev eth0 metric 99 proto 18
+    DEAD="1006: 1007: 10.110.0.0/16 dev eth0 table 7 metric 5 10.112.0.0/16 via 10.77.1.98 2001:db8:110:: blackhole 10.111 table ip dead"
+    LIVING="1060: 10.110.0.0/16 dev eth0 metric 60 10.110.0.0/16 dev eth0 metric 99 table ip strange table ip theirs"
+    all_routed() { local word; for word in $1; do [[ " $(routed) " == *" $word "* ]] || return 1; done; }
+    check "so are its routes, rules and its table of nftables, and those of others" all_routed "$DEAD $LIVING"
     ip -n d1 -o monitor address >"$LAB_DIR/monitor" 2>&1 & monitor=$!
     conf 1 "$KEPT/24
         $NEW" >"$LAB_DIR/d1.conf"; mark=$(log_mark d1)
+    # (a route of the dead one's with another next hop)
+    sed -i '$d' "$LAB_DIR/d1.conf"; printf '    virtual_routes {\n        10.112.0.0/16 via 10.77.1.99 dev eth0\n    }\n}\n' >>"$LAB_DIR/d1.conf"
     daemon d1 "$LAB_DIR/d1.conf"
     check "what the configuration no longer has is removed" wait_until 5 eval '! has_addr d1 $VIP && ! ip -n d1 link show vrrp.61'
     check "with a word in the log" eval 'logged d1 "$VIP/24 on eth0 was left by a process that died" $mark && logged d1 "vrrp.61 was left by a process that died" $mark'
+    left_routed() { [[ $(routed) == "$1" ]]; }
+    check "so are routes, rules and the table, and nothing of others" wait_until 8 left_routed "10.110.0.0/16 dev eth0 metric 60 10.110.0.0/16 dev eth0 metric 99 10.112.0.0/16 via 10.77.1.99 1060: table ip strange table ip theirs"
+    check "with words in the log" eval 'logged d1 "routes and rules \(7\) were left by a process that died" $mark && logged d1 "table dead was left by a process that died" $mark'
     check "what it has is there, old and new" wait_until 8 held $KEPT $NEW
     check "the other daemon has its addresses, and the strange one is there" held $OTHER $MOVED $STRANGE
     kill "$monitor"
     check "and nobody touched them" eval '! grep -E "Deleted.*($OTHER|$MOVED|$STRANGE)/" "$LAB_DIR/monitor"'
+    # --- the note is still held when the next one starts: it is taken later
+    crash d1 daemon; conf 1 "$NEW" >"$LAB_DIR/d1.conf"; mark=$(log_mark d1)
+    bg d1 holder python3 -c 'import fcntl, struct, time
+note = open("/run/steadfast/!run!vrrp.pid", "r+")
+fcntl.fcntl(note, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+print("held", flush=True)
+time.sleep(1000)'
+    check "(somebody holds the note)" wait_until 5 grep -q held "$(bg_log d1 holder)"
+    daemon d1 "$LAB_DIR/d1.conf"
+    check "it starts without the note" wait_until 8 eval 'held $NEW && logged d1 "still has its note" $mark'
+    check "and takes nothing over meanwhile" held $KEPT
+    stop d1 holder
+    check "it takes the note later: what was left goes" wait_until 5 eval '! held $KEPT && on d1 grep -q " $NEW/24" "/run/steadfast/!run!vrrp.pid" && ! on d1 grep -q " $KEPT/" "/run/steadfast/!run!vrrp.pid"'
+    check "what it has stays" held $NEW $OTHER $MOVED $STRANGE
     for tag in daemon other; do stop d1 $tag; done
     check "both leave nothing, and no file" eval '! held $KEPT && ! held $NEW && ! held $OTHER && ! held $MOVED && [[ -z $(on d1 ls /run/steadfast) ]]'
 fi
