@@ -188,7 +188,7 @@ time.sleep(1000)'
     check "and takes nothing over meanwhile" held $KEPT
     stop d1 holder
     check "it takes the note later: what was left goes" wait_until 5 eval '! held $KEPT && on d1 grep -q " $NEW/24" "/run/steadfast/!run!vrrp.pid" && ! on d1 grep -q " $KEPT/" "/run/steadfast/!run!vrrp.pid"'
-    check "what it has stays" held $NEW $OTHER $MOVED $STRANGE
+    check "what it has stays" wait_until 8 held $NEW $OTHER $MOVED $STRANGE
     for tag in daemon other; do stop d1 $tag; done
     check "both leave nothing, and no file" eval '! held $KEPT && ! held $NEW && ! held $OTHER && ! held $MOVED && [[ -z $(on d1 ls /run/steadfast) ]]'
 fi
