@@ -10,6 +10,7 @@ pub mod config;
 pub mod diagnostics;
 pub mod file_limit;
 pub mod iproute;
+pub mod key_files;
 pub mod linkbeat;
 pub mod log;
 pub mod netlink;

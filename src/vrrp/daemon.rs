@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::heirs::Heirloom;
-use self::keys::KeyFiles;
+use self::keys::{KeyFiles, Keyed};
 use self::linkbeat::Linkbeat;
 use self::unsent::Unsent;
 use super::connection_sync;
@@ -82,9 +82,11 @@ const EXIT_SOFTWARE: u8 = 70;
 /// Runs until told to stop. Returns the process's exit status.
 pub async fn run(start: DaemonStart, options: &Options) -> u8 {
     let sessions = BfdTracker::new(start.news.tracker);
+    let mut keys = KeyFiles::default();
+    let config = keys.start(start.config).await;
     let opened = FrameSocket::over(start.frames)
         .map_err(Into::into)
-        .and_then(|frames| Daemon::open(start.config, sessions, frames, options));
+        .and_then(|frames| Daemon::open(config, keys, sessions, frames, options));
     let mut daemon = match opened {
         Ok(daemon) => daemon,
         Err(error) => {
@@ -193,13 +195,12 @@ struct Refusal {
 impl<'a> Daemon<'a> {
     fn open(
         mut config: Config,
+        keys: KeyFiles,
         sessions: BfdTracker,
         frames: FrameSocket,
         options: &'a Options,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         scripts::leave_out_unusable(&mut config);
-        let mut keys = KeyFiles::default();
-        keys.read(&mut config);
         // Subscribe first, then read: nothing falls between.
         let monitor = Monitor::open()?;
         let mut route = RouteSocket::open()?;
@@ -299,12 +300,7 @@ impl<'a> Daemon<'a> {
                 changer = self.firewall.disturbed() => self.firewall.restore(&changer),
                 command = commands.recv() => match command {
                     Some(DaemonCommand::Reload(config)) => {
-                        self.saver.begin();
-                        self.saver.before(&self.config.global, "vrrp", || self.data());
-                        self.reload(*config);
-                        self.settle();
-                        self.saver.after(&self.config.global, "vrrp", || self.data());
-                        report(&reports, DaemonReport::Reloaded);
+                        self.keys.begin(*config, runtime::now());
                     }
                     Some(DaemonCommand::DumpData) => self.dump_data(),
                     Some(DaemonCommand::DumpJson) => self.dump_json(),
@@ -319,11 +315,24 @@ impl<'a> Daemon<'a> {
                 Some(change) = self.file_inbox.recv() => self.handle_file(change),
                 Some(change) = self.process_inbox.recv() => self.handle_process(change),
                 news = self.sessions.changed() => self.handle_sessions(news),
+                () = self.keys.next() => {}
                 () = wait(&mut alarm, deadline, takeover) => {}
             }
             self.ladder.due(deadline, "vrrp");
             // Whatever woke us: a flood of packets must not keep a timer waiting.
             self.fire_timers();
+            match self.keys.ready(runtime::now()) {
+                Some(Keyed::New(config)) => {
+                    self.saver.begin();
+                    self.saver.before(&self.config.global, "vrrp", || self.data());
+                    self.reload(config);
+                    self.settle();
+                    self.saver.after(&self.config.global, "vrrp", || self.data());
+                    report(&reports, DaemonReport::Reloaded);
+                }
+                Some(Keyed::Again(config)) => self.reload(config),
+                None => {}
+            }
             self.settle();
             if self.has_time() {
                 self.catch_up();
@@ -472,7 +481,6 @@ impl<'a> Daemon<'a> {
 
     fn reload(&mut self, mut config: Config) {
         scripts::leave_out_unusable(&mut config);
-        self.keys.read(&mut config);
         if config == self.config {
             tracing::info!("Nothing differs");
             self.telling.states(&self.engine);

@@ -11,6 +11,7 @@ use super::compile::Compiled;
 use super::model::Script;
 use crate::core::diagnostics::{Diagnostic, Severity, Span};
 use crate::core::iproute::Names;
+use crate::core::key_files;
 use crate::core::notify::script::ScriptPolicy;
 use crate::core::notify::security::{examine_script, is_there};
 
@@ -38,8 +39,10 @@ pub fn examine(compiled: &Compiled) -> Vec<Diagnostic> {
             found.push(found_one.with_help(help));
         }
     }
+    let keys =
+        key_files::read_all(compiled.places.keys.iter().map(|(path, _)| path.clone()).collect());
     for (path, span) in &compiled.places.keys {
-        found.extend(key(path, *span));
+        found.extend(keys.get(path).and_then(|read| key(path, *span, read)));
     }
     let policy = ScriptPolicy::of(global);
     found.extend(unsecured(compiled, is_there));
@@ -119,8 +122,8 @@ pub fn read_key(path: &str) -> io::Result<KeyFile> {
     Ok(KeyFile { bytes, exposed })
 }
 
-fn key(path: &str, span: Span) -> Option<Diagnostic> {
-    match read_key(path) {
+fn key(path: &str, span: Span, read: &io::Result<KeyFile>) -> Option<Diagnostic> {
+    match read {
         Ok(KeyFile { exposed: false, .. }) => None,
         Ok(KeyFile { exposed: true, .. }) => {
             let message = format!("the key in {path} can be read by others than its owner");

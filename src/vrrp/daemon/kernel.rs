@@ -398,6 +398,7 @@ impl Daemon<'_> {
             self.routing.deadline(),
             self.linkbeat.next(),
             self.remains.deadline(),
+            self.keys.deadline(),
         ];
         engine.into_iter().chain(retry).chain(rest.into_iter().flatten()).min()
     }
