@@ -1,10 +1,13 @@
 //! The keys of `auth_hmac` that are in files (`key ID file:PATH`).
 //!
 //! They are read at the start and at each reload, by other threads. The old configuration goes on with
-//! the old keys until the new ones are there, or for [`PATIENCE`] at most. A key that cannot be read, or
-//! is none, stays out: a router whose active key it is waits in FAULT, since its peers would not believe
-//! its adverts. A reload keeps what was read before from the same place, as it keeps everything else
-//! when it fails. A key that comes late is taken when it comes.
+//! the old keys until the new ones are there. A key that cannot be read, or is none, stays out: a router
+//! whose active key it is waits in FAULT, since its peers would not believe its adverts. A reload keeps
+//! what was read before from the same place, as it keeps everything else when it fails.
+//!
+//! A file system may hang. After [`PATIENCE`] the daemon starts without such a key, and a reload goes on
+//! with what was read before from the same place; where nothing was, the old configuration stays in
+//! force until the key comes, or another reload. A key that comes late is taken when it comes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -44,6 +47,8 @@ struct Reading {
 enum Stage {
     /// Nothing was done yet.
     Waiting { until: Timestamp },
+    /// The same; there is nothing to go on with.
+    Held,
     /// It is in force, with the keys of before. `true` when something has come since.
     Late(bool),
 }
@@ -135,7 +140,7 @@ impl KeyFiles {
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match self.reading.as_ref()?.stage {
             Stage::Waiting { until } => Some(until),
-            Stage::Late(_) => None,
+            Stage::Held | Stage::Late(_) => None,
         }
     }
 
@@ -145,13 +150,27 @@ impl KeyFiles {
         let complete = reading.missing.is_empty();
         let due = match reading.stage {
             Stage::Waiting { until } => complete || until <= now,
+            Stage::Held => complete,
             Stage::Late(come) => come,
         };
+        let first = self.round == 1;
+        if due && !complete && !first && reading.stage != Stage::Late(true) {
+            let mut nowhere = reading.missing.iter().filter(|path| !self.known.contains_key(*path));
+            if let Some(path) = nowhere.next() {
+                tracing::error!(
+                    "the key in {path} cannot be read, its file system does not answer; \
+                     the old configuration stays until it does"
+                );
+                reading.stage = Stage::Held;
+                self.reading = Some(reading);
+                return None;
+            }
+        }
         if !due {
             self.reading = (!complete || reading.stage != Stage::Late(false)).then_some(reading);
             return None;
         }
-        if let Stage::Waiting { .. } = reading.stage {
+        if matches!(reading.stage, Stage::Waiting { .. } | Stage::Held) {
             for path in &reading.missing {
                 self.unusable(path, &key_files::hangs());
             }
@@ -168,7 +187,7 @@ impl KeyFiles {
         };
         self.fill(&mut config);
         Some(match stage {
-            Stage::Waiting { .. } => Keyed::New(config),
+            Stage::Waiting { .. } | Stage::Held => Keyed::New(config),
             Stage::Late(_) => Keyed::Again(config),
         })
     }
@@ -280,6 +299,19 @@ mod tests {
         let Some(Keyed::Again(config)) = files.ready(until) else { panic!("it has come") };
         assert_eq!(secret(&config).0, Some(vec![b'K'; 32]));
         assert!(files.ready(until).is_none() && files.reading.is_none());
+    }
+
+    #[test]
+    fn a_reload_to_a_key_that_hangs_waits_for_it() {
+        let now = runtime::now();
+        let (mut files, path) = waiting(now);
+        files.round = 2;
+        let until = files.deadline().unwrap();
+        assert!(files.ready(until).is_none(), "nothing to go on with");
+        assert!(files.deadline().is_none() && files.ready(until).is_none());
+        files.take((path, Ok(key(b'K'))));
+        let Some(Keyed::New(config)) = files.ready(until) else { panic!("it has come") };
+        assert_eq!(secret(&config).0, Some(vec![b'K'; 32]));
     }
 
     #[test]

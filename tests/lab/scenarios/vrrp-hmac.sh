@@ -2,7 +2,7 @@
 # vrrp-hmac: three directors with keyed trailers (auth_hmac): versions 2 and 3,
 # IPv4 and IPv6, multicast and unicast, replay protection by time and by growth.
 # Python's hmac judges each packet; keys rotate by reloads with one master
-# throughout; captured adverts are sent again; a router with another key moves
+# throughout, a key file that hangs delays nothing; captured adverts are sent again; a router with another key moves
 # nobody; a vrrp process that dies is not taken for a replayer.  (A clock per host
 # is nothing that namespaces have: steps of clocks are in the engine's tests.)
 # keepalived 2.2.7 does not know these words.
@@ -88,6 +88,27 @@ done
 ok "keys rotate by reloads: all on d1 throughout"
 check "and no backup has noticed" eval '! logged d2 "Entering MASTER" ${marks[0]} && ! logged d3 "Entering MASTER" ${marks[1]}'
 check "nothing was dropped meanwhile" eval '[[ $(count d2 auth_ext_unknown_key)$(count d2 auth_ext_invalid_hmac)$(count d2 auth_ext_replay)$(count d2 auth_ext_stale)$(count d2 auth_ext_missing) == 00000 ]]'
+
+# A key on a file system that hangs: adverts go on in time, with the old key until the new one comes.
+mkdir -p "$LAB_DIR/slow"
+if [[ -e /dev/fuse ]]; then
+    bg d1 slow python3 "$LAB_HOME/tools/hanging-file.py" "$LAB_DIR/slow" "$TWO"
+    check "(a file system that hangs)" wait_until 5 grep -q mounted "$(bg_log d1 slow)"
+    slow=$LAB_DIR/slow.pcap; mark=$(log_mark d1)
+    capture d1 eth0 "$slow" "$filter"
+    conf 1 2 "        key 2 file:$LAB_DIR/slow/key" >"$LAB_DIR/d1.conf"; kill -HUP "$(bg_pid d1 daemon)"
+    check "a reload with a key that cannot be read for now waits" wait_until 8 logged d1 'slow/key cannot be read, its file system does not answer; the old' "$mark"
+    nap 3; capture_end d1 eth0
+    check "the old configuration goes on meanwhile" eval 'owned d1 && ! logged d1 "Reload complete" "$mark"'
+    check "no advert was late for it" vrrp-masters.py --never-late "$slow" 1 10.77.1.11
+    kill -USR1 "$(bg_pid d1 slow)"
+    check "the key is taken when it comes" wait_until 5 logged d1 'Reload complete' "$mark"
+    nap 2
+    reload d1 2 "$K2"
+    on d1 umount -l "$LAB_DIR/slow"; stop d1 slow
+    nap 2
+    check "all on d1 throughout" eval 'owned d1 && ! logged d1 "Entering" "$mark"'
+else echo "# SKIPPED: no FUSE in this kernel"; fi
 
 # A process that dies goes on, or resigns, with stamps that are believed.
 old=$(child_pid d1 vrrp); mark=$(log_mark d2)
