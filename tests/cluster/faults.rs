@@ -128,7 +128,12 @@ impl World {
 
     fn pause_at_random(&mut self, place: usize) -> &'static str {
         let asleep = self.chance.one_in(3);
-        let length = self.part_of_interval(8);
+        let length = if self.chance.one_in(3) {
+            // The process is late only: what came meanwhile counts from when it came.
+            Interval::from_millis(self.chance.between(1, 95))
+        } else {
+            self.part_of_interval(8)
+        };
         self.pause(place, length, asleep);
         if asleep { "suspend" } else { "pause" }
     }
@@ -265,6 +270,13 @@ impl World {
 
     /// A packet that no router may take.
     pub fn intrude(&mut self) -> &'static str {
+        if !self.captured.is_empty() && self.chance.one_in(2) {
+            let which = self.chance.index(self.captured.len());
+            let (from, lan, packet) = self.captured[which].clone();
+            self.note(|| format!("an advert of node {from} is sent again"));
+            self.post(from, lan, &Letter { packet, arrived: self.now, genuine: None });
+            return "replay";
+        }
         let number = self.chance.index(self.plan.routers.len());
         let router = self.plan.routers[number].clone();
         let from = self.any();
@@ -282,7 +294,7 @@ impl World {
         let wrong_interval = kind == 4;
         let password = match router.auth {
             Auth::Password => (1, *b"1111\0\0\0\0"),
-            Auth::None | Auth::Header => (0, [0; 8]),
+            Auth::None | Auth::Header | Auth::Keyed(_) => (0, [0; 8]),
         };
         let v3 = router.version == VrrpVersion::V3;
         let packet = Advert {
@@ -313,7 +325,7 @@ impl World {
         self.note(|| format!("a packet of kind {kind} that nobody may take, for V{number}"));
         let interface = Some(format!("eth{}", router.lan).as_str().into());
         let packet = ReceivedPacket { interface, source, destination, ttl, sealed: None, payload };
-        self.post(from, router.lan, &Letter { packet, genuine: None });
+        self.post(from, router.lan, &Letter { packet, arrived: self.now, genuine: None });
         "packet to be rejected"
     }
 
@@ -324,7 +336,11 @@ impl World {
         let mut setting = self.nodes[place].setting.clone();
         let router = self.chance.index(self.plan.routers.len());
         let name = match self.chance.below(8) {
-            0 | 1 => "reload, the same",
+            0 => "reload, the same",
+            1 => {
+                setting.active_key = 3 - setting.active_key;
+                "reload, key"
+            }
             2 => {
                 if setting.priority != 255 {
                     setting.priority = u8::try_from(self.chance.between(1, 254)).unwrap();

@@ -12,6 +12,7 @@ use steadfast::vrrp::engine::{
     Changes, Input, LinkState, Output, OwnAddresses, ReceivedPacket, Transmit, VrrpEngine,
     is_still_awaited,
 };
+use steadfast::vrrp::packet::hmac::Stamp;
 
 use super::plan::{Health, LANS, Plan, Preempt, Setting, own};
 
@@ -21,6 +22,8 @@ pub type Time = u64;
 /// As in the daemon: after a refusal of the kernel, the wait before the same is tried again.
 const RETRY: Interval = Interval::from_millis(500);
 const RETRY_LIMIT: Interval = Interval::from_secs(30);
+/// As in the daemon: what seems to be older has come now.
+const OLDEST: Interval = Interval::from_millis(100);
 /// What the kernel's receive buffer holds.
 const MAILBOX: usize = 256;
 /// A timer that is armed for a moment that has passed, again and again.
@@ -57,6 +60,8 @@ impl Clock {
 #[derive(Debug, Clone)]
 pub struct Letter {
     pub packet: ReceivedPacket,
+    /// When it came, by the kernel's stamp: it may be read later.
+    pub arrived: Time,
     /// The virtual router and the sender; none for one that an intruder made.
     pub genuine: Option<(usize, usize)>,
 }
@@ -106,6 +111,8 @@ pub struct Node {
     /// It hears nothing before (`vrrp_startup_delay`).
     begins: Timestamp,
     pub legacy: (Timestamp, Vec<String>),
+    /// The same: the latest trailer.
+    last_stamp: Option<Stamp>,
     /// What the process that runs now has found.
     pub legacy_before: (Timestamp, Vec<String>),
     pub masters: u8,
@@ -151,6 +158,7 @@ impl Node {
             script_known: false,
             begins: Timestamp::ZERO,
             legacy: (Timestamp::ZERO, Vec::new()),
+            last_stamp: None,
             legacy_before: (Timestamp::ZERO, Vec::new()),
             masters: 0,
             announced: BTreeSet::new(),
@@ -206,8 +214,15 @@ impl Node {
         Interval::from_secs(1_800_000_000 + self.number as u64 % 3) + Interval::from_nanos(time)
     }
 
+    fn tell_time(&mut self, time: Time) {
+        self.tell(self.clock.local(time), Input::WallClock(self.wall_clock(time)));
+    }
+
     /// As the daemon does it.
     fn resume(&mut self, now: Timestamp) {
+        if let Some(stamp) = self.last_stamp {
+            self.tell(now, Input::LastStamp(stamp));
+        }
         let (alive, masters) = self.legacy.clone();
         let instances = self.config.1.instances.iter();
         let names = instances
@@ -236,6 +251,7 @@ impl Node {
     /// An orderly stop.
     pub fn stop(&mut self, time: Time) -> Vec<Transmit> {
         let now = self.clock.local(time);
+        self.tell_time(time);
         self.tell(now, Input::Shutdown);
         let sent = self.pump();
         self.kernel.clear();
@@ -266,6 +282,7 @@ impl Node {
             self.tell_link(now, lan);
         }
         self.kernel_changed = true;
+        self.tell_time(time);
         self.tell(now, Input::Reconfigure(Box::new(self.config.clone())));
         self.tell(now, Input::Start);
         self.settle(time)
@@ -300,7 +317,8 @@ impl Node {
         self.tell(now, Input::Link { interface: "eth9".into(), state, own });
     }
 
-    pub fn deliver(&mut self, letter: Letter) {
+    pub fn deliver(&mut self, time: Time, mut letter: Letter) {
+        letter.arrived = time;
         if self.mailbox.len() < MAILBOX {
             self.mailbox.push_back(letter);
         }
@@ -310,14 +328,17 @@ impl Node {
     pub fn turn(&mut self, time: Time, plan: &Plan) -> Vec<Transmit> {
         self.wakes += 1;
         let now = self.clock.local(time);
+        self.tell_time(time);
         // What the kernel has done.
         let news = std::mem::take(&mut self.late_news);
         if !news.is_empty() {
             self.tell(now, Input::AddressesPresent(news));
         }
         while let Some(letter) = self.mailbox.pop_front() {
-            self.note_heard(now, plan, &letter);
-            self.tell(now, Input::Packet(letter.packet));
+            let came = self.clock.local(letter.arrived);
+            let came = if now.since(came) <= OLDEST { came } else { now };
+            self.note_heard(came, plan, &letter);
+            self.tell(came, Input::Packet(letter.packet));
         }
         if std::mem::take(&mut self.untold) {
             self.tell_health(now);
@@ -348,10 +369,7 @@ impl Node {
             return;
         }
         // Its process does not know yet how it is; what it takes of numbered adverts is its own affair.
-        if self.untold
-            || !self.script_known
-            || plan.routers[number].auth == super::plan::Auth::Header
-        {
+        if self.untold || !self.script_known || plan.routers[number].auth.is_numbered() {
             self.heard[number] = None;
             return;
         }
@@ -518,6 +536,7 @@ impl Node {
             let kernel = &self.kernel;
             self.announced.retain(|address| kernel.contains(address));
         }
+        self.last_stamp = engine.last_stamp().or(self.last_stamp);
         if self.masters != 0 {
             self.legacy.0 = now;
         }

@@ -82,7 +82,7 @@ impl World {
         let interval = stretched(&self.plan, self.plan.longest).as_nanos();
         for router in 0..self.plan.routers.len() {
             // Authentication headers are numbered: who has heard fewer must hear the other one first.
-            let adverts = if self.plan.routers[router].auth == Auth::Header { 2 } else { 1 };
+            let adverts = if self.plan.routers[router].auth.is_numbered() { 2 } else { 1 };
             let bound = adverts * (interval + travel) + MILLI;
             for low in 0..count {
                 for high in low + 1..count {
@@ -210,7 +210,7 @@ impl World {
                 }
                 let quiet = match node.setting.preempt {
                     // Lower ones may be there; nobody may keep it quiet.
-                    Preempt::AtOnce if plan.auth != Auth::Header => {
+                    Preempt::AtOnce if !plan.auth.is_numbered() => {
                         node.heard[router].map(|heard| heard.at)
                     }
                     Preempt::AtOnce | Preempt::After(_) | Preempt::Never => {

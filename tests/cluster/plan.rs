@@ -60,6 +60,15 @@ pub enum Auth {
     None,
     Password,
     Header,
+    /// `auth_hmac`: trailers with the time, with growing numbers only where `true`.
+    Keyed(bool),
+}
+
+impl Auth {
+    /// What was taken once is not taken again, nor anything before it.
+    pub fn is_numbered(self) -> bool {
+        matches!(self, Self::Header | Self::Keyed(_))
+    }
 }
 
 /// A virtual router: the same on all nodes.
@@ -108,6 +117,8 @@ pub struct Setting {
     pub last_word: bool,
     /// `timer_expired_backup`.
     pub expires: bool,
+    /// Of `auth_hmac`; every node has both keys.
+    pub active_key: u8,
 }
 
 /// How a node is.
@@ -163,6 +174,7 @@ impl Plan {
             let auth = match (v2, chance.below(6)) {
                 (true, 0) => Auth::Password,
                 (true, 1) => Auth::Header,
+                (_, 2) => Auth::Keyed(chance.one_in(2)),
                 _ => Auth::None,
             };
             routers.push(RouterPlan {
@@ -240,6 +252,7 @@ impl Plan {
                     silent,
                     last_word,
                     expires,
+                    active_key: 1,
                 }
             })
             .collect()
@@ -350,6 +363,14 @@ impl Plan {
                 text.push_str("authentication {\nauth_type PASS\nauth_pass 1111\n}\n");
             }
             Auth::Header => text.push_str("authentication {\nauth_type AH\nauth_pass 1111\n}\n"),
+            Auth::Keyed(grows) => {
+                text.push_str("auth_hmac {\n");
+                for key in 1..=2 {
+                    let _ = writeln!(text, "key {key} hex:{}", format!("{key:02x}").repeat(32));
+                }
+                let _ = writeln!(text, "active_key {}", setting.active_key);
+                text.push_str(if grows { "anti_replay monotonic\n}\n" } else { "}\n" });
+            }
         }
         if setting.silent {
             text.push_str("lower_prio_no_advert\n");

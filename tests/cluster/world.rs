@@ -11,7 +11,7 @@ use steadfast::vrrp::event::State;
 use super::chance::Chance;
 use super::node::{Clock, Letter, Lower, Node, Time};
 use super::oracle::Oracle;
-use super::plan::{LANS, Plan};
+use super::plan::{Auth, LANS, Plan};
 
 pub const MICRO: Time = 1_000;
 pub const MILLI: Time = 1_000_000;
@@ -100,6 +100,8 @@ pub struct World {
     /// Who became master or ceased to be, since it was last cleared.
     pub changes: Vec<Change>,
     pub history: VecDeque<String>,
+    /// Adverts with trailers that somebody has captured: sender, network, packet.
+    pub captured: VecDeque<(usize, usize, ReceivedPacket)>,
     pub verbose: bool,
     pub events: u64,
     /// Until then, deeds are planned.
@@ -119,6 +121,7 @@ pub fn fail<T>(words: String) -> Result<T, Violation> {
 }
 
 const HISTORY: usize = 60;
+const CAPTURED: usize = 40;
 
 impl World {
     pub fn new(seed: u64, verbose: bool) -> Self {
@@ -151,6 +154,7 @@ impl World {
             oracle,
             changes: Vec::new(),
             history: VecDeque::new(),
+            captured: VecDeque::new(),
             verbose,
             events: 0,
             deeds_until: 0,
@@ -232,7 +236,7 @@ impl World {
         if !open || node.asleep {
             return Ok(());
         }
-        node.deliver(letter);
+        node.deliver(self.now, letter);
         if node.is_awake(self.now) {
             return self.look_at(to);
         }
@@ -343,7 +347,13 @@ impl World {
             sealed: advert.socket.authenticated.then_some(advert.id),
             payload: advert.payload.clone(),
         };
-        let letter = Letter { packet, genuine: Some((number, from)) };
+        if matches!(self.plan.routers[number].auth, Auth::Keyed(_)) {
+            if self.captured.len() == CAPTURED {
+                self.captured.pop_front();
+            }
+            self.captured.push_back((from, lan, packet.clone()));
+        }
+        let letter = Letter { packet, arrived: self.now, genuine: Some((number, from)) };
         self.post(from, lan, &letter);
     }
 

@@ -9,6 +9,7 @@ mod inet;
 mod inet6;
 mod room;
 
+use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
 
@@ -31,6 +32,8 @@ use crate::core::time::{Interval, Timestamp};
 const VRRP: u8 = 112;
 /// When a packet seems older than this, somebody has set the wall clock, which the kernel's stamps are of.
 const OLDEST: Interval = Interval::from_millis(100);
+/// Two clocks are read one after the other; more than this between them is a clock that was set.
+const SET: Interval = Interval::from_millis(1);
 
 /// An interface, by its number in the kernel and its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,9 +177,38 @@ async fn receive_some(
 
 /// When a packet came, by the kernel's stamp on it.
 fn arrival(stamp: Option<TimeSpec>) -> Timestamp {
+    thread_local!(static WALL_CLOCK: Cell<WallClock> = const { Cell::new(WallClock::NEW) });
     let (now, wall) = (runtime::now(), runtime::wall_clock());
-    let age = stamp.map_or(Interval::ZERO, |stamp| wall - Interval::from_duration(stamp.into()));
-    if age <= OLDEST { now.before(age) } else { now }
+    let stamp = stamp.map(|stamp| Interval::from_duration(stamp.into()));
+    let mut clock = WALL_CLOCK.get();
+    let came = clock.arrival(now, wall, stamp);
+    WALL_CLOCK.set(clock);
+    came
+}
+
+/// Whether the wall clock was set while a packet waited. Corrections of its rate move both clocks, and so
+/// does a suspended machine: the difference changes when somebody sets it, and not otherwise.
+#[derive(Debug, Clone, Copy)]
+struct WallClock {
+    /// By how much it was ahead of ours when this was last asked, in nanoseconds.
+    ahead: Option<u64>,
+    /// Stamps may be of another clock until then.
+    doubtful_until: Timestamp,
+}
+
+impl WallClock {
+    const NEW: Self = Self { ahead: None, doubtful_until: Timestamp::ZERO };
+
+    /// A doubtful packet has come now.
+    fn arrival(&mut self, now: Timestamp, wall: Interval, stamp: Option<Interval>) -> Timestamp {
+        let ahead = wall.as_nanos().wrapping_sub(now.as_nanos());
+        let before = self.ahead.replace(ahead).unwrap_or(ahead);
+        if ahead.wrapping_sub(before).cast_signed().unsigned_abs() > SET.as_nanos() {
+            self.doubtful_until = now + OLDEST;
+        }
+        let age = stamp.map_or(Interval::ZERO, |stamp| wall - stamp);
+        if age <= OLDEST && now >= self.doubtful_until { now.before(age) } else { now }
+    }
 }
 
 #[cfg(test)]
@@ -194,5 +226,21 @@ mod tests {
             assert!(stamped(unbelievable) >= now);
         }
         assert!(arrival(None) >= now);
+    }
+
+    #[test]
+    fn a_packet_that_waited_while_the_clock_was_set_has_come_now() {
+        let ms = Interval::from_millis;
+        let mut clock = WallClock::NEW;
+        let mut waited = |at: u64, wall: u64, stamp: u64| {
+            let now = Timestamp::ZERO + ms(at);
+            now.since(clock.arrival(now, ms(wall), Some(ms(stamp))))
+        };
+        assert_eq!(waited(1000, 900_000, 899_980), ms(20));
+        assert_eq!(waited(2000, 901_060, 901_000), ms(0), "set by 60 ms");
+        assert_eq!(waited(2099, 901_159, 901_149), ms(0), "more of the same queue");
+        assert_eq!(waited(2100, 901_160, 901_150), ms(10));
+        assert_eq!(waited(3000, 902_000, 902_000), ms(0), "set back");
+        assert_eq!(waited(3200, 902_200, 902_170), ms(30));
     }
 }
