@@ -193,9 +193,11 @@ fn firewall(context: &mut Context, statement: &Statement, firewall: &mut Firewal
     true
 }
 
-/// As a keepalived that is built without iptables.
+/// As a keepalived that is built without iptables, as Debian's is, or one that finds an `iptables` that
+/// writes nftables: keepalived.conf(5).
 fn instead(context: &mut Context, statement: &Statement) {
-    let message = "nftables is used instead, in a table of its own";
+    let message = "nftables is used instead, in a table of its own; chains and sets of iptables stay as \
+                   they are: write `nftables` in its place";
     context.warning("nftables-instead", statement.span, message);
 }
 
