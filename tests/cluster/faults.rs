@@ -7,9 +7,9 @@ use steadfast::core::time::Interval;
 use steadfast::vrrp::engine::ReceivedPacket;
 use steadfast::vrrp::packet::advert::{self, Advert, ChecksumForm};
 
-use super::node::Letter;
+use super::node::{CLOCK_STEP, Letter};
 use super::plan::{Auth, LANS, Preempt};
-use super::world::{Deed, Verdict, World};
+use super::world::{Captured, Deed, Verdict, World};
 
 /// How often each has happened.
 pub type Tally = BTreeMap<&'static str, u64>;
@@ -270,11 +270,19 @@ impl World {
 
     /// A packet that no router may take.
     pub fn intrude(&mut self) -> &'static str {
+        if self.plan.is_keyed() && self.chance.one_in(4) {
+            let place = self.any();
+            let step = self.chance.pick(&[-CLOCK_STEP, 0, CLOCK_STEP]);
+            self.note(|| format!("the clock of node {place} is set"));
+            self.nodes[place].clock_set = step;
+            return "clock set";
+        }
         if !self.captured.is_empty() && self.chance.one_in(2) {
             let which = self.chance.index(self.captured.len());
-            let (from, lan, packet) = self.captured[which].clone();
+            let Captured { sent, from, lan, packet } = self.captured[which].clone();
             self.note(|| format!("an advert of node {from} is sent again"));
-            self.post(from, lan, &Letter { packet, arrived: self.now, genuine: None });
+            let letter = Letter { packet, arrived: self.now, again: Some(sent), genuine: None };
+            self.post(from, lan, &letter);
             return "replay";
         }
         let number = self.chance.index(self.plan.routers.len());
@@ -325,7 +333,11 @@ impl World {
         self.note(|| format!("a packet of kind {kind} that nobody may take, for V{number}"));
         let interface = Some(format!("eth{}", router.lan).as_str().into());
         let packet = ReceivedPacket { interface, source, destination, ttl, sealed: None, payload };
-        self.post(from, router.lan, &Letter { packet, arrived: self.now, genuine: None });
+        self.post(
+            from,
+            router.lan,
+            &Letter { packet, arrived: self.now, again: None, genuine: None },
+        );
         "packet to be rejected"
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use steadfast::core::config::model::global::Global;
+use steadfast::core::config::model::hmac::ReplayProtection;
 use steadfast::core::config::model::vrrp::VrrpConfig;
 use steadfast::core::time::{Interval, Timestamp};
 use steadfast::vrrp::desired::DesiredAddress;
@@ -24,6 +25,10 @@ const RETRY: Interval = Interval::from_millis(500);
 const RETRY_LIMIT: Interval = Interval::from_secs(30);
 /// As in the daemon: what seems to be older has come now.
 const OLDEST: Interval = Interval::from_millis(100);
+/// Of the smallest window of `auth_hmac`, 5 s, clocks take 2 s from one another, and twice this.
+pub const CLOCK_STEP: i64 = 1_000_000_000;
+/// So many adverts are remembered.
+const TAKEN: usize = 64;
 /// What the kernel's receive buffer holds.
 const MAILBOX: usize = 256;
 /// A timer that is armed for a moment that has passed, again and again.
@@ -62,6 +67,8 @@ pub struct Letter {
     pub packet: ReceivedPacket,
     /// When it came, by the kernel's stamp: it may be read later.
     pub arrived: Time,
+    /// When it was sent first, if an intruder sends it again.
+    pub again: Option<Time>,
     /// The virtual router and the sender; none for one that an intruder made.
     pub genuine: Option<(usize, usize)>,
 }
@@ -133,6 +140,10 @@ pub struct Node {
     pub logs: Option<Vec<String>>,
     pub scheduled: Option<(Time, u64)>,
     trouble: Option<String>,
+    /// The adverts with trailers that its process has taken last.
+    taken: VecDeque<Vec<u8>>,
+    /// Its wall clock was set by so much, in nanoseconds; at most by [`CLOCK_STEP`].
+    pub clock_set: i64,
 }
 
 impl Node {
@@ -174,6 +185,8 @@ impl Node {
             logs: None,
             scheduled: None,
             trouble: None,
+            taken: VecDeque::new(),
+            clock_set: 0,
         }
     }
 
@@ -185,6 +198,11 @@ impl Node {
         self.refusals.clear();
         self.late_news.clear();
         self.announced.clear();
+        self.taken.clear();
+        if !resumes {
+            // Whoever lost its last trailer must not have its clock set back: that is a replay to others.
+            self.clock_set = CLOCK_STEP;
+        }
         self.kernel_changed = true;
         self.script_known = false;
         self.begins = now + self.setting.startup_delay;
@@ -211,7 +229,8 @@ impl Node {
 
     /// Set by the network, and some seconds wrong.
     fn wall_clock(&self, time: Time) -> Interval {
-        Interval::from_secs(1_800_000_000 + self.number as u64 % 3) + Interval::from_nanos(time)
+        let wrong = self.number as i64 % 3 * 1_000_000_000 + self.clock_set;
+        Interval::from_nanos((1_800_000_000_000_000_000 + time).saturating_add_signed(wrong))
     }
 
     fn tell_time(&mut self, time: Time) {
@@ -271,6 +290,8 @@ impl Node {
 
     pub fn reload(&mut self, time: Time, plan: &Plan, setting: Setting) -> Vec<Transmit> {
         if setting != self.setting {
+            // A router that goes forgets what it took.
+            self.taken.clear();
             self.config = plan.config(self.number, &setting);
             self.setting = setting;
         }
@@ -338,7 +359,11 @@ impl Node {
             let came = self.clock.local(letter.arrived);
             let came = if now.since(came) <= OLDEST { came } else { now };
             self.note_heard(came, plan, &letter);
+            let (before, payload) = (self.accepted(), letter.packet.payload.clone());
             self.tell(came, Input::Packet(letter.packet));
+            if plan.is_keyed() && self.accepted() > before {
+                self.check_taken(time, letter.again, payload);
+            }
         }
         if std::mem::take(&mut self.untold) {
             self.tell_health(now);
@@ -359,6 +384,36 @@ impl Node {
         }
         sent.extend(self.settle(time));
         sent
+    }
+
+    fn accepted(&self) -> u64 {
+        let routers = self.engine.iter().flat_map(VrrpEngine::routers);
+        routers.map(|router| router.statistics.advert_rcvd).sum()
+    }
+
+    /// With trailers, nothing is taken twice; where they have the time, nothing old is taken at all.
+    fn check_taken(&mut self, time: Time, again: Option<Time>, payload: Vec<u8>) {
+        let number = self.number;
+        if self.taken.contains(&payload) {
+            self.trouble = Some(format!("node {number} takes an advert twice"));
+        }
+        let keyed = self.config.1.instances.iter().filter_map(|instance| instance.hmac.as_ref());
+        let window = keyed
+            .filter(|hmac| hmac.replay == ReplayProtection::Time)
+            .map(|hmac| hmac.window)
+            .max();
+        // Clocks differ by this much.
+        let differ = Interval::from_secs(4);
+        if let Some((sent, window)) = again.zip(window)
+            && Interval::from_nanos(time - sent) > window + differ
+        {
+            let age = Interval::from_nanos(time - sent);
+            self.trouble = Some(format!("node {number} takes an advert that is {age} s old"));
+        }
+        if self.taken.len() == TAKEN {
+            self.taken.pop_front();
+        }
+        self.taken.push_back(payload);
     }
 
     /// What an advert must mean to this node, by the protocol alone.

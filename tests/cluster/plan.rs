@@ -258,6 +258,11 @@ impl Plan {
             .collect()
     }
 
+    /// Whether some adverts have trailers.
+    pub fn is_keyed(&self) -> bool {
+        self.routers.iter().any(|router| matches!(router.auth, Auth::Keyed(_)))
+    }
+
     pub fn preempt_delay(&self, chance: &mut Chance) -> Interval {
         (self.interval * chance.between(1, 5)).min(Interval::from_secs(1000))
     }

@@ -82,6 +82,15 @@ pub struct Network {
     last_arrival: Vec<Time>,
 }
 
+/// An advert with a trailer, for somebody who sends it again.
+#[derive(Debug, Clone)]
+pub struct Captured {
+    pub sent: Time,
+    pub from: usize,
+    pub lan: usize,
+    pub packet: ReceivedPacket,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
     pub at: Time,
@@ -100,8 +109,8 @@ pub struct World {
     /// Who became master or ceased to be, since it was last cleared.
     pub changes: Vec<Change>,
     pub history: VecDeque<String>,
-    /// Adverts with trailers that somebody has captured: sender, network, packet.
-    pub captured: VecDeque<(usize, usize, ReceivedPacket)>,
+    /// Adverts with trailers that somebody has captured.
+    pub captured: VecDeque<Captured>,
     pub verbose: bool,
     pub events: u64,
     /// Until then, deeds are planned.
@@ -351,9 +360,11 @@ impl World {
             if self.captured.len() == CAPTURED {
                 self.captured.pop_front();
             }
-            self.captured.push_back((from, lan, packet.clone()));
+            let packet = packet.clone();
+            self.captured.push_back(Captured { sent: self.now, from, lan, packet });
         }
-        let letter = Letter { packet, arrived: self.now, genuine: Some((number, from)) };
+        let letter =
+            Letter { packet, arrived: self.now, again: None, genuine: Some((number, from)) };
         self.post(from, lan, &letter);
     }
 
