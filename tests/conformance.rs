@@ -30,6 +30,7 @@ const LAB: &[(&[u16], &str)] = &[
         &[177],
         "vrrp-vmac: no question of the kernel's names a virtual address with the physical MAC",
     ),
+    (&[178], "vrrp-nexthop: proxy ARP on the virtual interface answers with the virtual MAC"),
     (&[194, 195], "vrrp-vmac: no address is made of a virtual MAC; real addresses have real MACs"),
     (
         &[146, 147],
@@ -41,8 +42,12 @@ const LAB: &[(&[u16], &str)] = &[
 
 /// What the kernel does, or leaves undone, with what it is given.
 const KERNEL: &[(&[u16], &str)] = &[
-    (&[178], "proxy ARP is the operator's setting, and the kernel's answer"),
-    (&[190], "redirects are the kernel's"),
+    (
+        &[190],
+        "redirects are the kernel's: from the virtual address where `icmp_errors_use_inbound_ifaddr` is set \
+         and the way on is by the virtual interface, else from the router's own, which hosts pass over; as \
+         with keepalived (vrrp-nexthop)",
+    ),
 ];
 
 /// Not met, and why.
@@ -61,8 +66,8 @@ const ON_PURPOSE: &[(&[u16], &str)] = &[
     (&[122, 143, 193], "router advertisements are left to radvd, as keepalived does"),
     (
         &[192],
-        "what the kernel solicits for itself leaves by the interface beneath, with its address and MAC, by \
-         its routing table: not seen in a capture",
+        "what the kernel solicits, for itself and for what it forwards, leaves by the interface beneath with \
+         its address and MAC, by its routing table: seen in vrrp-nexthop, and the same of keepalived",
     ),
     (
         &[191],

@@ -7,7 +7,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
 V4=10.77.1.200 V6=fd77:1::1:200 BEHIND=10.77.2.21 FAR=203.0.113.9 NEAR=10.77.1.77
-MAC4=00:00:5e:00:01:33 MAC6=00:00:5e:00:02:34
+MAC4=00:00:5e:00:01:33
 conf() { # NUMBER
     cat <<C
 global_defs {
@@ -64,7 +64,6 @@ facts() {
     on "$node" ip route replace $FAR/32 via $NEAR dev vrrp.51
     on "$node" sysctl -qw net.ipv4.conf.all.send_redirects=1 net.ipv4.conf.vrrp/51.send_redirects=1 net.ipv4.icmp_errors_use_inbound_ifaddr=0
     ask $FAR; nap 0.5
-    rows "$cap" "icmp.type == 5" >/dev/null
     on client1 ip route get $FAR >"$LAB_DIR/$node.first" || :
     on client1 ip route flush cache
     on "$node" sysctl -qw net.ipv4.icmp_errors_use_inbound_ifaddr=1
@@ -81,7 +80,23 @@ facts() {
     for filter in "arp.opcode == 2 and arp.src.proto_ipv4 == $BEHIND" "icmp.type == 5" "icmpv6.type == 135 and (icmpv6.nd.ns.target_address == fd77:1::77 or icmpv6.nd.ns.target_address == fd77:1::78 or icmpv6.nd.ns.target_address == fd77:1::79)"; do
         tshark -r "$cap" -n -Y "$filter" -T fields -e eth.src -e ip.src -e ipv6.src -e icmpv6.opt.linkaddr -e _ws.col.Info 2>/dev/null | sort | uniq -c | sed "s/^/# $who: /"
     done
-    sed "s/^/# $who: /" "$LAB_DIR/$node.first" "$LAB_DIR/$node.second"
+    local proxy="arp.opcode == 2 and arp.src.proto_ipv4 == $BEHIND" target way="icmp.type == 5 and icmp.redir_gw == $NEAR"
+    if [[ $who == ours ]]; then
+        # --- V-178
+        check "$who: proxy ARP answers" some "$cap" "$proxy"
+        check "$who: with the virtual MAC, and no other" none "$cap" "$proxy and not (arp.src.hw_mac == $MAC4 and eth.src == $MAC4)"
+    fi
+    # --- V-190: the source is the kernel's choice
+    check "$who: redirects come from the router's own address" some "$cap" "$way and ip.src == $own"
+    check "$who: which the host passes over" grep -q "via $V4 " "$LAB_DIR/$node.first"
+    check "$who: or from the virtual one, where the kernel is set so" some "$cap" "$way and ip.src == $V4"
+    check "$who: and from no other" none "$cap" "$way and not (ip.src == $own or ip.src == $V4)"
+    # --- V-192: by the routing table, solicitations leave by the interface beneath
+    for target in fd77:1::77 fd77:1::78 fd77:1::79; do
+        target="icmpv6.type == 135 and icmpv6.nd.ns.target_address == $target"
+        check "$who: solicits (${target##* })" some "$cap" "$target"
+        check "$who: with the physical MAC, without and within" none "$cap" "$target and not (eth.src == $mac and icmpv6.opt.linkaddr == $mac)"
+    done
 }
 daemon d1 "$LAB_DIR/d1.conf"
 check "the program under test is master" wait_until 8 both d1
