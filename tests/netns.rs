@@ -85,6 +85,12 @@ fn virtual_macs_come_and_go_with_the_daemon_and_move_with_the_address() {
     scenario("vrrp-vmac");
 }
 
+/// V-178, V-190, V-192: proxy ARP, redirects and solicitations, beside keepalived.
+#[test]
+fn hosts_learn_from_their_next_hop_what_keepalived_s_kernel_would_tell_them() {
+    scenario("vrrp-nexthop");
+}
+
 /// V-216: switches learn where the virtual MAC of an address on another interface is.
 #[test]
 fn addresses_on_other_interfaces_have_virtual_macs_and_are_announced_as_by_keepalived() {
