@@ -41,14 +41,12 @@ const LAB: &[(&[u16], &str)] = &[
 ];
 
 /// What the kernel does, or leaves undone, with what it is given.
-const KERNEL: &[(&[u16], &str)] = &[
-    (
-        &[190],
-        "redirects are the kernel's: from the virtual address where `icmp_errors_use_inbound_ifaddr` is set \
+const KERNEL: &[(&[u16], &str)] = &[(
+    &[190],
+    "redirects are the kernel's: from the virtual address where `icmp_errors_use_inbound_ifaddr` is set \
          and the way on is by the virtual interface, else from the router's own, which hosts pass over; as \
          with keepalived (vrrp-nexthop)",
-    ),
-];
+)];
 
 /// Not met, and why.
 const ON_PURPOSE: &[(&[u16], &str)] = &[

@@ -112,6 +112,9 @@ mod tests {
                 thread::park();
             }
         }
+        if path == "absent" {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         Ok(KeyFile { bytes: path.as_bytes().to_vec(), exposed: false })
     }
 
@@ -122,12 +125,13 @@ mod tests {
     #[test]
     fn files_that_hang_hold_up_no_others() {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let names = ["hangs", "hangs too", "sound", "sounds"];
+        let names = ["absent", "hangs", "hangs too", "sound", "sounds"];
         let found = read_all_with(hanging, &COUNT, paths(&names), Duration::from_millis(300));
         let kind =
             |name: &str| found[name].as_ref().map_err(io::Error::kind).map(|key| &key.bytes[..]);
         assert_eq!(kind("sound"), Ok(&b"sound"[..]));
         assert_eq!(kind("sounds"), Ok(&b"sounds"[..]));
+        assert_eq!(kind("absent"), Err(io::ErrorKind::NotFound));
         assert_eq!(kind("hangs"), Err(io::ErrorKind::TimedOut));
         assert_eq!(kind("hangs too"), Err(io::ErrorKind::TimedOut));
     }

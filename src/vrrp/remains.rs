@@ -213,8 +213,8 @@ fn emit(place: &str, items: &Items) -> String {
     let tables = items.tables.iter().map(|name| format!("table {name}\n"));
     let message = |kind: &'static str| {
         move |bytes: &Vec<u8>| {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{kind} {digits}\n")
+            let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{kind} {}\n", digits.concat())
         }
     };
     std::iter::once(format!("{FORM} {place}\n"))

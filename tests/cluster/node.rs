@@ -15,7 +15,7 @@ use steadfast::vrrp::engine::{
 };
 use steadfast::vrrp::packet::hmac::Stamp;
 
-use super::plan::{Health, LANS, Plan, Preempt, Setting, own};
+use super::plan::{Auth, Health, LANS, Plan, Preempt, Setting, own};
 
 /// True time, in nanoseconds.
 pub type Time = u64;
@@ -359,9 +359,11 @@ impl Node {
             let came = self.clock.local(letter.arrived);
             let came = if now.since(came) <= OLDEST { came } else { now };
             self.note_heard(came, plan, &letter);
+            let auth = letter.genuine.map(|(number, _)| plan.routers[number].auth);
+            let keyed = letter.again.is_some() || matches!(auth, Some(Auth::Keyed(_)));
             let (before, payload) = (self.accepted(), letter.packet.payload.clone());
             self.tell(came, Input::Packet(letter.packet));
-            if plan.is_keyed() && self.accepted() > before {
+            if keyed && self.accepted() > before {
                 self.check_taken(time, letter.again, payload);
             }
         }
