@@ -6,7 +6,7 @@ use crate::core::config::model::vrrp::{Preemption, Priority, VrrpVersion};
 use crate::core::time::{Interval, Timestamp};
 use crate::vrrp::event::{EventKind, Notice, Reason, Rejection, State, Subject};
 use crate::vrrp::packet::advert::{self, ChecksumForm};
-use crate::vrrp::router::{Accepted, Identity, Master, ReceivedPacket, Signature};
+use crate::vrrp::router::{Accepted, Master, ReceivedPacket, Signature};
 use std::net::IpAddr;
 
 /// Senders of adverts for unknown routers that are told; more is a flood.
@@ -125,13 +125,11 @@ impl VrrpEngine {
 
     pub(super) fn router_of(&self, packet: &ReceivedPacket) -> Option<RouterId> {
         let vrid = advert::vrid_of(packet.message())?;
-        let family = Family::of(packet.source);
         let unicast = !packet.destination.is_multicast();
+        let place = (packet.interface.clone(), Family::of(packet.source));
+        let numbers = self.by_identity.get(&place)?;
         // Multicast and unicast instances may share an interface and a number.
-        let find = |unicast| {
-            let identity: Identity = (packet.interface.clone(), family, vrid, unicast);
-            self.by_identity.get(&identity).copied()
-        };
+        let find = |unicast| numbers.get(&(vrid, unicast)).copied();
         find(unicast).or_else(|| find(!unicast))
     }
 
