@@ -101,7 +101,8 @@ impl VrrpEngine {
         if !router.listening && !patience.is_zero() && late >= patience {
             router.listening = true;
             let name = router.instance.name.clone();
-            let at = next_turn(now + interval, id, interval, routers);
+            let turn = next_turn(now, id, interval, routers);
+            let at = if turn < now + interval { turn + interval } else { turn };
             self.timers.set((id, TimerKind::Advert), at);
             self.log(&name, EventKind::Listening { late }, None);
             return;
