@@ -48,9 +48,8 @@ impl Daemon<'_> {
             let current = name.interface.as_ref().and_then(|name| interface_id(links, name));
             wanted.contains_key(name) && open.interface == current
         });
-        let sockets = &self.sockets;
-        let is_open = |token| sockets.values().any(|open| open.token == token);
-        self.names.retain(|token, _| is_open(*token));
+        let tokens: BTreeSet<u64> = self.sockets.values().map(|open| open.token).collect();
+        self.names.retain(|token, _| tokens.contains(token));
         for (name, (groups, room)) in wanted {
             let interface = match &name.interface {
                 None => None,

@@ -88,9 +88,11 @@ impl InetSocket {
         let mut count = 0;
         for message in messages {
             count += 1;
-            let stamp = message.cmsgs()?.find_map(|beside| match beside {
-                ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
-                _ => None,
+            let stamp = message.cmsgs().ok().and_then(|mut beside| {
+                beside.find_map(|beside| match beside {
+                    ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
+                    _ => None,
+                })
             });
             if let Some(found) = message.iovs().next().and_then(parse_ipv4) {
                 each(Datagram { arrived: clocks.arrival(stamp), ..found });
