@@ -99,7 +99,7 @@ const UNSAFE: &[&str] = &[
     "src/core/notify/script.rs",
     "src/core/runtime.rs",
     "src/core/supervisor/handover.rs",
-    "src/vrrp/socket/frame.rs",
+    "src/vrrp/socket/batch.rs",
 ];
 
 /// A file is one concept.

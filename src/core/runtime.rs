@@ -112,7 +112,9 @@ impl AlarmClock {
         if at <= now() {
             return;
         }
-        if self.set_for != Some(at) && self.set(at).is_err() {
+        // One that goes off earlier is set anew when it does: most deadlines move on before they come.
+        let early = self.set_for.is_some_and(|set_for| set_for <= at);
+        if !early && self.set(at).is_err() {
             return sleep_until(Some(at)).await;
         }
         loop {
@@ -123,9 +125,15 @@ impl AlarmClock {
             // What is read does not matter: the clock decides.
             let _ = nix::unistd::read(self.timer.get_ref(), &mut expirations);
             ready.clear_ready();
-            if now() >= at {
+            let now = now();
+            if self.set_for.is_some_and(|set_for| set_for <= now) {
                 self.set_for = None;
+            }
+            if now >= at {
                 return;
+            }
+            if self.set_for.is_none() && self.set(at).is_err() {
+                return sleep_until(Some(at)).await;
             }
         }
     }

@@ -15,7 +15,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use self::heirs::Heirloom;
 use self::keys::{KeyFiles, Keyed};
@@ -23,7 +22,10 @@ use self::linkbeat::Linkbeat;
 use self::unsent::Unsent;
 use super::connection_sync;
 use super::desired::DesiredAddress;
-use super::engine::{Awaited, Deadline, Input, Output, SocketName, VrrpEngine, is_still_awaited};
+use super::engine::{
+    Awaited, Deadline, Input, Output, ReceivedPacket, SocketName, Transmit, VrrpEngine,
+    is_still_awaited,
+};
 use super::event::{Event, Importance};
 use super::firewall::{self, Firewall};
 use super::interface_settings::{InterfaceSettings, Settings};
@@ -31,7 +33,7 @@ use super::json;
 use super::losses::Losses;
 use super::packet::hmac::Stamp;
 use super::routing::Routing;
-use super::socket::{AdvertSocket, Datagram, FrameSocket, InterfaceId};
+use super::socket::{AdvertSocket, FrameSocket, InterfaceId, Listener, Space};
 use super::status;
 use super::telling::Telling;
 use super::virtual_link::VirtualLinks;
@@ -58,12 +60,18 @@ use crate::core::track::process::{ProcessChange, ProcessTracker};
 use crate::core::track::script::{ScriptRun, ScriptTracker};
 use crate::ipvs::sync::{SyncKeeper, SyncSettings};
 
-/// Looks at sockets that may wait; more than that is a flood, and the kernel's buffer holds the rest.
-const WAITING_LOOKS: usize = 64;
-/// Adverts of one look.
-const LOOK: usize = 64;
-/// Packets, or events of the kernel's, handled before others get their turn.
+/// Packets of a socket, handled before others get their turn.
+const PACKETS_AT_ONCE: usize = 256;
+/// The same of events of the kernel's.
 const EVENTS_AT_ONCE: usize = 256;
+/// Adverts of one system call.
+const ADVERTS_AT_ONCE: usize = 64;
+/// With as many routers, packets that nothing follows from are looked at together,
+const MANY_ROUTERS: usize = 64;
+/// so many that come within this time.
+const GATHERING: Interval = Interval::from_millis(1);
+/// Awake again before a timer goes off.
+const WAKING: Interval = Interval::from_micros(200);
 /// Nothing that can wait is begun when a timer goes off within this time,
 const QUIET: Interval = Interval::from_millis(1);
 /// unless it has waited for this long.
@@ -122,8 +130,15 @@ struct Daemon<'a> {
     sockets: BTreeMap<SocketName, OpenSocket>,
     /// Some socket could not be opened: when to try again.
     deaf_until: Option<Timestamp>,
-    packets: mpsc::Sender<Arrived>,
-    packet_inbox: mpsc::Receiver<Arrived>,
+    listener: Listener,
+    /// Whose a token of [`Self::listener`] is; none is used twice.
+    names: BTreeMap<u64, SocketName>,
+    last_token: u64,
+    /// The tokens of sockets that may have something.
+    unread: Vec<u64>,
+    space: Space,
+    /// The one that is being looked at.
+    packet: ReceivedPacket,
     scripts: ScriptTracker,
     script_inbox: mpsc::Receiver<ScriptRun>,
     files: FileTracker,
@@ -162,9 +177,6 @@ struct Daemon<'a> {
     saver: Saver,
 }
 
-/// What a socket had when it was looked at.
-type Arrived = (SocketName, Vec<Datagram>);
-
 /// Index of the interface, address, prefix length: what is unique in the kernel.
 type Place = (u32, IpAddr, u8);
 
@@ -174,15 +186,9 @@ fn place_of(address: &KernelAddress) -> Place {
 
 struct OpenSocket {
     interface: Option<InterfaceId>,
-    socket: Arc<AdvertSocket>,
+    socket: AdvertSocket,
     buffer: ReceiveBuffer,
-    reader: JoinHandle<()>,
-}
-
-impl Drop for OpenSocket {
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
+    token: u64,
 }
 
 /// The kernel did not take an operation; when to ask again.
@@ -206,7 +212,6 @@ impl<'a> Daemon<'a> {
         let mut route = RouteSocket::open()?;
         let links = route.links()?.into_iter().map(|link| (link.index, link)).collect();
         let actual = table(route.addresses()?);
-        let (packets, packet_inbox) = mpsc::channel(WAITING_LOOKS);
         let (results, script_inbox) = mpsc::channel(64);
         let (file_results, file_inbox) = mpsc::channel(64);
         let (process_results, process_inbox) = mpsc::channel(64);
@@ -225,8 +230,12 @@ impl<'a> Daemon<'a> {
             settings: InterfaceSettings::default(),
             sockets: BTreeMap::new(),
             deaf_until: None,
-            packets,
-            packet_inbox,
+            listener: Listener::new()?,
+            names: BTreeMap::new(),
+            last_token: 0,
+            unread: Vec::new(),
+            space: Space::default(),
+            packet: ReceivedPacket::default(),
             scripts: ScriptTracker::new(results),
             script_inbox,
             files: FileTracker::new(file_results),
@@ -283,12 +292,13 @@ impl<'a> Daemon<'a> {
             let deadline = self.next_deadline();
             let takeover = self.engine.poll_timeout();
             let takeover = takeover.filter(|next| next.why == Awaited::MasterDown);
+            let mut heard = false;
             tokio::select! {
                 // Packets before timers: after a stall the mailbox is the truth.
                 biased;
-                Some(arrived) = self.packet_inbox.recv() => {
-                    self.handle_packets(arrived);
-                    self.drain_packets();
+                () = unread(&self.listener, &mut self.unread) => {
+                    self.sweep_sockets();
+                    heard = true;
                 }
                 event = self.monitor.next() => {
                     self.handle_kernel_event(event);
@@ -320,7 +330,7 @@ impl<'a> Daemon<'a> {
             }
             self.ladder.due(deadline, "vrrp");
             // Whatever woke us: a flood of packets must not keep a timer waiting.
-            self.fire_timers();
+            let fired = self.fire_timers();
             match self.keys.ready(runtime::now()) {
                 Some(Keyed::New(config)) => {
                     self.saver.begin();
@@ -333,9 +343,12 @@ impl<'a> Daemon<'a> {
                 Some(Keyed::Again(config)) => self.reload(config),
                 None => {}
             }
-            self.settle();
+            let acted = self.settle();
             if self.has_time() {
                 self.catch_up();
+            }
+            if heard && !fired && !acted {
+                self.gather();
             }
         }
         self.stop().await;
@@ -430,9 +443,23 @@ impl<'a> Daemon<'a> {
         self.stop().await;
     }
 
-    /// Before a timer counts, everything that has arrived counts.
-    fn fire_timers(&mut self) {
-        if self.next_deadline().is_some_and(|at| at <= runtime::now()) {
+    /// Adverts of many routers come one after the other, and to wake up costs more than to read some. Where
+    /// the last ones changed nothing, the next ones are left to gather; they have the kernel's stamps.
+    /// The event loop would be woken by each of them, hence this sleep outside it.
+    fn gather(&self) {
+        if self.config.vrrp.instances.len() < MANY_ROUTERS || !self.unread.is_empty() {
+            return;
+        }
+        let now = runtime::now();
+        let end = now + GATHERING;
+        let end = self.next_deadline().map_or(end, |next| end.min(next.before(WAKING)));
+        std::thread::sleep(end.since(now).to_duration());
+    }
+
+    /// Before a timer counts, everything that has arrived counts. Gives whether any was due.
+    fn fire_timers(&mut self) -> bool {
+        let due = self.next_deadline().is_some_and(|at| at <= runtime::now());
+        if due {
             if self.deaf_until.is_some_and(|until| until <= runtime::now()) {
                 self.open_sockets();
             }
@@ -447,6 +474,7 @@ impl<'a> Daemon<'a> {
                 self.pump_outputs();
             }
         }
+        due
     }
 
     /// Acts on a configuration: sockets, scripts, what the engine knows of the links.
@@ -500,8 +528,9 @@ impl<'a> Daemon<'a> {
         self.telling.states(&self.engine);
     }
 
-    /// Carries out what the engine wants until it wants nothing more.
-    fn settle(&mut self) {
+    /// Carries out what the engine wants until it wants nothing more. Gives whether it wanted anything.
+    fn settle(&mut self) -> bool {
+        let mut acted = false;
         if self.unsent.is_time_to_look(runtime::now()) {
             self.kernel_changed = true;
             self.read_kernel();
@@ -513,11 +542,13 @@ impl<'a> Daemon<'a> {
             if !spoke && !changed {
                 break;
             }
+            acted = true;
         }
         self.install_routing();
         let engine = &self.engine;
         let wish = connection_sync::wish(self.sync_follows.as_ref(), |name| engine.is_master(name));
         self.connection_sync.set(wish);
+        acted
     }
 
     /// Words and scripts come last: neither an advert nor an announcement waits for them.
@@ -537,14 +568,28 @@ impl<'a> Daemon<'a> {
 
     fn pump_outputs(&mut self) -> bool {
         let mut spoke = false;
-        let mut announcements = Vec::new();
+        let (mut adverts, mut announcements) = (Vec::new(), Vec::new());
         while let Some(output) = self.engine.poll_output() {
             spoke = true;
-            if matches!(output, Output::Transmit(_)) {
-                self.announce(&mut announcements);
+            match output {
+                Output::Transmit(advert) => {
+                    self.announce(&mut announcements);
+                    let other = |first: &Transmit| first.socket != advert.socket;
+                    if adverts.len() == ADVERTS_AT_ONCE || adverts.first().is_some_and(other) {
+                        self.transmit(&adverts);
+                        adverts.clear();
+                    }
+                    adverts.push(advert);
+                }
+                Output::Announce(announcement) => {
+                    self.transmit(&adverts);
+                    adverts.clear();
+                    announcements.push(announcement);
+                }
+                Output::Notify(_) | Output::Log(_) => self.untold.push(output),
             }
-            announcements.extend(self.act_on(output));
         }
+        self.transmit(&adverts);
         self.announce(&mut announcements);
         spoke
     }
@@ -552,7 +597,7 @@ impl<'a> Daemon<'a> {
     /// Sends an advert; gives what is to be announced; keeps the rest for later.
     fn act_on(&mut self, output: Output) -> Option<DesiredAddress> {
         match output {
-            Output::Transmit(advert) => self.transmit(&advert),
+            Output::Transmit(advert) => self.transmit(&[advert]),
             Output::Announce(announcement) => return Some(announcement),
             Output::Notify(_) | Output::Log(_) => self.untold.push(output),
         }
@@ -667,6 +712,13 @@ impl<'a> Daemon<'a> {
         if self.sync_follows.is_some() {
             self.connection_sync.stop(STOP_GRACE.to_duration());
         }
+    }
+}
+
+/// Waits until some socket may have something.
+async fn unread(listener: &Listener, tokens: &mut Vec<u64>) {
+    if tokens.is_empty() {
+        listener.wait(tokens).await;
     }
 }
 

@@ -24,7 +24,7 @@ use super::event::{Event, EventKind, Notice, Reason, State, Subject};
 use super::pacer::Pacer;
 use super::packet::hmac::Stamp;
 pub use super::router::ReceivedPacket;
-use super::router::{Identity, Router, identity};
+use super::router::{Router, identity};
 use super::statistics::Statistics;
 use crate::core::config::model::Family;
 use crate::core::config::model::global::Global;
@@ -270,6 +270,9 @@ const IDLE_QUEUE: usize = 64;
 
 type RouterId = u32;
 
+/// The routers of an interface and family by their number, and whether they are unicast.
+type Numbers = BTreeMap<(u8, bool), RouterId>;
+
 /// The virtual addresses that may have to come or go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changes {
@@ -311,8 +314,8 @@ pub struct VrrpEngine {
     global: Global,
     groups: Vec<SyncGroup>,
     routers: BTreeMap<RouterId, Router>,
-    /// Whose an advert is.
-    by_identity: BTreeMap<Identity, RouterId>,
+    /// Whose an advert is: by interface and family first.
+    by_identity: BTreeMap<(Option<Arc<str>>, Family), Numbers>,
     next_id: RouterId,
     timers: TimerTable<(RouterId, TimerKind)>,
     pacer: Pacer,
@@ -410,7 +413,7 @@ impl VrrpEngine {
                 self.resuming = names;
             }
             Input::Start => self.start(now),
-            Input::Packet(packet) => self.handle_packet(now, &packet),
+            Input::Packet(packet) => self.receive(now, &packet),
             Input::Link { interface, state, own } => {
                 if let Some(delay) = self.links.seen(now, &interface, state) {
                     self.log(
@@ -463,6 +466,13 @@ impl VrrpEngine {
                 }
             }
             Input::Shutdown => self.shutdown(now),
+        }
+    }
+
+    /// [`Input::Packet`], by one that is used again.
+    pub fn receive(&mut self, now: Timestamp, packet: &ReceivedPacket) {
+        if !self.stopped {
+            self.handle_packet(now, packet);
         }
     }
 
@@ -675,8 +685,12 @@ impl VrrpEngine {
         for router in self.routers.values_mut() {
             router.old_group = self.global.vrrp.multicast4;
         }
-        let routers = self.routers.iter();
-        self.by_identity = routers.map(|(id, router)| (router.identity(), *id)).collect();
+        self.by_identity.clear();
+        for (id, router) in &self.routers {
+            let (interface, family, vrid, unicast) = router.identity();
+            let numbers = self.by_identity.entry((interface, family)).or_default();
+            numbers.insert((vrid, unicast), *id);
+        }
     }
 
     fn reconfigure(&mut self, now: Timestamp, (global, config): (Global, VrrpConfig)) {
@@ -758,7 +772,10 @@ impl VrrpEngine {
         let Some(mut router) = self.routers.remove(&id) else {
             return;
         };
-        self.by_identity.remove(&router.identity());
+        let (interface, family, vrid, unicast) = router.identity();
+        if let Some(numbers) = self.by_identity.get_mut(&(interface, family)) {
+            numbers.remove(&(vrid, unicast));
+        }
         if was_master {
             self.log(&router.instance.name, EventKind::RemovingAddresses, Some(Reason::Removed));
         }

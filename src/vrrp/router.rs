@@ -54,6 +54,21 @@ pub struct ReceivedPacket {
     pub payload: Vec<u8>,
 }
 
+impl Default for ReceivedPacket {
+    /// An empty one from nobody.
+    fn default() -> Self {
+        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self {
+            interface: None,
+            source: nobody,
+            destination: nobody,
+            ttl: 0,
+            sealed: None,
+            payload: Vec::new(),
+        }
+    }
+}
+
 impl ReceivedPacket {
     /// The VRRP message, if the packet is long enough for one.
     pub fn message(&self) -> &[u8] {

@@ -18,7 +18,7 @@ use crate::vrrp::socket::{Frame, FrameSocket};
 /// With as many operations, the first addresses are announced while the last are still to come.
 const MANY: usize = 256;
 /// As many are announced at once then.
-const PORTION: usize = 128;
+const PORTION: usize = 64;
 /// Sending needs little.
 const STACK: usize = 128 << 10;
 

@@ -5,22 +5,18 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
-use super::{Arrived, Daemon, EVENTS_AT_ONCE, LOOK, OpenSocket, RETRY_LIMIT, interface_id};
+use super::{Daemon, OpenSocket, PACKETS_AT_ONCE, RETRY_LIMIT, interface_id};
 use crate::core::config::model::services::ReceiveBuffer;
 use crate::core::config::model::vrrp::Transport;
 use crate::core::runtime;
-use crate::core::time::Interval;
 use crate::vrrp::desired::DesiredAddress;
 use crate::vrrp::engine::Input;
-use crate::vrrp::engine::ReceivedPacket;
 use crate::vrrp::engine::SocketName;
 use crate::vrrp::engine::Transmit;
 use crate::vrrp::packet::arp;
 use crate::vrrp::packet::ndp;
 use crate::vrrp::socket::AdvertSocket;
-use crate::vrrp::socket::Datagram;
 use crate::vrrp::socket::Frame;
 use crate::vrrp::socket::InterfaceId;
 use crate::vrrp::socket::Room;
@@ -52,6 +48,8 @@ impl Daemon<'_> {
             let current = name.interface.as_ref().and_then(|name| interface_id(links, name));
             wanted.contains_key(name) && open.interface == current
         });
+        let tokens: BTreeSet<u64> = self.sockets.values().map(|open| open.token).collect();
+        self.names.retain(|token, _| tokens.contains(token));
         for (name, (groups, room)) in wanted {
             let interface = match &name.interface {
                 None => None,
@@ -62,7 +60,7 @@ impl Daemon<'_> {
                 },
             };
             if !self.sockets.contains_key(&name) {
-                match self.open_socket(name.clone(), interface.clone()) {
+                match self.open_socket(&name, interface.clone()) {
                     Ok(open) => {
                         self.sockets.insert(name.clone(), open);
                     }
@@ -96,91 +94,72 @@ impl Daemon<'_> {
         self.engine.handle(runtime::now(), Input::Deaf(deaf));
     }
 
-    pub(super) fn open_socket(
-        &self,
-        name: SocketName,
+    fn open_socket(
+        &mut self,
+        name: &SocketName,
         interface: Option<InterfaceId>,
-    ) -> std::io::Result<OpenSocket> {
-        let socket = Arc::new(AdvertSocket::open(&name, interface.as_ref())?);
-        let reader = Arc::clone(&socket);
-        let packets = self.packets.clone();
-        let reader = tokio::spawn(async move {
-            loop {
-                match reader.receive(LOOK).await {
-                    Ok(arrived) => {
-                        if packets.send((name.clone(), arrived)).await.is_err() {
-                            return;
-                        }
-                    }
-                    // ENETDOWN and the like: the link event says what happened.
-                    Err(error) => {
-                        tracing::debug!("receiving on {:?}: {error}", name.interface);
-                        tokio::time::sleep(Interval::from_millis(50).to_duration()).await;
-                    }
-                }
-            }
-        });
-        Ok(OpenSocket { interface, socket, buffer: ReceiveBuffer::default(), reader })
+    ) -> io::Result<OpenSocket> {
+        let socket = AdvertSocket::open(name, interface.as_ref())?;
+        self.last_token += 1;
+        let token = self.last_token;
+        self.listener.add(&socket, token)?;
+        self.names.insert(token, name.clone());
+        Ok(OpenSocket { interface, socket, buffer: ReceiveBuffer::default(), token })
     }
 
-    pub(super) fn handle_packets(&mut self, (name, arrived): Arrived) {
-        self.tell_time();
-        for datagram in arrived {
-            let at = datagram.arrived;
-            let packet = ReceivedPacket {
-                interface: name.interface.clone(),
-                sealed: name.authenticated.then_some(datagram.id),
-                source: datagram.source,
-                destination: datagram.destination,
-                ttl: datagram.ttl,
-                payload: datagram.payload,
-            };
-            self.engine.handle(at, Input::Packet(packet));
-        }
-    }
-
-    /// What the readers have already taken in.
-    pub(super) fn drain_packets(&mut self) {
-        for _ in 0..EVENTS_AT_ONCE / LOOK {
-            let Ok(arrived) = self.packet_inbox.try_recv() else { return };
-            self.handle_packets(arrived);
-        }
-    }
-
-    /// Takes in what has arrived, but no more than a bounded number from each socket.
+    /// Takes in what has arrived, but no more than a bounded number from each socket: what then is
+    /// left in some, is [`Self::unread`] for the next time.
     pub(super) fn sweep_sockets(&mut self) {
-        self.drain_packets();
-        let mut all = Vec::new();
-        for (name, open) in &self.sockets {
-            let arrived = std::iter::from_fn(|| open.socket.try_receive());
-            let arrived: Vec<Datagram> = arrived.take(EVENTS_AT_ONCE).collect();
-            if !arrived.is_empty() {
-                all.push((name.clone(), arrived));
-            }
+        self.listener.look(&mut self.unread);
+        if self.unread.is_empty() {
+            return;
         }
-        for arrived in all {
-            self.handle_packets(arrived);
-        }
+        self.tell_time();
+        let mut tokens = std::mem::take(&mut self.unread);
+        tokens.sort_unstable();
+        tokens.dedup();
+        tokens.retain(|token| self.read_socket(*token));
+        self.unread = tokens;
     }
 
-    pub(super) fn transmit(&mut self, advert: &Transmit) {
-        let Some(open) = self.sockets.get(&advert.socket) else {
-            tracing::debug!("no socket for an advert of {}", advert.instance.name);
+    /// Gives whether there may be more.
+    fn read_socket(&mut self, token: u64) -> bool {
+        let Some(name) = self.names.get(&token) else { return false };
+        let Some(open) = self.sockets.get(name).filter(|open| open.token == token) else {
+            return false;
+        };
+        let (engine, packet) = (&mut self.engine, &mut self.packet);
+        packet.interface.clone_from(&name.interface);
+        open.socket.receive(&mut self.space, PACKETS_AT_ONCE, &mut |datagram| {
+            packet.sealed = name.authenticated.then_some(datagram.id);
+            packet.source = datagram.source;
+            packet.destination = datagram.destination;
+            packet.ttl = datagram.ttl;
+            packet.payload.clear();
+            packet.payload.extend_from_slice(datagram.payload);
+            engine.receive(datagram.arrived, packet);
+        })
+    }
+
+    /// Sends adverts of one socket.
+    pub(super) fn transmit(&mut self, adverts: &[Transmit]) {
+        let Some(first) = adverts.first() else { return };
+        let Some(open) = self.sockets.get(&first.socket) else {
+            tracing::debug!("no socket for adverts of {}", first.instance.name);
             return;
         };
-        let (source, destination) = (advert.source, advert.destination);
-        let sent = open.socket.send(source, destination, advert.ttl, advert.id, &advert.payload);
-        let name = &advert.instance.name;
-        match sent {
-            Ok(()) => {
-                if let Some(count) = self.unsent.sent(name) {
-                    tracing::info!("({name}) adverts leave again, {count} could not be sent");
-                }
-            }
-            Err(error) => {
+        let mut refused: BTreeMap<_, _> = open.socket.send(adverts).into_iter().collect();
+        if refused.is_empty() && self.unsent.is_empty() {
+            return;
+        }
+        for (place, advert) in adverts.iter().enumerate() {
+            let (name, destination) = (&advert.instance.name, advert.destination);
+            if let Some(error) = refused.remove(&place) {
                 if self.unsent.refused(runtime::now(), name, error.to_string()) {
                     tracing::warn!("({name}) cannot send an advert to {destination}: {error}");
                 }
+            } else if let Some(count) = self.unsent.sent(name) {
+                tracing::info!("({name}) adverts leave again, {count} could not be sent");
             }
         }
     }

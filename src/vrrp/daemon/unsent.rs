@@ -22,6 +22,11 @@ pub(super) struct Unsent {
 }
 
 impl Unsent {
+    /// Whether all adverts leave.
+    pub(super) fn is_empty(&self) -> bool {
+        self.routers.is_empty()
+    }
+
     /// An advert of `router` was refused. Gives whether that is news.
     pub(super) fn refused(&mut self, now: Timestamp, router: &str, error: String) -> bool {
         self.look.get_or_insert((now, RETRY));

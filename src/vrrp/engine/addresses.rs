@@ -31,7 +31,8 @@ impl VrrpEngine {
             if !fresh.is_empty() {
                 router.schedule.set_extra(now, extra_period(&router.instance));
             }
-            if !router.addresses.iter().all(|address| router.schedule.is_confirmed(address)) {
+            // The last ones come last.
+            if !router.addresses.iter().rev().all(|address| router.schedule.is_confirmed(address)) {
                 self.awaiting.insert(id);
             }
             for address in &fresh {

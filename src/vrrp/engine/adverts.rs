@@ -11,15 +11,23 @@ const GROUP: u32 = 64;
 /// An advert is late when it leaves this part of its interval after its time.
 const LATE: u64 = 10;
 
-/// How much before the others one of so many routers sends its second advert, and so all later ones.
+/// When one of so many routers sends next, if it sent at `now`: within one interval.
 ///
 /// Routers that become masters together would send together for ever. Thousands of adverts in one
 /// burst wait for one another, here and at whoever receives them, and so do the takeovers that
-/// follow when they end. Spread over the whole interval, each waking is short, and a process that
-/// sleeps most of the time gets a processor at once even when others keep all of them busy.
-fn head_start(id: RouterId, interval: Interval, routers: usize) -> Interval {
+/// follow when they end. Hence each group has a time of its own in the interval, the same for all
+/// that are in it, whenever they became masters; no two groups meet. Spread over the whole interval,
+/// each waking is short, and a process that sleeps most of the time gets a processor at once even
+/// when others keep all of them busy.
+fn next_turn(now: Timestamp, id: RouterId, interval: Interval, routers: usize) -> Timestamp {
     let groups = u64::try_from(routers).unwrap_or(u64::MAX).div_ceil(u64::from(GROUP)).max(1);
-    interval.fraction(u64::from(id / GROUP) % groups, groups)
+    if groups == 1 || interval.is_zero() {
+        return now + interval;
+    }
+    let begun = Interval::from_nanos(now.as_nanos() % interval.as_nanos());
+    let turn = interval.fraction(u64::from(id / GROUP) % groups, groups);
+    let wait = if turn > begun { turn - begun } else { interval + turn - begun };
+    now + wait
 }
 
 impl VrrpEngine {
@@ -61,7 +69,7 @@ impl VrrpEngine {
         let routers = self.routers.len();
         if let Some(router) = self.routers.get(&id) {
             let interval = router.instance.advert_interval;
-            let at = now + (interval - head_start(id, interval, routers));
+            let at = next_turn(now, id, interval, routers);
             self.timers.set((id, TimerKind::Advert), at);
         }
     }
@@ -93,7 +101,8 @@ impl VrrpEngine {
         if !router.listening && !patience.is_zero() && late >= patience {
             router.listening = true;
             let name = router.instance.name.clone();
-            let at = now + interval + head_start(id, interval, routers);
+            let turn = next_turn(now, id, interval, routers);
+            let at = if turn < now + interval { turn + interval } else { turn };
             self.timers.set((id, TimerKind::Advert), at);
             self.log(&name, EventKind::Listening { late }, None);
             return;
@@ -133,7 +142,7 @@ impl VrrpEngine {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
 
     use super::*;
@@ -175,9 +184,25 @@ mod tests {
             assert!(gaps[0] <= second && !gaps[0].is_zero(), "{}", gaps[0]);
             assert!(gaps[1..].iter().all(|gap| *gap == second), "no drift");
         }
-        // However short the interval, the spread stays within it.
+    }
+
+    #[test]
+    fn each_group_has_its_own_time_in_the_interval_whenever_its_routers_became_masters() {
         let short = Interval::from_millis(10);
-        assert!((0..10_000).all(|id| head_start(id, short, 10_000) < short));
-        assert!((0..10_000).all(|id| head_start(id, short, 16).is_zero()));
+        let turns = |routers: usize, id: RouterId| -> BTreeSet<u64> {
+            let begins = (0..1000).map(|n| Timestamp::from_nanos(1_234_567_890 + n * 12_345));
+            let turn = |now: Timestamp| {
+                let at = next_turn(now, id, short, routers);
+                assert!(at > now && at <= now + short, "within an interval");
+                at.as_nanos() % short.as_nanos()
+            };
+            begins.map(turn).collect()
+        };
+        let times: Vec<_> = (0..10_000).map(|id| turns(10_000, id)).collect();
+        assert!(times.iter().all(|times| times.len() == 1));
+        assert_eq!(times.iter().flatten().collect::<BTreeSet<_>>().len(), 157);
+        assert!(turns(16, 3).len() > 1, "a few routers need no turns");
+        let now = Timestamp::from_nanos(5);
+        assert_eq!(next_turn(now, 3, short, 16), now + short);
     }
 }

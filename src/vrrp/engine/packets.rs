@@ -6,7 +6,7 @@ use crate::core::config::model::vrrp::{Preemption, Priority, VrrpVersion};
 use crate::core::time::{Interval, Timestamp};
 use crate::vrrp::event::{EventKind, Notice, Reason, Rejection, State, Subject};
 use crate::vrrp::packet::advert::{self, ChecksumForm};
-use crate::vrrp::router::{Accepted, Identity, Master, ReceivedPacket, Signature};
+use crate::vrrp::router::{Accepted, Master, ReceivedPacket, Router, Signature};
 use std::net::IpAddr;
 
 /// Senders of adverts for unknown routers that are told; more is a flood.
@@ -53,59 +53,34 @@ impl VrrpEngine {
         if resigns {
             router.statistics.pri_zero_rcvd += 1;
         }
-        let news = router.learn_checksum(packet.source, old_checksum);
-        if news {
-            let name = router.instance.name.clone();
-            self.log(&name, EventKind::OldChecksum { from: packet.source }, None);
+        let from = packet.source;
+        let mut remarks = Vec::new();
+        if router.learn_checksum(from, old_checksum) {
+            remarks.push(EventKind::OldChecksum { from });
         }
-        self.heard_signed(id, packet.source, signature);
-        let Some(router) = self.routers.get_mut(&id) else {
-            return;
-        };
-        let known = router.master.is_some_and(|master| master.address == packet.source);
+        remarks.extend(heard_signed(router, from, signature));
+        let known = router.master.is_some_and(|master| master.address == from);
         let skips = resigns || (router.instance.skip_check_adv_addr && known);
         if !skips && !router.same_addresses(&found) {
             router.statistics.addr_list_err += 1;
             if router.remarked.insert("address list") && !known {
-                let name = router.instance.name.clone();
-                self.log(&name, EventKind::AddressListDiffers { from: packet.source }, None);
+                remarks.push(EventKind::AddressListDiffers { from });
             }
         }
-        let Some(router) = self.routers.get_mut(&id) else {
-            return;
-        };
         if !found.begins_link_local() && router.remarked.insert("not link-local") {
-            let name = router.instance.name.clone();
-            self.log(&name, EventKind::NotLinkLocal { from: packet.source }, None);
+            remarks.push(EventKind::NotLinkLocal { from });
         }
-        match self.state_of(id) {
-            Some(State::Backup) => self.backup_received(now, id, packet.source, &found),
-            Some(State::Master) => self.master_received(now, id, packet.source, &found),
-            Some(State::Init | State::Fault) | None => {}
-        }
-    }
-
-    /// What an accepted advert's trailer says, or that there is none where there should be one.
-    fn heard_signed(&mut self, id: RouterId, from: IpAddr, signature: Option<Signature>) {
-        let Some(router) =
-            self.routers.get_mut(&id).filter(|router| router.instance.hmac.is_some())
-        else {
-            return;
-        };
-        let (what, kind) = match signature {
-            None => {
-                router.statistics.auth_ext_missing += 1;
-                ("not authenticated", EventKind::NotAuthenticated { from })
-            }
-            Some(signature) => {
-                router.remember(from, signature);
-                let Some((seconds, window)) = router.clock_warning(signature) else { return };
-                ("clocks", EventKind::ClocksDiffer { from, seconds, window })
-            }
-        };
-        if router.remarked.insert(what) {
+        let state = router.state;
+        if !remarks.is_empty() {
             let name = router.instance.name.clone();
-            self.log(&name, kind, None);
+            for kind in remarks {
+                self.log(&name, kind, None);
+            }
+        }
+        match state {
+            State::Backup => self.backup_received(now, id, from, &found),
+            State::Master => self.master_received(now, id, from, &found),
+            State::Init | State::Fault => {}
         }
     }
 
@@ -125,13 +100,11 @@ impl VrrpEngine {
 
     pub(super) fn router_of(&self, packet: &ReceivedPacket) -> Option<RouterId> {
         let vrid = advert::vrid_of(packet.message())?;
-        let family = Family::of(packet.source);
         let unicast = !packet.destination.is_multicast();
+        let place = (packet.interface.clone(), Family::of(packet.source));
+        let numbers = self.by_identity.get(&place)?;
         // Multicast and unicast instances may share an interface and a number.
-        let find = |unicast| {
-            let identity: Identity = (packet.interface.clone(), family, vrid, unicast);
-            self.by_identity.get(&identity).copied()
-        };
+        let find = |unicast| numbers.get(&(vrid, unicast)).copied();
         find(unicast).or_else(|| find(!unicast))
     }
 
@@ -306,6 +279,28 @@ impl VrrpEngine {
             mail: false,
         }));
     }
+}
+
+/// What an accepted advert's trailer says, or that there is none where there should be one: what is
+/// to be told of it.
+fn heard_signed(
+    router: &mut Router,
+    from: IpAddr,
+    signature: Option<Signature>,
+) -> Option<EventKind> {
+    router.instance.hmac.as_ref()?;
+    let (what, kind) = match signature {
+        None => {
+            router.statistics.auth_ext_missing += 1;
+            ("not authenticated", EventKind::NotAuthenticated { from })
+        }
+        Some(signature) => {
+            router.remember(from, signature);
+            let (seconds, window) = router.clock_warning(signature)?;
+            ("clocks", EventKind::ClocksDiffer { from, seconds, window })
+        }
+    };
+    router.remarked.insert(what).then_some(kind)
 }
 
 fn kind_of(rejection: Rejection) -> &'static str {

@@ -2,7 +2,7 @@
 //! packet (RFC 3542).
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Ipv6Addr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsRawFd as _;
 
 use nix::sys::socket::sockopt::{Ipv6RecvHopLimit, Ipv6RecvPacketInfo, ReceiveTimestampns};
@@ -11,22 +11,21 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::unix::AsyncFd;
 
-use super::{Datagram, InterfaceId, VRRP, arrival, receive_some};
+use super::{Clocks, Datagram, InterfaceId, VRRP};
 use crate::core::config::model::services::ReceiveBuffer;
 use crate::core::receive_buffer;
-use crate::core::runtime;
+use crate::vrrp::engine::Transmit;
 
 /// Internetwork control.
 const TRAFFIC_CLASS: u32 = 0xc0;
 /// Larger than any advert: 8 + 255 addresses of 16 bytes.
-const LARGEST: usize = 8192;
+pub(super) const LARGEST: usize = 8192;
 
 /// The adverts of one interface.
 #[derive(Debug)]
 pub struct Inet6Socket {
-    socket: AsyncFd<Socket>,
+    socket: Socket,
     /// Link-local addresses mean nothing without it; 0 for unicast on any interface.
     scope: u32,
 }
@@ -47,54 +46,56 @@ impl Inet6Socket {
         setsockopt(&socket, ReceiveTimestampns, &true)?;
         receive_buffer::set(&socket, ReceiveBuffer::default(), "adverts");
         let scope = interface.map_or(0, |interface| interface.index);
-        Ok(Self { socket: runtime::watch(socket)?, scope })
+        Ok(Self { socket, scope })
     }
 
     /// The one that receives.
     pub(super) fn receiver(&self) -> &Socket {
-        self.socket.get_ref()
+        &self.socket
     }
 
     pub(super) fn join(&self, group: Ipv6Addr, interface: &InterfaceId) -> io::Result<()> {
-        match self.socket.get_ref().join_multicast_v6(&group, interface.index) {
+        match self.socket.join_multicast_v6(&group, interface.index) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(()),
             result => result,
         }
     }
 
-    pub(super) async fn receive(&self, most: usize) -> io::Result<Vec<Datagram>> {
-        receive_some(&self.socket, receive_one, most).await
-    }
-
-    pub(super) fn try_receive(&self) -> Option<Datagram> {
-        loop {
-            match receive_one(self.socket.get_ref()) {
-                Ok(Some(datagram)) => return Some(datagram),
-                Ok(None) => {}
-                Err(_) => return None,
-            }
-        }
-    }
-
-    pub(super) fn send(
+    /// Takes the next packet that has arrived. One without what its header said is passed over.
+    pub(super) fn receive(
         &self,
-        source: Ipv6Addr,
-        destination: Ipv6Addr,
-        hops: u8,
-        payload: &[u8],
+        space: &mut [u8],
+        each: &mut dyn FnMut(Datagram<'_>),
     ) -> io::Result<()> {
+        if let Some(found) = receive_one(&self.socket, space)? {
+            each(found);
+        }
+        Ok(())
+    }
+
+    /// Sends adverts. Gives those that were refused, by their place.
+    pub(super) fn send(&self, adverts: &[Transmit]) -> Vec<(usize, io::Error)> {
+        let sent = adverts.iter().enumerate();
+        sent.filter_map(|(place, advert)| Some((place, self.send_one(advert).err()?))).collect()
+    }
+
+    fn send_one(&self, advert: &Transmit) -> io::Result<()> {
+        let (IpAddr::V6(source), IpAddr::V6(destination)) = (advert.source, advert.destination)
+        else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
         let info = libc::in6_pktinfo {
             ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
             ipi6_ifindex: self.scope,
         };
-        let hops = i32::from(hops);
+        let hops = i32::from(advert.ttl);
         let beside = [ControlMessage::Ipv6PacketInfo(&info), ControlMessage::Ipv6HopLimit(&hops)];
         let link_local = destination.is_unicast_link_local() || destination.is_multicast();
         let scope = if link_local { self.scope } else { 0 };
         let to = SockaddrIn6::from(SocketAddrV6::new(destination, 0, 0, scope));
         sendmsg(
-            self.socket.get_ref().as_raw_fd(),
-            &[IoSlice::new(payload)],
+            self.socket.as_raw_fd(),
+            &[IoSlice::new(&advert.payload)],
             &beside,
             MsgFlags::MSG_DONTWAIT,
             Some(&to),
@@ -104,14 +105,14 @@ impl Inet6Socket {
 }
 
 /// A raw IPv6 socket gives the message without its header. `None` without what the header said.
-fn receive_one(socket: &Socket) -> io::Result<Option<Datagram>> {
-    let mut buffer = [0; LARGEST];
-    let mut space = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int, TimeSpec);
-    let mut pieces = [IoSliceMut::new(&mut buffer)];
+fn receive_one<'a>(socket: &Socket, space: &'a mut [u8]) -> io::Result<Option<Datagram<'a>>> {
+    let buffer = space.get_mut(..LARGEST).unwrap_or_default();
+    let mut control = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int, TimeSpec);
+    let mut pieces = [IoSliceMut::new(buffer)];
     let message = recvmsg::<SockaddrIn6>(
         socket.as_raw_fd(),
         &mut pieces,
-        Some(&mut space),
+        Some(&mut control),
         MsgFlags::MSG_DONTWAIT,
     )?;
     let (mut destination, mut hops, mut stamp) = (None, None, None);
@@ -131,11 +132,11 @@ fn receive_one(socket: &Socket) -> io::Result<Option<Datagram>> {
         return Ok(None);
     };
     Ok(Some(Datagram {
-        arrived: arrival(stamp),
+        arrived: Clocks::read().arrival(stamp),
         source: source.into(),
         destination: destination.into(),
         ttl,
         id: 0,
-        payload: buffer.get(..length).unwrap_or_default().to_vec(),
+        payload: space.get(..length).unwrap_or_default(),
     }))
 }

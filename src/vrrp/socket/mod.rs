@@ -4,23 +4,25 @@
 //! Adverts have sockets of their own, for each interface and family, so that they never queue behind
 //! anything else.
 
+mod batch;
 mod frame;
 mod inet;
 mod inet6;
+mod listener;
 mod room;
 
 use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::time::TimeSpec;
-use socket2::Socket;
-use tokio::io::unix::AsyncFd;
 
 pub use frame::{Frame, FrameSocket};
+pub use listener::Listener;
 pub use room::Room;
 
-use super::engine::SocketName;
+use super::engine::{SocketName, Transmit};
 use super::packet::ah;
 use crate::core::config::model::Family;
 use crate::core::config::model::services::ReceiveBuffer;
@@ -34,6 +36,8 @@ const VRRP: u8 = 112;
 const OLDEST: Interval = Interval::from_millis(100);
 /// Two clocks are read one after the other; more than this between them is a clock that was set.
 const SET: Interval = Interval::from_millis(1);
+/// A socket that fails so often in a row is left until it has something new.
+const MOST_ERRORS: usize = 4;
 
 /// An interface, by its number in the kernel and its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,8 +49,8 @@ pub struct InterfaceId {
 }
 
 /// An advert as it came from the network, IP header taken off.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Datagram {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagram<'a> {
     /// When it came. A busy machine may have kept it waiting, and its sender's silence begins here.
     pub arrived: Timestamp,
     /// Sender.
@@ -58,7 +62,7 @@ pub struct Datagram {
     /// IP identification, over IPv4.
     pub id: u16,
     /// The VRRP message and whatever follows it.
-    pub payload: Vec<u8>,
+    pub payload: &'a [u8],
 }
 
 /// Receives and sends the adverts of one family on one interface (or, without one, of unicast on
@@ -72,7 +76,7 @@ pub enum AdvertSocket {
 }
 
 impl AdvertSocket {
-    /// Opens what is needed. Needs CAP_NET_RAW and a running tokio.
+    /// Opens what is needed. Needs CAP_NET_RAW.
     pub fn open(name: &SocketName, interface: Option<&InterfaceId>) -> io::Result<Self> {
         Ok(match name.family {
             Family::Inet => {
@@ -111,79 +115,91 @@ impl AdvertSocket {
         }
     }
 
-    /// The next adverts, at least one and at most so many. Packets that are not VRRP are passed over.
-    pub async fn receive(&self, most: usize) -> io::Result<Vec<Datagram>> {
-        match self {
-            Self::Inet(socket) => socket.receive(most).await,
-            Self::Inet6(socket) => socket.receive(most).await,
-        }
-    }
-
-    /// What has already arrived, without waiting; `None` when there is nothing more.
-    pub fn try_receive(&self) -> Option<Datagram> {
-        match self {
-            Self::Inet(socket) => socket.try_receive(),
-            Self::Inet6(socket) => socket.try_receive(),
-        }
-    }
-
-    /// Sends one advert.
-    pub fn send(
+    /// Takes what has arrived, some `most` packets at the most, without waiting. Gives whether there
+    /// may be more. Packets that are not VRRP are passed over.
+    pub fn receive(
         &self,
-        source: IpAddr,
-        destination: IpAddr,
-        ttl: u8,
-        id: u16,
-        payload: &[u8],
-    ) -> io::Result<()> {
-        match (self, source, destination) {
-            (Self::Inet(socket), IpAddr::V4(source), IpAddr::V4(destination)) => {
-                socket.send(source, destination, ttl, id, payload)
-            }
-            (Self::Inet6(socket), IpAddr::V6(source), IpAddr::V6(destination)) => {
-                socket.send(source, destination, ttl, payload)
-            }
-            _ => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-}
-
-/// Waits until there is something, then takes what there is by `one`, `most` packets at the most.
-async fn receive_some(
-    socket: &AsyncFd<Socket>,
-    one: impl Fn(&Socket) -> io::Result<Option<Datagram>>,
-    most: usize,
-) -> io::Result<Vec<Datagram>> {
-    loop {
-        let mut ready = socket.readable().await?;
-        let mut all = Vec::new();
-        for _ in 0..most {
-            match one(socket.get_ref()) {
-                Ok(found) => all.extend(found),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready.clear_ready();
-                    break;
+        space: &mut Space,
+        most: usize,
+        each: &mut dyn FnMut(Datagram<'_>),
+    ) -> bool {
+        let (mut taken, mut failed) = (0, 0);
+        while taken < most {
+            let look = match self {
+                Self::Inet(socket) => {
+                    socket.receive(&mut space.0, each).map(|count| (count, count < inet::LOOK))
                 }
-                Err(error) if all.is_empty() => return Err(error),
-                // It has been told once; the link event says what happened.
-                Err(_) => break,
+                Self::Inet6(socket) => socket.receive(&mut space.0, each).map(|()| (1, false)),
+            };
+            match look {
+                Ok((_, true)) => return false,
+                Ok((count, false)) => taken += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // ENETDOWN and the like come once: the link event says what happened.
+                Err(error) => {
+                    tracing::debug!("receiving adverts: {error}");
+                    failed += 1;
+                    if failed == MOST_ERRORS {
+                        return false;
+                    }
+                }
             }
         }
-        if !all.is_empty() {
-            return Ok(all);
+        true
+    }
+
+    /// Sends adverts. Gives those that were refused, by their place.
+    pub fn send(&self, adverts: &[Transmit]) -> Vec<(usize, io::Error)> {
+        match self {
+            Self::Inet(socket) => socket.send(adverts),
+            Self::Inet6(socket) => socket.send(adverts),
         }
     }
 }
 
-/// When a packet came, by the kernel's stamp on it.
-fn arrival(stamp: Option<TimeSpec>) -> Timestamp {
-    thread_local!(static WALL_CLOCK: Cell<WallClock> = const { Cell::new(WallClock::NEW) });
-    let (now, wall) = (runtime::now(), runtime::wall_clock());
-    let stamp = stamp.map(|stamp| Interval::from_duration(stamp.into()));
-    let mut clock = WALL_CLOCK.get();
-    let came = clock.arrival(now, wall, stamp);
-    WALL_CLOCK.set(clock);
-    came
+impl AsFd for AdvertSocket {
+    /// Of what receives.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Inet(socket) => socket.receiver().as_fd(),
+            Self::Inet6(socket) => socket.receiver().as_fd(),
+        }
+    }
+}
+
+/// Where packets are put while they are looked at.
+#[derive(Debug)]
+pub struct Space(Vec<u8>);
+
+impl Default for Space {
+    fn default() -> Self {
+        Self(vec![0; inet::SPACE.max(inet6::LARGEST)])
+    }
+}
+
+/// The kernel's two clocks at one moment.
+struct Clocks {
+    now: Timestamp,
+    wall: Interval,
+    /// Stamps are of the clock that the wall has now.
+    trusted: bool,
+}
+
+impl Clocks {
+    fn read() -> Self {
+        thread_local!(static WALL_CLOCK: Cell<WallClock> = const { Cell::new(WallClock::NEW) });
+        let mut clock = WALL_CLOCK.get();
+        let clocks = clock.look(runtime::now(), runtime::wall_clock());
+        WALL_CLOCK.set(clock);
+        clocks
+    }
+
+    /// When a packet came, by the kernel's stamp on it. The clocks were read after it was.
+    fn arrival(&self, stamp: Option<TimeSpec>) -> Timestamp {
+        let since_1970 = |stamp: TimeSpec| Interval::from_duration(stamp.into());
+        let age = stamp.map_or(Interval::ZERO, |stamp| self.wall - since_1970(stamp));
+        if self.trusted && age <= OLDEST { self.now.before(age) } else { self.now }
+    }
 }
 
 /// Whether the wall clock was set while a packet waited. Corrections of its rate move both clocks, and so
@@ -192,22 +208,20 @@ fn arrival(stamp: Option<TimeSpec>) -> Timestamp {
 struct WallClock {
     /// By how much it was ahead of ours when this was last asked, in nanoseconds.
     ahead: Option<u64>,
-    /// Stamps may be of another clock until then.
+    /// Stamps may be of another clock until then: a doubtful packet has come now.
     doubtful_until: Timestamp,
 }
 
 impl WallClock {
     const NEW: Self = Self { ahead: None, doubtful_until: Timestamp::ZERO };
 
-    /// A doubtful packet has come now.
-    fn arrival(&mut self, now: Timestamp, wall: Interval, stamp: Option<Interval>) -> Timestamp {
+    fn look(&mut self, now: Timestamp, wall: Interval) -> Clocks {
         let ahead = wall.as_nanos().wrapping_sub(now.as_nanos());
         let before = self.ahead.replace(ahead).unwrap_or(ahead);
         if ahead.wrapping_sub(before).cast_signed().unsigned_abs() > SET.as_nanos() {
             self.doubtful_until = now + OLDEST;
         }
-        let age = stamp.map_or(Interval::ZERO, |stamp| wall - stamp);
-        if age <= OLDEST && now >= self.doubtful_until { now.before(age) } else { now }
+        Clocks { now, wall, trusted: now >= self.doubtful_until }
     }
 }
 
@@ -217,7 +231,9 @@ mod tests {
 
     #[test]
     fn a_packet_came_when_its_stamp_says_unless_the_clock_was_set() {
-        let stamped = |nanos: u64| arrival(Some(Interval::from_nanos(nanos).to_duration().into()));
+        let stamped = |nanos: u64| {
+            Clocks::read().arrival(Some(Interval::from_nanos(nanos).to_duration().into()))
+        };
         let wall = runtime::wall_clock().as_nanos();
         let now = runtime::now();
         let waited = runtime::now().since(stamped(wall - 30_000_000));
@@ -225,7 +241,7 @@ mod tests {
         for unbelievable in [wall - 3_600_000_000_000, wall + 3_600_000_000_000] {
             assert!(stamped(unbelievable) >= now);
         }
-        assert!(arrival(None) >= now);
+        assert!(Clocks::read().arrival(None) >= now);
     }
 
     #[test]
@@ -234,7 +250,8 @@ mod tests {
         let mut clock = WallClock::NEW;
         let mut waited = |at: u64, wall: u64, stamp: u64| {
             let now = Timestamp::ZERO + ms(at);
-            now.since(clock.arrival(now, ms(wall), Some(ms(stamp))))
+            let stamp = TimeSpec::from_duration(ms(stamp).to_duration());
+            now.since(clock.look(now, ms(wall)).arrival(Some(stamp)))
         };
         assert_eq!(waited(1000, 900_000, 899_980), ms(20));
         assert_eq!(waited(2000, 901_060, 901_000), ms(0), "set by 60 ms");
