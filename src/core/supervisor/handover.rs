@@ -3,9 +3,9 @@
 //! the parent is gone.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, IoSlice, IoSliceMut, Read as _, Seek as _};
+use std::io::{self, BufReader, BufWriter, IoSlice, IoSliceMut, Seek as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
@@ -19,8 +19,8 @@ use tokio::io::unix::AsyncFd;
 
 use crate::core::runtime;
 
-/// The largest configuration that is handed over: far above any real one.
-const LARGEST: u64 = 256 << 20;
+/// Bytes that are written or read at once.
+const AT_ONCE: usize = 64 << 10;
 
 /// What the parent says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +196,8 @@ fn receive_one(socket: &OwnedFd) -> io::Result<Option<(u8, Option<OwnedFd>)>> {
 /// Puts what `write` writes in a memfd that nobody can change any more.
 pub fn seal(write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let mut writer = BufWriter::new(File::from(memfd_create("configuration", flags)?));
+    let file = File::from(memfd_create("configuration", flags)?);
+    let mut writer = BufWriter::with_capacity(AT_ONCE, file);
     write(&mut writer)?;
     let file = writer.into_inner()?;
     let seals = SealFlag::F_SEAL_SEAL
@@ -215,7 +216,7 @@ pub fn seal_in(
 ) -> io::Result<OwnedFd> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
-    let mut writer = BufWriter::new(options.open(folder)?);
+    let mut writer = BufWriter::with_capacity(AT_ONCE, options.open(folder)?);
     write(&mut writer)?;
     let file = writer.into_inner()?;
     let reader = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
@@ -235,21 +236,27 @@ fn is_sealed(descriptor: &OwnedFd) -> io::Result<bool> {
     Ok(found.st_nlink == 0 && mode & OFlag::O_ACCMODE == OFlag::O_RDONLY)
 }
 
-/// Reads what [`seal`] or [`seal_in`] wrote.
-pub fn unseal(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
+/// What [`seal`] or [`seal_in`] wrote, from its beginning.
+pub fn unseal(descriptor: OwnedFd) -> io::Result<BufReader<File>> {
     if !is_sealed(&descriptor)? {
         return Err(io::Error::other("the configuration that was handed over is not sealed"));
     }
     let mut file = File::from(descriptor);
-    let length = file.metadata()?.len();
-    if length > LARGEST {
-        return Err(io::Error::other(format!("a configuration of {length} bytes is too large")));
-    }
     // The descriptor shares its position with the sender's.
     file.rewind()?;
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-    file.take(length).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok(BufReader::with_capacity(AT_ONCE, file))
+}
+
+/// What tells this program from any other: only the very same one understands the bytes that it hands
+/// over. A child is executed as `/proc/self/exe`, which stays the same when an upgrade puts another
+/// program in its place.
+pub fn maker() -> io::Result<String> {
+    let program = std::fs::metadata("/proc/self/exe")?;
+    let (size, seconds, nanoseconds) = (program.size(), program.mtime(), program.mtime_nsec());
+    Ok(format!(
+        "version {} ({size} bytes of {seconds}.{nanoseconds:09})",
+        env!("CARGO_PKG_VERSION")
+    ))
 }
 
 #[cfg(test)]
@@ -257,6 +264,10 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+
+    fn text_of(sealed: OwnedFd) -> String {
+        io::read_to_string(unseal(sealed).unwrap()).unwrap()
+    }
 
     #[test]
     fn a_sealed_configuration_travels_and_cannot_be_changed() {
@@ -272,7 +283,7 @@ mod tests {
             let received = attachment.unwrap();
             let mut writer = File::from(received.try_clone().unwrap());
             assert!(writer.write_all(b"x").is_err(), "sealed");
-            assert_eq!(unseal(received).unwrap(), b"vrrp_instance V { }\n");
+            assert_eq!(text_of(received), "vrrp_instance V { }\n");
             assert!(matches!(theirs.receive().await, Ok(Some((ToChild::Ping, None)))));
             drop(ours);
             assert!(theirs.receive::<ToChild>().await.unwrap().is_none());
@@ -296,7 +307,7 @@ mod tests {
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it has no name");
             let mut writer = File::from(sealed.try_clone().unwrap());
             assert!(writer.write_all(b"x").is_err());
-            assert_eq!(unseal(sealed).unwrap(), b"text");
+            assert_eq!(text_of(sealed), "text");
         }
         assert!(seal_in(Path::new("/nonexistent"), |_| Ok(())).is_err());
     }

@@ -23,6 +23,7 @@ use super::reload_time;
 use super::respawn::{Exit, Respawn, Verdict};
 use super::systemd;
 use crate::core::config::compile::{Compiled, compile};
+use crate::core::config::handed;
 use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;
 use crate::core::config::model::services::ReloadMarker;
@@ -254,7 +255,7 @@ struct Parent<'a> {
     personality: Personality,
     arguments: &'a [OsString],
     work: Work,
-    sealed: OwnedFd,
+    sealed: Sealed,
     heirlooms: Heirlooms,
     fifos: FifoKeeper,
     /// Who looks at `reload_time_file`, for which file and whether again and again.
@@ -285,7 +286,7 @@ impl<'a> Parent<'a> {
             options,
             personality,
             arguments,
-            sealed: seal(&loaded)?,
+            sealed: seal(&loaded.compiled.config)?,
             work: Work::of(loaded.compiled.config),
             heirlooms: Heirlooms::new()?,
             fifos: FifoKeeper::default(),
@@ -496,9 +497,9 @@ impl<'a> Parent<'a> {
         match self.former(role) {
             Some(former) => {
                 channel.send(ToChild::Start, Some(former.as_fd()))?;
-                channel.send(ToChild::Reload, Some(self.sealed.as_fd()))?;
+                channel.send(ToChild::Reload, Some(self.sealed.of(role).as_fd()))?;
             }
-            None => channel.send(ToChild::Start, Some(self.sealed.as_fd()))?,
+            None => channel.send(ToChild::Start, Some(self.sealed.of(role).as_fd()))?,
         }
         Ok((channel, process))
     }
@@ -803,7 +804,7 @@ impl<'a> Parent<'a> {
             let reason = format!("{what} cannot be changed by a reload");
             return self.refuse_reload(&reason);
         }
-        let former = match seal(&loaded) {
+        let former = match seal(&loaded.compiled.config) {
             Ok(sealed) => std::mem::replace(&mut self.sealed, sealed),
             Err(error) => return self.refuse_reload(&error.to_string()),
         };
@@ -816,11 +817,11 @@ impl<'a> Parent<'a> {
         self.keep_time();
         for role in Role::ALL {
             let wanted = self.wanted(role);
-            let sealed = self.sealed.try_clone();
+            let sealed = self.sealed.of(role).try_clone();
             let slot = self.slot(role);
             let lived = slot.child.is_some() || slot.restart_pending;
             if role == Role::Check && wanted && lived && slot.former.is_none() {
-                slot.former = former.try_clone().ok();
+                slot.former = former.of(role).try_clone().ok();
             }
             match (&mut slot.child, wanted) {
                 (Some(child), true) => {
@@ -912,16 +913,38 @@ fn take_name_and_umask(options: &Options, personality: Personality, global: &Glo
     }
 }
 
-/// What the children get.
-fn seal(loaded: &Loaded) -> io::Result<OwnedFd> {
-    let write = |file: &mut io::BufWriter<std::fs::File>| loaded.sources.write_to(file);
-    let Some(folder) = &loaded.compiled.config.global.files.temporary_directory else {
-        return handover::seal(write);
+/// What the children get: each its part.
+struct Sealed {
+    check: OwnedFd,
+    vrrp: OwnedFd,
+    bfd: OwnedFd,
+}
+
+impl Sealed {
+    const fn of(&self, role: Role) -> &OwnedFd {
+        match role {
+            Role::Check => &self.check,
+            Role::Vrrp => &self.vrrp,
+            Role::Bfd => &self.bfd,
+        }
+    }
+}
+
+fn seal(config: &Config) -> io::Result<Sealed> {
+    let maker = handover::maker()?;
+    let part = |role: Role| {
+        let write = |file: &mut io::BufWriter<std::fs::File>| {
+            handed::write(config, role.part(), &maker, file)
+        };
+        let Some(folder) = &config.global.files.temporary_directory else {
+            return handover::seal(write);
+        };
+        handover::seal_in(std::path::Path::new(folder), write).or_else(|error| {
+            tracing::error!("nothing can be kept in {folder}, memory is used: {error}");
+            handover::seal(write)
+        })
     };
-    handover::seal_in(std::path::Path::new(folder), write).or_else(|error| {
-        tracing::error!("nothing can be kept in {folder}, memory is used: {error}");
-        handover::seal(write)
-    })
+    Ok(Sealed { check: part(Role::Check)?, vrrp: part(Role::Vrrp)?, bfd: part(Role::Bfd)? })
 }
 
 /// What a reload must not change.
