@@ -272,8 +272,7 @@ fn objects(text: &str, root: (usize, usize)) -> Vec<String> {
         .iter()
         .filter(|statement| (root.0..=root.1).contains(&line_of(text, statement.span)))
         .map(|statement| {
-            let words: Vec<&str> =
-                statement.arguments().iter().map(|word| word.text.as_str()).collect();
+            let words: Vec<&str> = statement.arguments().iter().map(|word| &*word.text).collect();
             let name = match words.as_slice() {
                 ["group" | "fwmark", name, ..] | [name, ..] => name,
                 [] => "",

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! piece: who made the bytes, for whom
+//! a piece for each object: virtual servers for the check process, instances for the vrrp process
+//! an empty piece
+//! piece: the rest of the child's part; nothing for the bfd process
 //! piece: global_defs, track files, BFD sessions
-//! piece: the rest of the child's part and the count of its objects; nothing for the bfd process
-//! a piece for each object: virtual server or instance
 //! ```
+//!
+//! Virtual servers go out one by one while the text is read: the parent never has them all.
 //!
 //! A piece is the count of its bytes (32 bits, little endian), then the bytes: a value in postcard's
 //! form. Only the very program that has made them reads them: they have no versions.
@@ -19,8 +22,8 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::model::Config;
-use super::model::check::{CheckConfig, Probe, Url, VirtualServer};
-use super::model::vrrp::{Instance, VrrpConfig};
+use super::model::check::{Probe, Url, VirtualServer};
+use super::model::vrrp::Instance;
 use crate::core::shared::Shared;
 
 /// Whom the bytes are for: everybody gets what concerns everybody, and a part.
@@ -57,35 +60,59 @@ pub enum HandedError {
     #[error("it is damaged: {0}")]
     Damaged(#[from] postcard::Error),
     /// There is something after a value.
-    #[error("it is damaged: something follows a {0}")]
+    #[error("it is damaged: something follows the {0}")]
     Surplus(&'static str),
 }
 
 /// Writes the part of `config`; `maker` is this very program.
-pub fn write(config: &Config, part: Part, maker: &str, out: &mut impl Write) -> io::Result<()> {
-    let mut out = Writer { out, piece: Vec::new() };
-    out.piece(&(maker, part.name()))?;
-    out.piece(&(&config.global, &config.track_files, &config.bfd))?;
+pub fn write(config: &Config, part: Part, maker: &str, out: impl Write) -> io::Result<()> {
+    let mut writer = Writer::begin(part, maker, out)?;
     match part {
         Part::Vrrp => {
-            out.piece(&(&config.vrrp, config.vrrp.instances.len()))?;
-            config.vrrp.instances.iter().try_for_each(|instance| out.piece(instance))
+            config.vrrp.instances.iter().try_for_each(|instance| writer.piece(instance))?;
         }
         Part::Check => {
-            out.piece(&(&config.check, config.check.virtual_servers.len()))?;
-            config.check.virtual_servers.iter().try_for_each(|service| out.piece(service))
+            config.check.virtual_servers.iter().try_for_each(|service| writer.service(service))?;
         }
-        Part::Bfd => Ok(()),
+        Part::Bfd => {}
     }
+    writer.finish(config).map(|_| ())
 }
 
-struct Writer<W> {
+/// Writes a part whose objects are not all there yet.
+#[derive(Debug)]
+pub struct Writer<W> {
+    part: Part,
     out: W,
     /// Used again for each piece.
     piece: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
+    /// `maker` is this very program.
+    pub fn begin(part: Part, maker: &str, out: W) -> io::Result<Self> {
+        let mut writer = Self { part, out, piece: Vec::new() };
+        writer.piece(&(maker, part.name()))?;
+        Ok(writer)
+    }
+
+    /// The next virtual server of the check process's part.
+    pub fn service(&mut self, service: &VirtualServer) -> io::Result<()> {
+        self.piece(service)
+    }
+
+    /// There are no more objects: what else there is.
+    pub fn finish(mut self, config: &Config) -> io::Result<W> {
+        self.piece(&())?;
+        match self.part {
+            Part::Vrrp => self.piece(&config.vrrp)?,
+            Part::Check => self.piece(&config.check)?,
+            Part::Bfd => {}
+        }
+        self.piece(&(&config.global, &config.track_files, &config.bfd))?;
+        Ok(self.out)
+    }
+
     fn piece(&mut self, value: &impl Serialize) -> io::Result<()> {
         let mut piece = std::mem::take(&mut self.piece);
         piece.clear();
@@ -121,24 +148,23 @@ impl Reader {
             let ours = format!("{maker} for {}", part.name());
             return Err(HandedError::Stranger(format!("{theirs} for {name}"), ours));
         }
-        let (global, track_files, bfd) = input.value("start")?;
-        let mut config = Config { global, track_files, bfd, ..Config::default() };
+        let mut config = Config::default();
         match part {
             Part::Vrrp => {
-                let (vrrp, count): (VrrpConfig, usize) = input.value("part")?;
-                config.vrrp = vrrp;
-                config.vrrp.instances =
-                    input.objects(count, &mut self.instances, |_: &mut Instance| {})?;
+                let instances = input.objects(&mut self.instances, |_: &mut Instance| {})?;
+                config.vrrp = input.value("part")?;
+                config.vrrp.instances = instances;
             }
             Part::Check => {
-                let (check, count): (CheckConfig, usize) = input.value("part")?;
-                config.check = check;
                 let mut urls = Shared::default();
                 let share = |service: &mut VirtualServer| share_urls(service, &mut urls);
-                config.check.virtual_servers = input.objects(count, &mut self.services, share)?;
+                let services = input.objects(&mut self.services, share)?;
+                config.check = input.value("part")?;
+                config.check.virtual_servers = services;
             }
-            Part::Bfd => {}
+            Part::Bfd => input.end_of_objects()?,
         }
+        (config.global, config.track_files, config.bfd) = input.value("rest")?;
         Ok(config)
     }
 }
@@ -190,10 +216,14 @@ impl<R: Read> Pieces<R> {
         }
     }
 
-    /// So many objects; `known` are those of the last time, and then these.
+    fn end_of_objects(&mut self) -> Result<(), HandedError> {
+        self.next()?;
+        if self.piece.is_empty() { Ok(()) } else { Err(HandedError::Surplus("maker")) }
+    }
+
+    /// The objects up to the empty piece; `known` are those of the last time, and then these.
     fn objects<T, H>(
         &mut self,
-        count: usize,
         known: &mut BTreeMap<Sum, H>,
         mut settle: impl FnMut(&mut T),
     ) -> Result<Vec<H>, HandedError>
@@ -203,8 +233,12 @@ impl<R: Read> Pieces<R> {
     {
         let mut objects = Vec::new();
         let mut sums = BTreeMap::new();
-        for _ in 0..count {
+        loop {
             self.next()?;
+            if self.piece.is_empty() {
+                *known = sums;
+                return Ok(objects);
+            }
             let sum = Sha256::digest(&self.piece).into();
             let object = match known.get(&sum) {
                 Some(object) => object.clone(),
@@ -217,8 +251,6 @@ impl<R: Read> Pieces<R> {
             sums.insert(sum, object.clone());
             objects.push(object);
         }
-        *known = sums;
-        Ok(objects)
     }
 }
 
@@ -227,7 +259,7 @@ pub fn fuzz(data: &[u8]) {
     for part in [Part::Vrrp, Part::Check, Part::Bfd] {
         let mut maker = Vec::new();
         // A vector takes all.
-        let _ = Writer { out: &mut maker, piece: Vec::new() }.piece(&("fuzz", part.name()));
+        let _ = Writer::begin(part, "fuzz", &mut maker);
         if let Ok(config) = Reader::default().read(part, "fuzz", maker.chain(data)) {
             assert_eq!(config, travelled(&config, part, &mut Reader::default()));
         }
@@ -242,10 +274,10 @@ pub fn same_at_the_other_end(config: &Config) {
             (travelled(config, part, &mut reader), travelled(config, part, &mut reader));
         let mut expected = Config { ..config.clone() };
         if part != Part::Vrrp {
-            expected.vrrp = VrrpConfig::default();
+            expected.vrrp = Config::default().vrrp;
         }
         if part != Part::Check {
-            expected.check = CheckConfig::default();
+            expected.check = Config::default().check;
         }
         assert_eq!(first, expected, "{part:?}");
         assert_eq!(second, expected, "{part:?}");

@@ -1,13 +1,14 @@
 //! From bytes to logical lines: comments, conditions, definitions, sequences, includes.
 //!
 //! Pure: what a text needs of its surroundings (included files, environment) it asks of [`Files`].
-//! The parent answers from the file system and remembers the answers; the children answer from what
-//! the parent remembered, so that all of them see the same lines.
+//! The first time this is answered from the file system and remembered, then from what was
+//! remembered, so that the lines are the same each time.
 
 mod line;
 mod sequence;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -218,14 +219,16 @@ impl State<'_> {
         }
         let rest = bytes.get(offset..).unwrap_or_default();
         for raw in rest.split(|byte| *byte == b'\n') {
-            let start = u32::try_from(offset).unwrap_or(u32::MAX);
-            offset += raw.len() + 1;
-            self.physical_line(file, start, raw, depth);
+            let end = offset + raw.len();
+            self.physical_line(file, &bytes, offset..end, depth);
+            offset = end + 1;
         }
         self.end_definition();
     }
 
-    fn physical_line(&mut self, file: FileId, start: u32, raw: &[u8], depth: usize) {
+    fn physical_line(&mut self, file: FileId, bytes: &Bytes, range: Range<usize>, depth: usize) {
+        let raw = bytes.get(range.clone()).unwrap_or_default();
+        let start = u32::try_from(range.start).unwrap_or(u32::MAX);
         let length = u32::try_from(raw.len()).unwrap_or(u32::MAX);
         let whole = Span { file, start, end: start.saturating_add(length) };
         if raw.contains(&0) {
@@ -239,7 +242,7 @@ impl State<'_> {
             return self.problem("line-too-long", whole, message);
         }
         if self.open_definition.is_none()
-            && let Some(line) = LogicalLine::read_plain(file, start, raw)
+            && let Some(line) = LogicalLine::read_plain(file, bytes, range.start, range.end)
         {
             if !line.text.is_empty() {
                 self.emit(line, depth);

@@ -341,7 +341,11 @@ mod tests {
     }
 
     fn lines(set: &SourceSet) -> Vec<String> {
-        preprocess(set.main(), &mut Frozen(set)).lines.into_iter().map(|line| line.text).collect()
+        preprocess(set.main(), &mut Frozen(set))
+            .lines
+            .into_iter()
+            .map(|line| line.text.into())
+            .collect()
     }
 
     #[test]

@@ -12,9 +12,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::command_line::{Options, Personality, Process, Role};
-use super::handover::{Channel, ToChild, ToParent, maker, unseal};
+use super::handover::{Channel, ToChild, ToParent};
 use super::legacy::Legacy;
 use super::pid_file::PidFile;
+use super::sealed::{maker, unseal};
 use crate::core::config::handed::{HandedError, Reader};
 use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;

@@ -21,9 +21,9 @@ use super::heirlooms::Heirlooms;
 use super::pid_file::{PidFile, PidFileError};
 use super::reload_time;
 use super::respawn::{Exit, Respawn, Verdict};
+use super::sealed::{Sealed, SealedServices};
 use super::systemd;
-use crate::core::config::compile::{Compiled, compile};
-use crate::core::config::handed;
+use crate::core::config::compile::{Compiled, compile_into};
 use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;
 use crate::core::config::model::services::ReloadMarker;
@@ -139,7 +139,9 @@ fn enter_namespace(name: &str) -> io::Result<()> {
 /// A configuration that has been read and compiled.
 struct Loaded {
     sources: SourceSet,
+    /// But for the virtual servers.
     compiled: Compiled,
+    services: SealedServices,
 }
 
 /// Why a configuration is not used.
@@ -166,7 +168,8 @@ fn load(options: &Options) -> Result<Loaded, Refusal> {
     let load_options =
         LoadOptions { config_id: options.config_id.clone(), all_config: options.all_config };
     let sources = SourceSet::load(&options.config, &load_options)?;
-    let mut compiled = compile(&sources);
+    let mut services = SealedServices::default();
+    let mut compiled = compile_into(&sources, &mut services);
     tracing::info!("Configuration file {}", options.config.display());
     let around = surroundings::examine(&compiled);
     compiled.diagnostics.extend(around);
@@ -176,7 +179,7 @@ fn load(options: &Options) -> Result<Loaded, Refusal> {
     }
     match compiled.refusal() {
         Some(severity) => Err(Refusal::Fatal(severity)),
-        None => Ok(Loaded { sources, compiled }),
+        None => Ok(Loaded { sources, compiled, services }),
     }
 }
 
@@ -239,11 +242,11 @@ struct Work {
 }
 
 impl Work {
-    fn of(config: Config) -> Self {
+    fn of(config: Config, services: usize) -> Self {
         Self {
             global: config.global,
             instances: config.vrrp.instances.len(),
-            services: config.check.virtual_servers.len(),
+            services,
             sessions: config.bfd.len(),
         }
     }
@@ -282,12 +285,13 @@ impl<'a> Parent<'a> {
         let (events, inbox) = mpsc::channel(WAITING_EVENTS);
         let mut saver = Saver::default();
         saver.configuration(&loaded.compiled.config.global, &loaded.sources);
+        let services = loaded.services.count();
         Ok(Self {
             options,
             personality,
             arguments,
-            sealed: seal(&loaded.compiled.config)?,
-            work: Work::of(loaded.compiled.config),
+            sealed: Sealed::of(&loaded.compiled.config, loaded.services)?,
+            work: Work::of(loaded.compiled.config, services),
             heirlooms: Heirlooms::new()?,
             fifos: FifoKeeper::default(),
             clock: None,
@@ -497,9 +501,9 @@ impl<'a> Parent<'a> {
         match self.former(role) {
             Some(former) => {
                 channel.send(ToChild::Start, Some(former.as_fd()))?;
-                channel.send(ToChild::Reload, Some(self.sealed.of(role).as_fd()))?;
+                channel.send(ToChild::Reload, Some(self.sealed.part(role).as_fd()))?;
             }
-            None => channel.send(ToChild::Start, Some(self.sealed.of(role).as_fd()))?,
+            None => channel.send(ToChild::Start, Some(self.sealed.part(role).as_fd()))?,
         }
         Ok((channel, process))
     }
@@ -804,12 +808,13 @@ impl<'a> Parent<'a> {
             let reason = format!("{what} cannot be changed by a reload");
             return self.refuse_reload(&reason);
         }
-        let former = match seal(&loaded.compiled.config) {
+        let services = loaded.services.count();
+        let former = match Sealed::of(&loaded.compiled.config, loaded.services) {
             Ok(sealed) => std::mem::replace(&mut self.sealed, sealed),
             Err(error) => return self.refuse_reload(&error.to_string()),
         };
         self.saver.configuration(&loaded.compiled.config.global, &loaded.sources);
-        self.work = Work::of(loaded.compiled.config);
+        self.work = Work::of(loaded.compiled.config, services);
         take_name_and_umask(self.options, self.personality, &self.work.global);
         runtime::give_memory_back();
         self.reloading = true;
@@ -817,11 +822,11 @@ impl<'a> Parent<'a> {
         self.keep_time();
         for role in Role::ALL {
             let wanted = self.wanted(role);
-            let sealed = self.sealed.of(role).try_clone();
+            let sealed = self.sealed.part(role).try_clone();
             let slot = self.slot(role);
             let lived = slot.child.is_some() || slot.restart_pending;
             if role == Role::Check && wanted && lived && slot.former.is_none() {
-                slot.former = former.of(role).try_clone().ok();
+                slot.former = former.part(role).try_clone().ok();
             }
             match (&mut slot.child, wanted) {
                 (Some(child), true) => {
@@ -911,40 +916,6 @@ fn take_name_and_umask(options: &Options, personality: Personality, global: &Glo
     if let Some(mask) = options.umask.or(global.files.umask.map(u32::from)) {
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
     }
-}
-
-/// What the children get: each its part.
-struct Sealed {
-    check: OwnedFd,
-    vrrp: OwnedFd,
-    bfd: OwnedFd,
-}
-
-impl Sealed {
-    const fn of(&self, role: Role) -> &OwnedFd {
-        match role {
-            Role::Check => &self.check,
-            Role::Vrrp => &self.vrrp,
-            Role::Bfd => &self.bfd,
-        }
-    }
-}
-
-fn seal(config: &Config) -> io::Result<Sealed> {
-    let maker = handover::maker()?;
-    let part = |role: Role| {
-        let write = |file: &mut io::BufWriter<std::fs::File>| {
-            handed::write(config, role.part(), &maker, file)
-        };
-        let Some(folder) = &config.global.files.temporary_directory else {
-            return handover::seal(write);
-        };
-        handover::seal_in(std::path::Path::new(folder), write).or_else(|error| {
-            tracing::error!("nothing can be kept in {folder}, memory is used: {error}");
-            handover::seal(write)
-        })
-    };
-    Ok(Sealed { check: part(Role::Check)?, vrrp: part(Role::Vrrp)?, bfd: part(Role::Bfd)? })
 }
 
 /// What a reload must not change.
