@@ -1,5 +1,7 @@
 //! A line whose every byte knows where in a file it was written.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -106,10 +108,11 @@ impl LogicalLine {
         draft.line(file, indent)
     }
 
-    /// The whole line, `from..to` of `bytes`, when it says just what it shows: no comment, quote,
+    /// The whole line, a range of `bytes`, when it says just what it shows: no comment, quote,
     /// escape, definition, condition or sequence begins in it. It is not copied.
-    pub(super) fn read_plain(file: FileId, bytes: &Bytes, from: usize, to: usize) -> Option<Self> {
-        let raw = bytes.get(from..to)?;
+    pub(super) fn read_plain(file: FileId, bytes: &Bytes, range: Range<usize>) -> Option<Self> {
+        let from = range.start;
+        let raw = bytes.get(range)?;
         if !raw.iter().all(|byte| PLAIN.get(usize::from(*byte)) == Some(&true)) {
             return None;
         }
