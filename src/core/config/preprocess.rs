@@ -522,6 +522,22 @@ impl State<'_> {
     }
 
     fn emit(&mut self, line: LogicalLine, depth: usize) {
+        // Words for the preprocessor begin with one of these; hardly any other line is looked at.
+        if line.text.starts_with(['i', 'r']) && self.obey(&line, depth) {
+            return;
+        }
+        if !line.is_verbatim() {
+            self.produced = self.produced.saturating_add(line.text.len() + LINE_OVERHEAD);
+        }
+        if self.produced > LARGEST_OUTPUT {
+            let message = "The configuration is too large; the line is dropped";
+            return self.problem("too-large", line.whole(), message);
+        }
+        (self.sink)(line);
+    }
+
+    /// Does what a line asks of the preprocessor; whether it is not for anybody else.
+    fn obey(&mut self, line: &LogicalLine, depth: usize) -> bool {
         let mut words = line.text.split(is_blank).filter(|word| !word.is_empty());
         let keyword = words.next().unwrap_or_default();
         match keyword {
@@ -536,19 +552,12 @@ impl State<'_> {
                 if let Some(checks) = IncludeChecks::of(keyword)
                     && !pattern.is_empty()
                 {
-                    let pattern = pattern.to_owned();
-                    return self.include(&line, checks, &pattern, depth);
+                    self.include(line, checks, pattern, depth);
+                    return true;
                 }
             }
         }
-        if !line.is_verbatim() {
-            self.produced = self.produced.saturating_add(line.text.len() + LINE_OVERHEAD);
-        }
-        if self.produced > LARGEST_OUTPUT {
-            let message = "The configuration is too large; the line is dropped";
-            return self.problem("too-large", line.whole(), message);
-        }
-        (self.sink)(line);
+        false
     }
 
     fn include(&mut self, line: &LogicalLine, checks: IncludeChecks, pattern: &str, depth: usize) {

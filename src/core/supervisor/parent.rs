@@ -144,6 +144,16 @@ struct Loaded {
     services: SealedServices,
 }
 
+impl Loaded {
+    /// What the parent goes on with, and what the children get. The text is not kept.
+    fn divide(self, saver: &mut Saver) -> io::Result<(Work, Sealed)> {
+        let services = self.services.count();
+        let sealed = Sealed::of(&self.compiled.config, self.services)?;
+        saver.configuration(&self.compiled.config.global, &self.sources);
+        Ok((Work::of(self.compiled.config, services), sealed))
+    }
+}
+
 /// Why a configuration is not used.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
@@ -284,14 +294,13 @@ impl<'a> Parent<'a> {
     ) -> io::Result<Self> {
         let (events, inbox) = mpsc::channel(WAITING_EVENTS);
         let mut saver = Saver::default();
-        saver.configuration(&loaded.compiled.config.global, &loaded.sources);
-        let services = loaded.services.count();
+        let (work, sealed) = loaded.divide(&mut saver)?;
         Ok(Self {
             options,
             personality,
             arguments,
-            sealed: Sealed::of(&loaded.compiled.config, loaded.services)?,
-            work: Work::of(loaded.compiled.config, services),
+            sealed,
+            work,
             heirlooms: Heirlooms::new()?,
             fifos: FifoKeeper::default(),
             clock: None,
@@ -808,13 +817,12 @@ impl<'a> Parent<'a> {
             let reason = format!("{what} cannot be changed by a reload");
             return self.refuse_reload(&reason);
         }
-        let services = loaded.services.count();
-        let former = match Sealed::of(&loaded.compiled.config, loaded.services) {
-            Ok(sealed) => std::mem::replace(&mut self.sealed, sealed),
+        let (work, sealed) = match loaded.divide(&mut self.saver) {
+            Ok(both) => both,
             Err(error) => return self.refuse_reload(&error.to_string()),
         };
-        self.saver.configuration(&loaded.compiled.config.global, &loaded.sources);
-        self.work = Work::of(loaded.compiled.config, services);
+        let former = std::mem::replace(&mut self.sealed, sealed);
+        self.work = work;
         take_name_and_umask(self.options, self.personality, &self.work.global);
         runtime::give_memory_back();
         self.reloading = true;
