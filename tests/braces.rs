@@ -67,7 +67,7 @@ fn has_sound_braces(text: &str) -> bool {
 }
 
 fn shape(statement: &Statement) -> String {
-    let words: Vec<_> = statement.words.iter().map(|word| word.text.as_str()).collect();
+    let words: Vec<_> = statement.words.iter().map(|word| &*word.text).collect();
     let block: Vec<_> = statement.children().iter().map(shape).collect();
     format!("{} {{{}}}", words.join(" "), block.join(";"))
 }

@@ -22,7 +22,7 @@ fn replay(target: &str, run: fn(&[u8])) {
 #[test]
 fn configurations_that_the_fuzzer_found_are_harmless() {
     replay("config", steadfast::core::config::fuzz);
-    replay("source_set", steadfast::core::config::source::fuzz);
+    replay("handed", steadfast::core::config::handed::fuzz);
 }
 
 #[test]

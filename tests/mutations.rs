@@ -166,7 +166,7 @@ fn bad_number(text: &str, spots: &[Spot], chance: &mut Chance) -> Option<Variant
         })
         .collect();
     let spot = *(!known.is_empty()).then(|| chance.of(&known))?;
-    let old = spot.statement.arguments()[0].text.clone();
+    let old = spot.statement.arguments()[0].text.to_string();
     let keyword = spot.statement.keyword().to_owned();
     Some(Variant {
         kind: "bad number",
@@ -190,7 +190,7 @@ fn bad_address(text: &str, spots: &[Spot], chance: &mut Chance) -> Option<Varian
         let fits = spot.block.ends_with("ipaddress")
             || spot.block.ends_with("unicast_peer")
             || matches!(spot.statement.keyword(), "real_server" | "sorry_server" | "connect_ip");
-        fits.then(|| word.text.clone())
+        fits.then(|| word.text.to_string())
     };
     let known: Vec<(&Spot, String)> =
         spots.iter().filter_map(|spot| Some((spot, address(spot)?))).collect();
@@ -272,8 +272,7 @@ fn objects(text: &str, root: (usize, usize)) -> Vec<String> {
         .iter()
         .filter(|statement| (root.0..=root.1).contains(&line_of(text, statement.span)))
         .map(|statement| {
-            let words: Vec<&str> =
-                statement.arguments().iter().map(|word| word.text.as_str()).collect();
+            let words: Vec<&str> = statement.arguments().iter().map(|word| &*word.text).collect();
             let name = match words.as_slice() {
                 ["group" | "fwmark", name, ..] | [name, ..] => name,
                 [] => "",

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use steadfast::core::config::compile::{Compiled, compile};
+use steadfast::core::config::handed;
 use steadfast::core::config::keywords;
 use steadfast::core::config::model::Config;
 use steadfast::core::config::source::SourceSet;
@@ -308,7 +309,10 @@ impl Row {
     }
 
     fn read(&self, line: &str) -> Compiled {
-        compile(&SourceSet::from_text("test.conf", self.text(line)))
+        let compiled = compile(&SourceSet::from_text("test.conf", self.text(line)));
+        // A child acts on the same.
+        handed::same_at_the_other_end(&compiled.config);
+        compiled
     }
 
     fn check(&self) -> Result<(), String> {

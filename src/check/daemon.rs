@@ -350,7 +350,7 @@ impl<'a> Daemon<'a> {
         if let Ok(client) = Client::open_in(self.config.global.ipvs_namespace.as_ref()) {
             tracing::info!("IPVS is there now");
             let mut table = KernelTable::take_over(client, &self.config.global);
-            table.program(&self.engine.desired());
+            table.program(self.engine.desired());
             self.table = Some(table);
         }
     }

@@ -79,27 +79,30 @@ impl<T: IpvsTable> KernelTable<T> {
     pub fn follow(&mut self, engine: &mut CheckEngine) {
         match engine.take_changes() {
             Changes::Nothing => {}
-            Changes::All => self.program(&engine.desired()),
+            Changes::All => self.program(engine.desired()),
             Changes::Services(places) => {
-                if !self.program_part(&engine.desired_of(&places)) {
-                    self.program(&engine.desired());
+                if !self.program_part(engine.desired_of(&places)) {
+                    self.program(engine.desired());
                 }
             }
         }
     }
 
     /// Brings the kernel to `desired`. What it refuses is told, and tried again after the next look.
-    pub fn program(&mut self, desired: &Table) {
+    pub fn program(&mut self, desired: Table) {
         // When the kernel had something else than we thought, a second plan is made of what it has.
-        self.unfinished = !(self.program_once(desired) || self.program_once(desired));
+        let again = self.program_once(desired).and_then(|desired| self.program_once(desired));
+        self.unfinished = again.is_some();
     }
 
-    fn program_once(&mut self, desired: &Table) -> bool {
+    /// Gives back what could not all be done.
+    fn program_once(&mut self, desired: Table) -> Option<Table> {
         self.know();
-        let Some(known) = &self.known else { return false };
-        let operations = plan(desired, known, &self.owned);
-        let done = self.carry_out(&operations, desired);
-        if done {
+        let Some(known) = &self.known else { return Some(desired) };
+        let operations = plan(&desired, known, &self.owned);
+        let wanted: Vec<ServiceKey> = desired.keys().copied().collect();
+        let failed = self.carry_out(&operations, desired);
+        if failed.is_none() {
             self.owned.clear();
             self.refused.clear();
         } else {
@@ -108,16 +111,16 @@ impl<T: IpvsTable> KernelTable<T> {
             let there = |key: &ServiceKey| known.as_ref().is_none_or(|t| t.contains_key(key));
             self.owned.retain(there);
         }
-        self.owned.extend(desired.keys());
-        done
+        self.owned.extend(wanted);
+        failed
     }
 
-    /// The same for some of the services, all of them owned.
-    fn program_part(&mut self, part: &Table) -> bool {
+    /// The same for some of the services, all of them owned; whether all was done.
+    fn program_part(&mut self, part: Table) -> bool {
         self.know();
         let Some(known) = &self.known else { return false };
-        let operations = plan(part, known, &BTreeSet::new());
-        self.carry_out(&operations, part)
+        let operations = plan(&part, known, &BTreeSet::new());
+        self.carry_out(&operations, part).is_none()
     }
 
     /// A plan made from a guess could do harm: without knowledge there is none.
@@ -127,10 +130,10 @@ impl<T: IpvsTable> KernelTable<T> {
         }
     }
 
-    /// Carries a plan for `desired` out; whether all of it was.
-    fn carry_out(&mut self, operations: &[Operation], desired: &Table) -> bool {
+    /// Carries a plan for `desired` out, which comes back if not all of it was.
+    fn carry_out(&mut self, operations: &[Operation], desired: Table) -> Option<Table> {
         if operations.is_empty() {
-            return true;
+            return None;
         }
         let results = self.client.apply(operations);
         let failed = results.iter().any(Result::is_err);
@@ -141,15 +144,17 @@ impl<T: IpvsTable> KernelTable<T> {
         }
         if failed {
             self.read();
-        } else if let Some(known) = &mut self.known {
+            return Some(desired);
+        }
+        if let Some(known) = &mut self.known {
             for operation in operations {
                 if let Operation::RemoveService { key } = operation {
                     known.remove(key);
                 }
             }
-            known.extend(desired.iter().map(|(key, entry)| (*key, entry.clone())));
+            known.extend(desired);
         }
-        !failed
+        None
     }
 
     /// Looks for what others have changed, and mends it: one step of a walk over the table, so that
@@ -167,7 +172,7 @@ impl<T: IpvsTable> KernelTable<T> {
             tracing::warn!("IPVS: the table was changed by someone else, mending it");
         }
         if changed || (self.unfinished && look == Look::Done) {
-            self.program(&desired());
+            self.program(desired());
         }
         look
     }
@@ -300,9 +305,9 @@ mod tests {
     #[test]
     fn what_a_predecessor_left_is_adopted_without_a_touch() {
         let mut table = over(FakeKernel { table: desired(3), ..FakeKernel::default() });
-        table.program(&desired(3));
+        table.program(desired(3));
         assert_eq!(table.client.log, []);
-        table.program(&desired(2));
+        table.program(desired(2));
         assert_eq!(table.client.log.len(), 1);
         assert_eq!(table.client.table, desired(2));
     }
@@ -312,7 +317,7 @@ mod tests {
         let global = Global { lvs_flush: true, ..Global::default() };
         let kernel = FakeKernel { table: Table::from([mark(9)]), ..FakeKernel::default() };
         let mut table = KernelTable::take_over(kernel, &global);
-        table.program(&desired(1));
+        table.program(desired(1));
         assert_eq!(table.client.table, desired(1));
     }
 
@@ -321,7 +326,7 @@ mod tests {
         let kernel = FakeKernel { table: desired(3), unreadable: 3, ..FakeKernel::default() };
         let mut table = over(kernel);
         assert!(table.known().is_none());
-        table.program(&desired(3));
+        table.program(desired(3));
         assert_eq!(table.client.log, [], "nothing is planned from a guess");
         assert_eq!(table.look(|| desired(3)), Look::Done);
         assert_eq!(table.client.log, []);
@@ -331,7 +336,7 @@ mod tests {
     #[test]
     fn what_others_change_in_our_part_is_mended_and_theirs_is_left_alone() {
         let mut table = over(FakeKernel::default());
-        table.program(&desired(2));
+        table.program(desired(2));
         let (key, foreign) = mark(9);
         table.client.table = Table::from([(key, foreign.clone())]);
         assert_eq!(table.look(|| desired(2)), Look::Done);
@@ -347,9 +352,9 @@ mod tests {
         let mut table = over(FakeKernel::default());
         let mut both = desired(1);
         both.extend([mark(7)]);
-        table.program(&both);
+        table.program(both);
         table.client.refuse = Some(mark(7).0);
-        table.program(&desired(1));
+        table.program(desired(1));
         assert!(table.client.table.contains_key(&mark(7).0));
         table.client.refuse = None;
         assert_eq!(table.look(|| desired(1)), Look::Done);
@@ -364,7 +369,7 @@ mod tests {
     fn a_look_goes_over_a_large_table_in_steps_and_finds_what_changes_under_way() {
         let desired = wide(200);
         let mut table = over(FakeKernel::default());
-        table.program(&desired);
+        table.program(desired.clone());
         let made = table.client.log.len();
         assert_eq!(table.look(|| unreachable!()), Look::More);
         // One already seen, one not yet seen: the second is found now, the first by the next look.
@@ -386,7 +391,7 @@ mod tests {
     fn a_whole_table_that_was_cleared_is_back_after_the_first_step() {
         let desired = wide(200);
         let mut table = over(FakeKernel::default());
-        table.program(&desired);
+        table.program(desired.clone());
         table.client.table.clear();
         table.look(|| desired.clone());
         assert_eq!(table.client.table, desired);
@@ -396,14 +401,14 @@ mod tests {
     fn a_refused_part_leads_to_a_whole_plan_of_what_is_there() {
         let desired = wide(2);
         let mut table = over(FakeKernel::default());
-        table.program(&desired);
+        table.program(desired.clone());
         // Somebody has removed the service: its destinations cannot be added one by one.
         table.client.table.remove(&mark(1).0);
         let mut entry = mark(1).1;
         entry.destinations.values_mut().for_each(|found| found.weight = 7);
-        assert!(!table.program_part(&Table::from([(mark(1).0, entry.clone())])));
+        assert!(!table.program_part(Table::from([(mark(1).0, entry.clone())])));
         let desired = Table::from([(mark(1).0, entry), mark(2)]);
-        table.program(&desired);
+        table.program(desired.clone());
         assert_eq!(table.client.table, desired);
     }
 }

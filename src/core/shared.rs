@@ -4,10 +4,13 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// A value that costs next to nothing to copy: the copies share it until one of them is changed,
 /// which then gets its own. With tens of thousands of servers, the model, the engine and its memory
 /// of each server would otherwise hold several copies of the same.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Shared<T>(Arc<T>);
 
 impl<T> From<T> for Shared<T> {

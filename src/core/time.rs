@@ -8,6 +8,8 @@ use std::fmt;
 use std::ops::{Add, AddAssign, Mul, Sub};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point on a monotonic clock, in nanoseconds since an arbitrary origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
@@ -52,7 +54,9 @@ impl AddAssign<Interval> for Timestamp {
 
 /// A length of time, in nanoseconds. The dialect's units (seconds, centiseconds, microseconds) are
 /// named in the constructors, so that one is never taken for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Interval(u64);
 
 impl Interval {

@@ -69,7 +69,7 @@ fn word(token: &Token) -> String {
         && !token.text.is_empty()
         && !token.text.chars().any(|c| c.is_whitespace() || "\"'{}#!".contains(c));
     match (plain, token.text.contains('"')) {
-        (true, _) => token.text.clone(),
+        (true, _) => token.text.to_string(),
         (false, false) => format!("\"{}\"", token.text),
         (false, true) => format!("'{}'", token.text),
     }

@@ -35,8 +35,7 @@ fn places(tree: &Tree) -> Places {
     tree.statements
         .iter()
         .map(|statement| {
-            let name: Vec<&str> =
-                statement.arguments().iter().map(|token| token.text.as_str()).collect();
+            let name: Vec<&str> = statement.arguments().iter().map(|token| &*token.text).collect();
             ((statement.keyword().to_owned(), name.join(" ")), statement.span)
         })
         .collect()

@@ -2,10 +2,12 @@
 
 use super::build::{Assembly, Built, Late, Places, Unsupported};
 use super::model::Config;
+use super::model::check::VirtualServer;
 use super::preprocess::preprocess_into;
 use super::source::{Frozen, SourceSet};
 use super::tree::TreeBuilder;
 use crate::core::diagnostics::{Diagnostic, Severity, SourceMap};
+use crate::core::shared::Shared;
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -22,10 +24,43 @@ pub struct Compiled {
     pub unsupported: Vec<Unsupported>,
 }
 
+/// Takes virtual servers as they are built: of these there may be very many.
+pub trait ServiceSink {
+    /// None has been given, whatever was.
+    fn begin(&mut self);
+    /// The next one, in the order of the file.
+    fn give(&mut self, service: Shared<VirtualServer>);
+}
+
+impl ServiceSink for Vec<Shared<VirtualServer>> {
+    fn begin(&mut self) {
+        self.clear();
+    }
+
+    fn give(&mut self, service: Shared<VirtualServer>) {
+        self.push(service);
+    }
+}
+
+/// Whoever only wants to know what is wrong needs none of them.
+impl ServiceSink for () {
+    fn begin(&mut self) {}
+
+    fn give(&mut self, _service: Shared<VirtualServer>) {}
+}
+
 /// Compiles; never fails: what cannot be used is left out and told.
 pub fn compile(sources: &SourceSet) -> Compiled {
-    let (built, mut diagnostics) = assemble(sources, sources.named_until())
-        .or_else(|Late| assemble(sources, u64::MAX))
+    let mut services = Vec::new();
+    let mut compiled = compile_into(sources, &mut services);
+    compiled.config.check.virtual_servers = services;
+    compiled
+}
+
+/// The same with the virtual servers given away.
+pub fn compile_into(sources: &SourceSet, services: &mut dyn ServiceSink) -> Compiled {
+    let (built, mut diagnostics) = assemble(sources, sources.named_until(), services)
+        .or_else(|Late| assemble(sources, u64::MAX, services))
         .unwrap_or_default();
     diagnostics.extend(built.diagnostics);
     // More would not be read.
@@ -40,7 +75,12 @@ pub fn compile(sources: &SourceSet) -> Compiled {
 }
 
 /// Reads, and builds on the way: objects that others name begin within the first `named_until` lines.
-fn assemble(sources: &SourceSet, named_until: u64) -> Result<(Built, Vec<Diagnostic>), Late> {
+fn assemble(
+    sources: &SourceSet,
+    named_until: u64,
+    services: &mut dyn ServiceSink,
+) -> Result<(Built, Vec<Diagnostic>), Late> {
+    services.begin();
     let mut builder = TreeBuilder::default();
     let mut assembly = Assembly::new(sources.host_name());
     let mut done = Ok(());
@@ -60,6 +100,7 @@ fn assemble(sources: &SourceSet, named_until: u64) -> Result<(Built, Vec<Diagnos
                 settled = true;
                 assembly.settle();
             }
+            assembly.give_services(services);
         }
         all_begun |= builder.lines_read() > named_until && builder.is_between_blocks();
     });
@@ -69,6 +110,8 @@ fn assemble(sources: &SourceSet, named_until: u64) -> Result<(Built, Vec<Diagnos
         assembly.add(statement)?;
     }
     found.extend(faults);
+    assembly.settle();
+    assembly.give_services(services);
     Ok((assembly.finish(), found))
 }
 
@@ -111,10 +154,14 @@ mod tests {
     /// end; whether it was late from any line.
     fn same_from_any_line(text: &str, step: usize) -> bool {
         let sources = SourceSet::from_text("a.conf", followed_by_much(text));
-        let whole = assemble(&sources, u64::MAX).unwrap();
+        let assemble = |until| {
+            let mut services = Vec::new();
+            assemble(&sources, until, &mut services).map(|built| (built, services))
+        };
+        let whole = assemble(u64::MAX).unwrap();
         let mut late = false;
         for line in (0..=text.lines().count() as u64).step_by(step) {
-            match assemble(&sources, line) {
+            match assemble(line) {
                 Ok(early) => assert_eq!(early, whole, "from line {line} of\n{text}"),
                 Err(Late) => late = true,
             }
@@ -169,7 +216,7 @@ mod tests {
         let sources = SourceSet::load(&path, &LoadOptions::default()).unwrap();
         let until = SERVICE.lines().count() as u64 + 1;
         assert_eq!(sources.named_until(), until, "nested words of the same name do not count");
-        assert!(assemble(&sources, until).is_ok());
-        assert_eq!(assemble(&sources, 0), Err(Late));
+        assert!(assemble(&sources, until, &mut Vec::new()).is_ok());
+        assert_eq!(assemble(&sources, 0, &mut Vec::new()), Err(Late));
     }
 }

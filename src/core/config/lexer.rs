@@ -39,8 +39,17 @@ pub struct Broken {
 /// Where keepalived misreads (a non-breaking space as a part of a word, `${NAME}` without definition
 /// as a block), the line is read as it was meant, and told.
 pub fn lex(line: &LogicalLine) -> Lexed {
-    let text = line.text.as_str();
     let mut lexed = Lexed::default();
+    lex_into(line, &mut lexed);
+    lexed
+}
+
+/// The same into what is there, whatever it holds.
+pub fn lex_into(line: &LogicalLine, lexed: &mut Lexed) {
+    lexed.lexemes.clear();
+    lexed.diagnostics.clear();
+    lexed.broken = None;
+    let text: &str = &line.text;
     let mut at = 0;
     while let Some(rest) = text.get(at..)
         && let Some(character) = rest.chars().next()
@@ -65,12 +74,11 @@ pub fn lex(line: &LogicalLine) -> Lexed {
             '"' => {
                 let inside = rest.get(1..).unwrap_or_default();
                 let Some(length) = inside.find('"') else {
-                    lexed.unmatched_quote(line, start);
-                    return lexed;
+                    return lexed.unmatched_quote(line, start);
                 };
                 lexed.lexemes.push(Lexeme::Word(
                     Token {
-                        text: inside.get(..length).unwrap_or_default().to_owned(),
+                        text: line.text.slice_ref(inside.get(..length).unwrap_or_default()),
                         span: line.span(start, start + length + 2),
                         quoted: true,
                     },
@@ -106,7 +114,7 @@ pub fn lex(line: &LogicalLine) -> Lexed {
                 }
                 lexed.lexemes.push(Lexeme::Word(
                     Token {
-                        text: rest.get(..length).unwrap_or_default().to_owned(),
+                        text: line.text.slice_ref(rest.get(..length).unwrap_or_default()),
                         span: line.span(start, start + length),
                         quoted: false,
                     },
@@ -116,14 +124,32 @@ pub fn lex(line: &LogicalLine) -> Lexed {
             }
         };
     }
-    lexed
 }
+
+/// Bytes that can only be a part of an unquoted word: not those that end it, and `$` may be more.
+const IN_WORD: [bool; 256] = {
+    let mut inside = [false; 256];
+    let mut byte = 33;
+    while byte < 127 {
+        inside[byte] = !matches!(byte as u8, b'"' | b'{' | b'}' | b'$');
+        byte += 1;
+    }
+    inside
+};
 
 const NON_BREAKING_SPACE: char = '\u{a0}';
 
 impl Lexed {
     /// How far the unquoted word reaches that `rest` begins with; at least one character.
     fn word_length(&mut self, line: &LogicalLine, start: usize, rest: &str) -> usize {
+        // Nearly every word is plain.
+        let plain =
+            rest.bytes().position(|byte| !IN_WORD.get(usize::from(byte)).is_some_and(|b| *b));
+        match plain.map(|length| (length, rest.as_bytes().get(length).copied())) {
+            None => return rest.len(),
+            Some((length, Some(byte))) if byte != b'$' && byte.is_ascii() => return length,
+            Some(_) => {}
+        }
         let ends = |c: char| is_blank(c) || matches!(c, '"' | '{' | '}' | NON_BREAKING_SPACE);
         let mut length = 0;
         loop {
@@ -158,7 +184,7 @@ impl Lexed {
     /// keepalived rejects such a line; a block that it opens still counts, so that what follows
     /// keeps its place.
     fn unmatched_quote(&mut self, line: &LogicalLine, start: usize) {
-        let text = line.text.as_str();
+        let text: &str = &line.text;
         let message = "Unmatched quote; the line is dropped";
         self.diagnostics.push(Diagnostic::new(
             Severity::Error,
@@ -248,7 +274,7 @@ mod tests {
         let lexed = lex(&lines[0]);
         let words = lexed.lexemes.into_iter().map(|lexeme| match lexeme {
             Lexeme::Word(token, _) if token.quoted => format!("'{}'", token.text),
-            Lexeme::Word(token, _) => token.text,
+            Lexeme::Word(token, _) => token.text.into(),
             Lexeme::Open(..) => "{".to_owned(),
             Lexeme::Close(..) => "}".to_owned(),
         });

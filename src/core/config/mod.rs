@@ -7,6 +7,7 @@
 
 pub mod build;
 pub mod compile;
+pub mod handed;
 pub mod keywords;
 pub mod lexer;
 pub mod model;

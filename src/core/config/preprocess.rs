@@ -1,13 +1,14 @@
 //! From bytes to logical lines: comments, conditions, definitions, sequences, includes.
 //!
 //! Pure: what a text needs of its surroundings (included files, environment) it asks of [`Files`].
-//! The parent answers from the file system and remembers the answers; the children answer from what
-//! the parent remembered, so that all of them see the same lines.
+//! The first time this is answered from the file system and remembered, then from what was
+//! remembered, so that the lines are the same each time.
 
 mod line;
 mod sequence;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -218,14 +219,26 @@ impl State<'_> {
         }
         let rest = bytes.get(offset..).unwrap_or_default();
         for raw in rest.split(|byte| *byte == b'\n') {
-            let start = u32::try_from(offset).unwrap_or(u32::MAX);
-            offset += raw.len() + 1;
-            self.physical_line(file, start, raw, depth);
+            let end = offset + raw.len();
+            self.physical_line(file, &bytes, offset..end, depth);
+            offset = end + 1;
         }
         self.end_definition();
     }
 
-    fn physical_line(&mut self, file: FileId, start: u32, raw: &[u8], depth: usize) {
+    fn physical_line(&mut self, file: FileId, bytes: &Bytes, range: Range<usize>, depth: usize) {
+        let raw = bytes.get(range.clone()).unwrap_or_default();
+        let start = u32::try_from(range.start).unwrap_or(u32::MAX);
+        // Nearly every line is like this, and what is wrong with others is not with these.
+        if raw.len() <= LONGEST_LINE
+            && self.open_definition.is_none()
+            && let Some(line) = LogicalLine::read_plain(file, bytes, range)
+        {
+            if !line.text.is_empty() {
+                self.emit(line, depth);
+            }
+            return;
+        }
         let length = u32::try_from(raw.len()).unwrap_or(u32::MAX);
         let whole = Span { file, start, end: start.saturating_add(length) };
         if raw.contains(&0) {
@@ -237,14 +250,6 @@ impl State<'_> {
                 raw.len()
             );
             return self.problem("line-too-long", whole, message);
-        }
-        if self.open_definition.is_none()
-            && let Some(line) = LogicalLine::read_plain(file, start, raw)
-        {
-            if !line.text.is_empty() {
-                self.emit(line, depth);
-            }
-            return;
         }
         let line = LogicalLine::read(file, start, raw);
         let blank = line.text.trim_matches(is_blank).is_empty();
@@ -517,6 +522,22 @@ impl State<'_> {
     }
 
     fn emit(&mut self, line: LogicalLine, depth: usize) {
+        // Words for the preprocessor begin with one of these; hardly any other line is looked at.
+        if line.text.starts_with(['i', 'r']) && self.obey(&line, depth) {
+            return;
+        }
+        if !line.is_verbatim() {
+            self.produced = self.produced.saturating_add(line.text.len() + LINE_OVERHEAD);
+        }
+        if self.produced > LARGEST_OUTPUT {
+            let message = "The configuration is too large; the line is dropped";
+            return self.problem("too-large", line.whole(), message);
+        }
+        (self.sink)(line);
+    }
+
+    /// Does what a line asks of the preprocessor; whether it is not for anybody else.
+    fn obey(&mut self, line: &LogicalLine, depth: usize) -> bool {
         let mut words = line.text.split(is_blank).filter(|word| !word.is_empty());
         let keyword = words.next().unwrap_or_default();
         match keyword {
@@ -531,19 +552,12 @@ impl State<'_> {
                 if let Some(checks) = IncludeChecks::of(keyword)
                     && !pattern.is_empty()
                 {
-                    let pattern = pattern.to_owned();
-                    return self.include(&line, checks, &pattern, depth);
+                    self.include(line, checks, pattern, depth);
+                    return true;
                 }
             }
         }
-        if !line.is_verbatim() {
-            self.produced = self.produced.saturating_add(line.text.len() + LINE_OVERHEAD);
-        }
-        if self.produced > LARGEST_OUTPUT {
-            let message = "The configuration is too large; the line is dropped";
-            return self.problem("too-large", line.whole(), message);
-        }
-        (self.sink)(line);
+        false
     }
 
     fn include(&mut self, line: &LogicalLine, checks: IncludeChecks, pattern: &str, depth: usize) {

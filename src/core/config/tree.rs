@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
+use bytestring::ByteString;
+
 use super::keywords;
-use super::lexer::{Lexeme, lex};
+use super::lexer::{Lexed, Lexeme, lex, lex_into};
 use super::preprocess::LogicalLine;
 use crate::core::diagnostics::{Diagnostic, Severity, Span};
 
@@ -20,8 +22,8 @@ const DISCARDED: &str = "{";
 /// A word of the configuration after comments, quotes, definitions and sequences are resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// The text, without quotes.
-    pub text: String,
+    /// The text, without quotes; mostly a part of the file's own bytes.
+    pub text: ByteString,
     /// Where it was written; for text out of a definition, where the definition is used.
     pub span: Span,
     /// Whether it was in quotes.
@@ -34,7 +36,7 @@ pub struct Statement {
     /// The keyword and what follows; never empty, braces are not among them.
     pub words: Vec<Token>,
     /// The line as written from the first word on, for keywords with quoting rules of their own.
-    pub raw: String,
+    pub raw: ByteString,
     /// What is between the braces, when there are any.
     pub block: Option<Vec<Statement>>,
     /// From the first word to the last.
@@ -44,7 +46,7 @@ pub struct Statement {
 impl Statement {
     /// The first word.
     pub fn keyword(&self) -> &str {
-        self.words.first().map_or("", |token| token.text.as_str())
+        self.words.first().map_or("", |token| &token.text)
     }
 
     /// The words after the first.
@@ -98,6 +100,8 @@ pub struct TreeBuilder {
     line: LogicalLine,
     /// Lines after it, as many as may be looked at.
     ahead: VecDeque<LogicalLine>,
+    /// What the line says; used again for each.
+    lexed: Lexed,
     lines_read: u64,
     looks: usize,
     open: Vec<Open>,
@@ -159,13 +163,14 @@ impl TreeBuilder {
     }
 
     fn read_line(&mut self) {
-        let lexed = lex(&self.line);
-        for diagnostic in lexed.diagnostics {
+        let mut lexed = std::mem::take(&mut self.lexed);
+        lex_into(&self.line, &mut lexed);
+        for diagnostic in lexed.diagnostics.drain(..) {
             self.tell(diagnostic);
         }
         let mut words: Vec<Token> = Vec::new();
         let mut raw_from = 0;
-        for lexeme in lexed.lexemes {
+        for lexeme in lexed.lexemes.drain(..) {
             match lexeme {
                 Lexeme::Word(token, at) => {
                     if words.is_empty() {
@@ -184,7 +189,9 @@ impl TreeBuilder {
                 }
             }
         }
-        match lexed.broken {
+        let broken = lexed.broken;
+        self.lexed = lexed;
+        match broken {
             Some(broken) => {
                 if let Some(brace) = broken.opens {
                     self.discard_block(brace);
@@ -202,7 +209,7 @@ impl TreeBuilder {
         let (first, last) = (words.first()?, words.last()?);
         Some(Statement {
             span: first.span.to(last.span),
-            raw: self.line.text.get(from..to).unwrap_or_default().trim().to_owned(),
+            raw: self.line.text.slice_ref(self.line.text.get(from..to).unwrap_or_default().trim()),
             words,
             block: None,
         })
@@ -293,11 +300,11 @@ impl TreeBuilder {
             // The closing braces will be told as unexpected.
             return;
         }
-        let word = Token { text: DISCARDED.to_owned(), span: brace, quoted: false };
+        let word = Token { text: DISCARDED.into(), span: brace, quoted: false };
         self.open.push(Open {
             statement: Statement {
                 words: vec![word],
-                raw: DISCARDED.to_owned(),
+                raw: DISCARDED.into(),
                 block: Some(Vec::new()),
                 span: brace,
             },
@@ -489,7 +496,7 @@ fn is_address_list(path: &str) -> bool {
 
 /// Whether a block's line has the name that such a block needs.
 fn plausible(words: &[Token]) -> bool {
-    let keyword = words.first().map_or("", |token| token.text.as_str());
+    let keyword = words.first().map_or("", |token| &*token.text);
     let named = keywords::lookup(keywords::ROOT, keyword)
         .is_some_and(|row| row.arguments.starts_with("NAME") || row.arguments.starts_with("IP"));
     !named || words.len() > 1
@@ -521,7 +528,7 @@ mod tests {
     fn shape(statements: &[Statement]) -> String {
         let mut text = String::new();
         for statement in statements {
-            let words: Vec<_> = statement.words.iter().map(|word| word.text.as_str()).collect();
+            let words: Vec<_> = statement.words.iter().map(|word| &*word.text).collect();
             text.push_str(&words.join(" "));
             if let Some(block) = &statement.block {
                 text.push('{');
@@ -693,6 +700,6 @@ mod tests {
     fn quotes_make_one_word_and_keep_braces() {
         let (tree, _) = build("global_defs {\n router_id \"a {b} c\"\n}\n");
         let word = &tree.statements[0].children()[0].words[1];
-        assert_eq!((word.text.as_str(), word.quoted), ("a {b} c", true));
+        assert_eq!((&*word.text, word.quoted), ("a {b} c", true));
     }
 }

@@ -12,15 +12,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::command_line::{Options, Personality, Process, Role};
-use super::handover::{Channel, ToChild, ToParent, unseal};
+use super::handover::{Channel, ToChild, ToParent};
 use super::legacy::Legacy;
 use super::pid_file::PidFile;
-use crate::core::config::compile::compile;
+use super::sealed::{maker, unseal};
+use crate::core::config::handed::{HandedError, Reader};
 use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;
-use crate::core::config::source::SourceSet;
 use crate::core::log::{self, LogOptions};
-use crate::core::runtime::{self, DaemonCommand, DaemonReport, apply_scheduling, set_process_name};
+use crate::core::runtime::{DaemonCommand, DaemonReport, apply_scheduling, set_process_name};
 
 /// Commands that may wait for a daemon.
 const WAITING_COMMANDS: usize = 64;
@@ -136,8 +136,9 @@ where
             other => break other,
         }
     };
+    let mut handed = Handed { role, reader: Reader::default() };
     let config = match first {
-        Ok(Some((ToChild::Start, Some(descriptor)))) => match read_config(descriptor) {
+        Ok(Some((ToChild::Start, Some(descriptor)))) => match handed.read(descriptor) {
             Ok(config) => config,
             Err(error) => {
                 tracing::error!("cannot read the configuration from the parent: {error}");
@@ -176,7 +177,7 @@ where
 
     let (command_sender, commands) = mpsc::channel(WAITING_COMMANDS);
     let (reports, report_receiver) = mpsc::channel(WAITING_COMMANDS);
-    let talker = tokio::spawn(talk(channel, command_sender, report_receiver));
+    let talker = tokio::spawn(talk(channel, handed, command_sender, report_receiver));
     let start = DaemonStart { config, pid_file, legacy, frames, news, commands, reports };
     let status = daemon(start).await;
     talker.abort();
@@ -194,14 +195,16 @@ fn tell_long_runs(role: Role) {
     });
 }
 
-fn read_config(descriptor: OwnedFd) -> Result<Config, String> {
-    let bytes = unseal(descriptor).map_err(|error| error.to_string())?.into();
-    let sources = SourceSet::from_bytes(&bytes).map_err(|error| error.to_string())?;
-    // The parent has shown the diagnostics; the same bytes give the same ones here.
-    let config = compile(&sources).config;
-    drop((bytes, sources));
-    runtime::give_memory_back();
-    Ok(config)
+/// What the parent hands over: it has compiled the text and told what is wrong with it.
+struct Handed {
+    role: Role,
+    reader: Reader,
+}
+
+impl Handed {
+    fn read(&mut self, descriptor: OwnedFd) -> Result<Config, HandedError> {
+        self.reader.read(self.role.part(), &maker()?, unseal(descriptor)?)
+    }
 }
 
 fn pid_file(role: Role, options: &Options, global: &Global) -> PathBuf {
@@ -227,6 +230,7 @@ pub fn pid_path(global: &Global, name: &str) -> PathBuf {
 /// Turns the parent's messages and signals into commands, and reports into messages.
 async fn talk(
     channel: Channel,
+    mut handed: Handed,
     commands: mpsc::Sender<DaemonCommand>,
     mut reports: mpsc::Receiver<DaemonReport>,
 ) {
@@ -246,10 +250,12 @@ async fn talk(
     loop {
         let command = tokio::select! {
             message = channel.receive::<ToChild>() => match message {
-                Ok(Some((message, attachment))) => match command_of(message, attachment, &channel) {
-                    Some(command) => command,
-                    None => continue,
-                },
+                Ok(Some((message, attachment))) => {
+                    match command_of(message, attachment, &mut handed, &channel) {
+                        Some(command) => command,
+                        None => continue,
+                    }
+                }
                 Ok(None) => DaemonCommand::Stop,
                 Err(error) => {
                     tracing::error!("the channel to the parent failed: {error}");
@@ -285,13 +291,13 @@ async fn talk(
 fn command_of(
     message: ToChild,
     attachment: Option<OwnedFd>,
+    handed: &mut Handed,
     channel: &Channel,
 ) -> Option<DaemonCommand> {
     match message {
         ToChild::Start | ToChild::Reload => {
-            let config =
-                attachment.ok_or_else(|| "nothing attached".to_owned()).and_then(read_config);
-            match config {
+            let nothing = || io::Error::other("nothing attached").into();
+            match attachment.ok_or_else(nothing).and_then(|found| handed.read(found)) {
                 Ok(config) => Some(DaemonCommand::Reload(Box::new(config))),
                 Err(error) => {
                     tracing::error!(

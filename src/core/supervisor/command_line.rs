@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::core::config::handed::Part;
 use crate::core::config::model::global::ProcessNames;
 use crate::core::log::{Detail, Facility};
 
@@ -108,6 +109,15 @@ impl Role {
             Self::Check => "check",
             Self::Vrrp => "vrrp",
             Self::Bfd => "bfd",
+        }
+    }
+
+    /// What it gets of the configuration.
+    pub const fn part(self) -> Part {
+        match self {
+            Self::Check => Part::Check,
+            Self::Vrrp => Part::Vrrp,
+            Self::Bfd => Part::Bfd,
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use super::command_line::Options;
-use crate::core::config::compile::compile;
+use crate::core::config::compile::compile_into;
 use crate::core::config::source::{LoadOptions, SourceSet};
 use crate::core::config::surroundings;
 use crate::core::diagnostics::render::{self, Style};
@@ -40,7 +40,7 @@ fn check(options: &Options, terminal: bool) -> (String, u8) {
         }
         Err(error) => return (format!("{error}\n"), EXIT_NO_CONFIG),
     };
-    let mut compiled = compile(&sources);
+    let mut compiled = compile_into(&sources, &mut ());
     let around = surroundings::examine(&compiled);
     compiled.diagnostics.extend(around);
     let style = if terminal { Style::Colour } else { Style::Plain };

@@ -2,14 +2,9 @@
 //! with a sealed memfd beside it where a configuration travels. The parent's end closing means that
 //! the parent is gone.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, IoSlice, IoSliceMut, Read as _, Seek as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
-use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
     sendmsg, socketpair,
@@ -18,9 +13,6 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::core::runtime;
-
-/// The largest configuration that is handed over: far above any real one.
-const LARGEST: u64 = 256 << 20;
 
 /// What the parent says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,69 +185,13 @@ fn receive_one(socket: &OwnedFd) -> io::Result<Option<(u8, Option<OwnedFd>)>> {
     Ok(Some((byte[0], attachment)))
 }
 
-/// Puts what `write` writes in a memfd that nobody can change any more.
-pub fn seal(write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<OwnedFd> {
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let mut writer = BufWriter::new(File::from(memfd_create("configuration", flags)?));
-    write(&mut writer)?;
-    let file = writer.into_inner()?;
-    let seals = SealFlag::F_SEAL_SEAL
-        | SealFlag::F_SEAL_SHRINK
-        | SealFlag::F_SEAL_GROW
-        | SealFlag::F_SEAL_WRITE;
-    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-    Ok(file.into())
-}
-
-/// The same in a file of `folder` (`tmp_config_directory`) that has no name, and that only we can
-/// open: what comes back can be read, and nobody has kept what could be written to.
-pub fn seal_in(
-    folder: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<OwnedFd> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
-    let mut writer = BufWriter::new(options.open(folder)?);
-    write(&mut writer)?;
-    let file = writer.into_inner()?;
-    let reader = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    Ok(reader.into())
-}
-
-/// Whether nobody can change it: sealed memory, or a file without a name, open for reading. Some file
-/// systems know seals of files too, so that having none says nothing.
-fn is_sealed(descriptor: &OwnedFd) -> io::Result<bool> {
-    let seals = fcntl(descriptor.as_fd(), FcntlArg::F_GET_SEALS).unwrap_or(0);
-    let wanted = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK;
-    if SealFlag::from_bits_truncate(seals).contains(wanted) {
-        return Ok(true);
-    }
-    let mode = OFlag::from_bits_truncate(fcntl(descriptor.as_fd(), FcntlArg::F_GETFL)?);
-    let found = nix::sys::stat::fstat(descriptor)?;
-    Ok(found.st_nlink == 0 && mode & OFlag::O_ACCMODE == OFlag::O_RDONLY)
-}
-
-/// Reads what [`seal`] or [`seal_in`] wrote.
-pub fn unseal(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
-    if !is_sealed(&descriptor)? {
-        return Err(io::Error::other("the configuration that was handed over is not sealed"));
-    }
-    let mut file = File::from(descriptor);
-    let length = file.metadata()?.len();
-    if length > LARGEST {
-        return Err(io::Error::other(format!("a configuration of {length} bytes is too large")));
-    }
-    // The descriptor shares its position with the sender's.
-    file.rewind()?;
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-    file.take(length).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write as _;
+    use std::os::fd::AsFd as _;
 
+    use super::super::sealed::{Memory, unseal};
     use super::*;
 
     #[test]
@@ -264,7 +200,9 @@ mod tests {
         runtime.block_on(async {
             let (ours, theirs) = pair().unwrap();
             let (ours, theirs) = (Channel::new(ours).unwrap(), Channel::new(theirs).unwrap());
-            let sealed = seal(|file| file.write_all(b"vrrp_instance V { }\n")).unwrap();
+            let mut memory = Memory::new().unwrap();
+            memory.write_all(b"vrrp_instance V { }\n").unwrap();
+            let sealed = memory.seal().unwrap();
             ours.send(ToChild::Start, Some(sealed.as_fd())).unwrap();
             ours.send(ToChild::Ping, None).unwrap();
             let (message, attachment) = theirs.receive::<ToChild>().await.unwrap().unwrap();
@@ -272,33 +210,12 @@ mod tests {
             let received = attachment.unwrap();
             let mut writer = File::from(received.try_clone().unwrap());
             assert!(writer.write_all(b"x").is_err(), "sealed");
-            assert_eq!(unseal(received).unwrap(), b"vrrp_instance V { }\n");
+            let text = io::read_to_string(unseal(received).unwrap()).unwrap();
+            assert_eq!(text, "vrrp_instance V { }\n");
             assert!(matches!(theirs.receive().await, Ok(Some((ToChild::Ping, None)))));
             drop(ours);
             assert!(theirs.receive::<ToChild>().await.unwrap().is_none());
         });
-    }
-
-    #[test]
-    fn an_ordinary_file_is_not_taken_for_a_configuration() {
-        let file = tempfile::tempfile().unwrap();
-        assert!(unseal(file.into()).is_err(), "it could be written to");
-        let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(unseal(File::open(file.path()).unwrap().into()).is_err(), "it has a name");
-    }
-
-    #[test]
-    fn a_configuration_may_travel_in_a_file_of_a_folder() {
-        // The second one is in memory, where files have seals.
-        for place in [std::env::temp_dir(), "/dev/shm".into()] {
-            let folder = tempfile::tempdir_in(place).unwrap();
-            let sealed = seal_in(folder.path(), |file| file.write_all(b"text")).unwrap();
-            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it has no name");
-            let mut writer = File::from(sealed.try_clone().unwrap());
-            assert!(writer.write_all(b"x").is_err());
-            assert_eq!(unseal(sealed).unwrap(), b"text");
-        }
-        assert!(seal_in(Path::new("/nonexistent"), |_| Ok(())).is_err());
     }
 
     #[test]

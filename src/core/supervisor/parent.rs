@@ -21,8 +21,9 @@ use super::heirlooms::Heirlooms;
 use super::pid_file::{PidFile, PidFileError};
 use super::reload_time;
 use super::respawn::{Exit, Respawn, Verdict};
+use super::sealed::{Sealed, SealedServices};
 use super::systemd;
-use crate::core::config::compile::{Compiled, compile};
+use crate::core::config::compile::{Compiled, compile_into};
 use crate::core::config::model::Config;
 use crate::core::config::model::global::Global;
 use crate::core::config::model::services::ReloadMarker;
@@ -138,7 +139,19 @@ fn enter_namespace(name: &str) -> io::Result<()> {
 /// A configuration that has been read and compiled.
 struct Loaded {
     sources: SourceSet,
+    /// But for the virtual servers.
     compiled: Compiled,
+    services: SealedServices,
+}
+
+impl Loaded {
+    /// What the parent goes on with, and what the children get. The text is not kept.
+    fn divide(self, saver: &mut Saver) -> io::Result<(Work, Sealed)> {
+        let services = self.services.count();
+        let sealed = Sealed::of(&self.compiled.config, self.services)?;
+        saver.configuration(&self.compiled.config.global, &self.sources);
+        Ok((Work::of(self.compiled.config, services), sealed))
+    }
 }
 
 /// Why a configuration is not used.
@@ -165,7 +178,8 @@ fn load(options: &Options) -> Result<Loaded, Refusal> {
     let load_options =
         LoadOptions { config_id: options.config_id.clone(), all_config: options.all_config };
     let sources = SourceSet::load(&options.config, &load_options)?;
-    let mut compiled = compile(&sources);
+    let mut services = SealedServices::default();
+    let mut compiled = compile_into(&sources, &mut services);
     tracing::info!("Configuration file {}", options.config.display());
     let around = surroundings::examine(&compiled);
     compiled.diagnostics.extend(around);
@@ -175,7 +189,7 @@ fn load(options: &Options) -> Result<Loaded, Refusal> {
     }
     match compiled.refusal() {
         Some(severity) => Err(Refusal::Fatal(severity)),
-        None => Ok(Loaded { sources, compiled }),
+        None => Ok(Loaded { sources, compiled, services }),
     }
 }
 
@@ -238,11 +252,11 @@ struct Work {
 }
 
 impl Work {
-    fn of(config: Config) -> Self {
+    fn of(config: Config, services: usize) -> Self {
         Self {
             global: config.global,
             instances: config.vrrp.instances.len(),
-            services: config.check.virtual_servers.len(),
+            services,
             sessions: config.bfd.len(),
         }
     }
@@ -254,7 +268,7 @@ struct Parent<'a> {
     personality: Personality,
     arguments: &'a [OsString],
     work: Work,
-    sealed: OwnedFd,
+    sealed: Sealed,
     heirlooms: Heirlooms,
     fifos: FifoKeeper,
     /// Who looks at `reload_time_file`, for which file and whether again and again.
@@ -280,13 +294,13 @@ impl<'a> Parent<'a> {
     ) -> io::Result<Self> {
         let (events, inbox) = mpsc::channel(WAITING_EVENTS);
         let mut saver = Saver::default();
-        saver.configuration(&loaded.compiled.config.global, &loaded.sources);
+        let (work, sealed) = loaded.divide(&mut saver)?;
         Ok(Self {
             options,
             personality,
             arguments,
-            sealed: seal(&loaded)?,
-            work: Work::of(loaded.compiled.config),
+            sealed,
+            work,
             heirlooms: Heirlooms::new()?,
             fifos: FifoKeeper::default(),
             clock: None,
@@ -496,9 +510,9 @@ impl<'a> Parent<'a> {
         match self.former(role) {
             Some(former) => {
                 channel.send(ToChild::Start, Some(former.as_fd()))?;
-                channel.send(ToChild::Reload, Some(self.sealed.as_fd()))?;
+                channel.send(ToChild::Reload, Some(self.sealed.part(role).as_fd()))?;
             }
-            None => channel.send(ToChild::Start, Some(self.sealed.as_fd()))?,
+            None => channel.send(ToChild::Start, Some(self.sealed.part(role).as_fd()))?,
         }
         Ok((channel, process))
     }
@@ -803,12 +817,12 @@ impl<'a> Parent<'a> {
             let reason = format!("{what} cannot be changed by a reload");
             return self.refuse_reload(&reason);
         }
-        let former = match seal(&loaded) {
-            Ok(sealed) => std::mem::replace(&mut self.sealed, sealed),
+        let (work, sealed) = match loaded.divide(&mut self.saver) {
+            Ok(both) => both,
             Err(error) => return self.refuse_reload(&error.to_string()),
         };
-        self.saver.configuration(&loaded.compiled.config.global, &loaded.sources);
-        self.work = Work::of(loaded.compiled.config);
+        let former = std::mem::replace(&mut self.sealed, sealed);
+        self.work = work;
         take_name_and_umask(self.options, self.personality, &self.work.global);
         runtime::give_memory_back();
         self.reloading = true;
@@ -816,11 +830,11 @@ impl<'a> Parent<'a> {
         self.keep_time();
         for role in Role::ALL {
             let wanted = self.wanted(role);
-            let sealed = self.sealed.try_clone();
+            let sealed = self.sealed.part(role).try_clone();
             let slot = self.slot(role);
             let lived = slot.child.is_some() || slot.restart_pending;
             if role == Role::Check && wanted && lived && slot.former.is_none() {
-                slot.former = former.try_clone().ok();
+                slot.former = former.part(role).try_clone().ok();
             }
             match (&mut slot.child, wanted) {
                 (Some(child), true) => {
@@ -910,18 +924,6 @@ fn take_name_and_umask(options: &Options, personality: Personality, global: &Glo
     if let Some(mask) = options.umask.or(global.files.umask.map(u32::from)) {
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
     }
-}
-
-/// What the children get.
-fn seal(loaded: &Loaded) -> io::Result<OwnedFd> {
-    let write = |file: &mut io::BufWriter<std::fs::File>| loaded.sources.write_to(file);
-    let Some(folder) = &loaded.compiled.config.global.files.temporary_directory else {
-        return handover::seal(write);
-    };
-    handover::seal_in(std::path::Path::new(folder), write).or_else(|error| {
-        tracing::error!("nothing can be kept in {folder}, memory is used: {error}");
-        handover::seal(write)
-    })
 }
 
 /// What a reload must not change.

@@ -75,7 +75,7 @@ fn address_line(
             rest = tail;
             Some(value)
         };
-        match word.text.as_str() {
+        match &*word.text {
             "dev" if found.interface.is_some() => {
                 context.error("duplicate", word.span, "`dev` twice, the address is left out");
                 return None;
@@ -83,7 +83,7 @@ fn address_line(
             "dev" => {
                 let name = needs_value(context, word, value())?;
                 context.needs_interface(&name.text, name.span, Need::Mentioned);
-                found.interface = Some(name.text.clone());
+                found.interface = Some(name.text.to_string());
             }
             "scope" => {
                 let name = needs_value(context, word, value())?;
@@ -103,7 +103,7 @@ fn address_line(
                     return None;
                 }
                 if v4 {
-                    found.label = Some(name.text.clone());
+                    found.label = Some(name.text.to_string());
                 } else {
                     context.error("bad-value", name.span, "an IPv6 address has no label");
                 }
@@ -194,7 +194,7 @@ fn broadcast(context: &mut Context, token: &Token, address: IpAddr, prefix: u8) 
         return None;
     };
     let hosts = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
-    match token.text.as_str() {
+    match &*token.text {
         "+" if prefix <= 30 => Some(IpAddr::V4((own.to_bits() | hosts).into())),
         "-" if prefix <= 30 => Some(IpAddr::V4((own.to_bits() & !hosts).into())),
         _ => context.parse_token("broadcast", token, |word| match values::address(word)? {

@@ -267,13 +267,13 @@ impl Draft {
     fn begin(context: &mut Context, block: &Statement, config: &Config) -> Option<Self> {
         let first = context.required(block)?;
         let second = block.arguments().get(1);
-        let target = match (first.text.as_str(), second) {
+        let target = match (&*first.text, second) {
             ("fwmark", Some(mark)) => {
                 let grammar = |word: &str| values::number(word, 1..=u32::MAX);
                 Named::Fwmark(context.parse_token("fwmark", mark, grammar)?)
             }
             ("group", Some(name)) => {
-                let Some(group) = config.check.groups.iter().find(|group| group.name == name.text)
+                let Some(group) = config.check.groups.iter().find(|group| name.text == group.name)
                 else {
                     let message = format!("virtual_server_group {} is not defined", name.text);
                     context.error("unknown-group", name.span, message);
@@ -283,7 +283,7 @@ impl Draft {
                     GroupEntry::Addresses { first, .. } => Some(Family::of(first.ip())),
                     GroupEntry::Fwmark { family, .. } => *family,
                 });
-                Named::Group(name.text.clone(), family)
+                Named::Group(name.text.to_string(), family)
             }
             ("fwmark" | "group", None) => {
                 context.error("missing-value", first.span, "what follows is missing");
@@ -556,7 +556,7 @@ fn forwarding(context: &mut Context, statement: &Statement) -> Option<Forwarding
         let message = format!("'{}' is for tunnels", extra.text);
         context.error("extra-words", extra.span, message);
     }
-    match first.text.as_str() {
+    match &*first.text {
         "NAT" => Some(Forwarding::Masquerade),
         "DR" => Some(Forwarding::DirectRouting),
         "TUN" => tunnel(context, statement.arguments().get(1..)?).map(Forwarding::Tunnel),
@@ -574,7 +574,7 @@ fn tunnel(context: &mut Context, words: &[Token]) -> Option<Tunnel> {
     let mut checksum = TunnelChecksum::None;
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
-        match word.text.as_str() {
+        match &*word.text {
             "type" => kind = rest.next(),
             "port" => {
                 let token = rest.next()?;
@@ -589,7 +589,7 @@ fn tunnel(context: &mut Context, words: &[Token]) -> Option<Tunnel> {
             }
         }
     }
-    match (kind.map(|kind| (kind.text.as_str(), kind.span)), port) {
+    match (kind.map(|kind| (&*kind.text, kind.span)), port) {
         (None | Some(("ipip", _)), _) => {
             if checksum != TunnelChecksum::None
                 && let Some(word) = words.first()

@@ -404,9 +404,9 @@ fn regex_option(
     token: &crate::core::config::tree::Token,
     options: &mut Vec<String>,
 ) {
-    let name = token.text.as_str();
+    let name = &*token.text;
     if pattern::OPTIONS.contains(&name) {
-        options.push(token.text.clone());
+        options.push(token.text.to_string());
     } else if REGEX_OPTIONS.contains(&name) {
         context.unsupported.push(super::Unsupported {
             block: "regex_options".to_owned(),

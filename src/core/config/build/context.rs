@@ -247,7 +247,7 @@ impl Context {
 
     /// One word of text.
     pub fn text(&mut self, statement: &Statement) -> Option<String> {
-        self.required(statement).map(|token| token.text.clone())
+        self.required(statement).map(|token| token.text.to_string())
     }
 
     /// A command with its account: the first word after the keyword, quoted when it has arguments,
@@ -323,7 +323,7 @@ impl Context {
 pub fn account(words: &[Token]) -> Option<ScriptUser> {
     let (user, rest) = words.split_first()?;
     let group = rest.first().map(|group| group.text.trim_start_matches(':').to_owned());
-    Some(ScriptUser { user: user.text.clone(), group })
+    Some(ScriptUser { user: user.text.to_string(), group })
 }
 
 /// The end of a quoted text, escapes passed over.

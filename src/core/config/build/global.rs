@@ -197,10 +197,9 @@ pub fn root(context: &mut Context, statement: &Statement, global: &mut Global) -
         "net_namespace" => once(context, statement, &mut global.net_namespace),
         "net_namespace_ipvs" => {
             let name = statement.arguments().first();
-            global.ipvs_namespace =
-                Some(name.map_or(IpvsNamespace::Default, |name| {
-                    IpvsNamespace::Named(name.text.clone())
-                }));
+            global.ipvs_namespace = Some(name.map_or(IpvsNamespace::Default, |name| {
+                IpvsNamespace::Named(name.text.to_string())
+            }));
         }
         "namespace_with_ipsets" => {
             context.flag(statement);
@@ -299,7 +298,7 @@ fn timeouts(context: &mut Context, statement: &Statement, global: &mut Global) {
             context.error("bad-value", statement.span, "lvs_timeouts: a value is missing");
             break;
         };
-        let slot = match name.text.as_str() {
+        let slot = match &*name.text {
             "tcp" => &mut timeouts.tcp,
             "tcpfin" => &mut timeouts.tcp_fin,
             "udp" => &mut timeouts.udp,

@@ -78,7 +78,7 @@ pub fn vmac(context: &mut Context, statement: &Statement) -> Wanted {
     let mut wanted = WantedVmac::default();
     let mut words = Words::new(statement.arguments());
     while let Some(word) = words.pop() {
-        match word.text.as_str() {
+        match &*word.text {
             "netlink_notify_msg" => wanted.notify_again = true,
             "group" => wanted.group = group(context, word, &mut words),
             "name" => wanted.name = name(context, word, words.pop()),
@@ -96,7 +96,7 @@ pub fn ipvlan(context: &mut Context, statement: &Statement) -> Wanted {
     let mut wanted = WantedIpvlan::default();
     let mut words = Words::new(statement.arguments());
     while let Some(word) = words.pop() {
-        match word.text.as_str() {
+        match &*word.text {
             "bridge" => wanted.mode = IpvlanMode::Bridge,
             "private" => wanted.mode = IpvlanMode::Private,
             "vepa" => wanted.mode = IpvlanMode::Vepa,
@@ -431,7 +431,7 @@ pub fn garp_group(context: &mut Context, block: &Statement, config: &mut VrrpCon
 }
 
 fn member(context: &mut Context, token: &Token, group: &mut GarpGroup, config: &VrrpConfig) {
-    let taken = |known: &GarpGroup| known.interfaces.contains(&token.text);
+    let taken = |known: &GarpGroup| known.interfaces.iter().any(|name| token.text == *name);
     if taken(group) || config.garp_groups.iter().any(taken) {
         let message = format!("{} is in a garp_group already", token.text);
         return context.error("duplicate", token.span, message);

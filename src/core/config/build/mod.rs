@@ -20,6 +20,7 @@ pub mod tracked;
 pub mod vrrp;
 pub mod words;
 
+use super::compile::ServiceSink;
 use super::keywords::ROOT;
 use super::model::Config;
 use super::model::route::NameTable;
@@ -138,7 +139,9 @@ impl Assembly {
 
     /// No object that others name is to come.
     pub fn settle(&mut self) {
-        self.settled = true;
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
         let held = std::mem::take(&mut self.held);
         global::build(&mut self.context, &held, &mut self.config.global);
         for statement in &held {
@@ -157,11 +160,16 @@ impl Assembly {
         }
     }
 
+    /// Gives the virtual servers away that have been built.
+    pub fn give_services(&mut self, services: &mut dyn ServiceSink) {
+        for service in self.config.check.virtual_servers.drain(..) {
+            services.give(service);
+        }
+    }
+
     /// There are no more statements.
     pub fn finish(mut self) -> Built {
-        if !self.settled {
-            self.settle();
-        }
+        self.settle();
         let Self { mut context, mut config, groups, .. } = self;
         for statement in &groups {
             sync_group::build(&mut context, statement, &mut config);

@@ -104,7 +104,7 @@ impl Draft {
         words: &mut Words<'_>,
         owner: Owner,
     ) -> Result<(), Dropped> {
-        match word.text.as_str() {
+        match &*word.text {
             "inet" => self.settle(context, word, Family::Inet)?,
             "inet6" => self.settle(context, word, Family::Inet6)?,
             "via" | "gw" => {
@@ -227,7 +227,7 @@ impl Draft {
             context.error("unknown-keyword", at.span, message);
             return Err(Dropped);
         }
-        self.destination = Some(match at.text.as_str() {
+        self.destination = Some(match &*at.text {
             "default" | "any" | "all" => Destination::Everything,
             "default6" => {
                 context.warning("deprecated", at.span, "`default6` is the old name of `default`");
@@ -269,7 +269,7 @@ impl Draft {
                 }
                 continue;
             };
-            match word.text.as_str() {
+            match &*word.text {
                 "via" => {
                     let gateway = gateway(context, word, words)?;
                     self.settle(context, word, Family::of(gateway))?;
@@ -462,12 +462,12 @@ pub fn track_group(
         context.error("track-group", word.span, "track_group is for static entries, it is ignored");
         return Ok(None);
     }
-    if !context.track_groups.contains_key(&name.text) {
+    if !context.track_groups.contains_key(&*name.text) {
         let message = format!("the track_group {} is not defined, it is ignored", name.text);
         context.error("track-group", name.span, message);
         return Ok(None);
     }
-    Ok(Some(name.text.clone()))
+    Ok(Some(name.text.to_string()))
 }
 
 fn preference(word: &str) -> Result<RouterPreference, Fault> {
@@ -490,7 +490,7 @@ fn metric(
     words: &mut Words<'_>,
     metrics: &mut RouteMetrics,
 ) -> Result<bool, Dropped> {
-    match word.text.as_str() {
+    match &*word.text {
         "mtu" => metrics.mtu = Some(lockable(context, word, words)?),
         "advmss" => metrics.advertised_mss = Some(lockable(context, word, words)?),
         // The kernel counts the round trip in eighths of a millisecond, its variance in quarters.
@@ -520,7 +520,7 @@ fn metric(
         "quickack" => metrics.quick_ack = Some(words.parse(context, word, zero_or_one)?),
         "congctl" => {
             let locked = words.take("lock");
-            let value = words.value(context, word)?.text.clone();
+            let value = words.value(context, word)?.text.to_string();
             metrics.congestion_control = Some(Lockable { value, locked });
         }
         "fastopen_no_cookie" => {
@@ -591,7 +591,7 @@ fn encapsulation(
     words: &mut Words<'_>,
 ) -> Result<Option<Encapsulation>, Dropped> {
     let kind = words.value(context, word)?;
-    Ok(match kind.text.as_str() {
+    Ok(match &*kind.text {
         "ip" => Some(Encapsulation::Ip(tunnel(context, words, Family::Inet)?)),
         "ip6" => Some(Encapsulation::Ip(tunnel(context, words, Family::Inet6)?)),
         "mpls" => Some(Encapsulation::Mpls(words.parse(context, kind, labels)?)),
@@ -623,13 +623,13 @@ fn tunnel(
         if Family::of(address) == family { Ok(address) } else { Err("of another family".into()) }
     };
     while let Some(word) = words.peek() {
-        match word.text.as_str() {
+        match &*word.text {
             "id" | "dst" | "src" | "tos" | "tc" | "ttl" | "hoplimit" | "flags" => {
                 words.pop();
             }
             _ => break,
         }
-        match word.text.as_str() {
+        match &*word.text {
             "id" => {
                 let grammar = |word: &str| names::any_base(word).ok_or("not a number".to_owned());
                 found.id = Some(words.parse(context, word, grammar)?);

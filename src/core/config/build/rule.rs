@@ -66,7 +66,7 @@ impl Draft {
         words: &mut Words<'_>,
         owner: Owner,
     ) -> Result<(), Dropped> {
-        match word.text.as_str() {
+        match &*word.text {
             "inet" => self.settle(context, word, Family::Inet)?,
             "inet6" => self.settle(context, word, Family::Inet6)?,
             "from" => self.from = self.selector(context, word, words)?,

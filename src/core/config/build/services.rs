@@ -51,7 +51,7 @@ fn mail(context: &mut Context, statement: &Statement, mail: &mut Mail) -> bool {
             }
             let words = statement.children().iter().flat_map(|child| child.words.iter());
             let before = mail.to.len();
-            mail.to.extend(words.map(|word| word.text.clone()));
+            mail.to.extend(words.map(|word| word.text.to_string()));
             if mail.to.len() == before {
                 context.error("empty-block", statement.span, "notification_email names nobody");
             }
@@ -70,7 +70,7 @@ fn mail(context: &mut Context, statement: &Statement, mail: &mut Mail) -> bool {
         }
         "smtp_helo_name" => {
             let name = statement.arguments().first();
-            mail.helo = name.map(|token| token.text.clone()).or(mail.helo.take());
+            mail.helo = name.map(|token| token.text.to_string()).or(mail.helo.take());
         }
         "smtp_connect_timeout" => {
             if let Some(timeout) = context.whole_seconds(statement, 0..=LONGEST) {
@@ -203,7 +203,7 @@ fn instead(context: &mut Context, statement: &Statement) {
 
 fn table(statement: &Statement, usual: &str) -> String {
     let name = statement.arguments().first();
-    name.map_or_else(|| usual.to_owned(), |token| token.text.clone())
+    name.map_or_else(|| usual.to_owned(), |token| token.text.to_string())
 }
 
 fn signed(context: &mut Context, statement: &Statement) -> Option<i32> {
@@ -410,7 +410,7 @@ fn prefix(context: &mut Context, statement: &Statement) -> Option<String> {
 }
 
 fn reload(context: &mut Context, statement: &Statement, global: &mut Global) -> bool {
-    let first = || statement.arguments().first().map(|token| token.text.clone());
+    let first = || statement.arguments().first().map(|token| token.text.to_string());
     match statement.keyword() {
         "reload_check_config" => {
             global.reload.check = Some(first().unwrap_or_else(|| "/dev/null".to_owned()));
@@ -589,8 +589,8 @@ fn sync_option(
     found: &mut SyncDaemon,
 ) -> Option<()> {
     let in_range = |low: u32, high: u32| move |word: &str| values::number(word, low..=high);
-    match word.text.as_str() {
-        "inst" => found.instance = Some(words.value(context, word).ok()?.text.clone()),
+    match &*word.text {
+        "inst" => found.instance = Some(words.value(context, word).ok()?.text.to_string()),
         "id" => {
             let id = words.parse(context, word, in_range(0, 255)).ok()?;
             found.id = u8::try_from(id).ok();

@@ -124,10 +124,11 @@ fn members(context: &mut Context, block: &Statement, group: &mut SyncGroup, conf
     let grouped: BTreeSet<&String> =
         config.sync_groups.iter().flat_map(|group| &group.members).collect();
     for token in context.entries(block).iter().flat_map(|statement| &statement.words) {
-        let known = config.instances.iter().any(|instance| instance.name == token.text);
+        let name = token.text.to_string();
+        let known = config.instances.iter().any(|instance| instance.name == name);
         let fault = if !known {
             Some("is not defined")
-        } else if grouped.contains(&token.text) || group.members.contains(&token.text) {
+        } else if grouped.contains(&name) || group.members.contains(&name) {
             Some("is in a group already")
         } else {
             None
@@ -140,7 +141,7 @@ fn members(context: &mut Context, block: &Statement, group: &mut SyncGroup, conf
                 );
                 context.error("sync-group-member", token.span, message);
             }
-            None => group.members.push(token.text.clone()),
+            None => group.members.push(name),
         }
     }
 }

@@ -46,7 +46,7 @@ fn weight(context: &mut Context, words: &[Token], largest: i32) -> Option<(i32, 
     };
     let grammar = |word: &str| values::signed(word, -largest..=largest);
     let weight = context.parse_token("weight", value, grammar)?;
-    let reverse = match options.first().map(|token| token.text.as_str()) {
+    let reverse = match options.first().map(|token| &*token.text) {
         Some("reverse") => Some(true),
         Some("noreverse") => Some(false),
         Some(_) | None => None,
@@ -64,7 +64,7 @@ pub fn track_interfaces(
         let Some(first) = statement.words.first() else {
             continue;
         };
-        if into.iter().any(|known| known.name == first.text) {
+        if into.iter().any(|known| first.text == known.name) {
             let message = format!("{} is tracked already", first.text);
             context.error("duplicate", first.span, message);
             continue;
@@ -73,7 +73,7 @@ pub fn track_interfaces(
         let (weight, reverse) = found.unwrap_or((0, None));
         context.needs_interface(&first.text, first.span, Need::Mentioned);
         let effect = effect(weight, reverse == Some(true));
-        into.push(TrackedInterface { name: first.text.clone(), effect });
+        into.push(TrackedInterface { name: first.text.to_string(), effect });
     }
 }
 

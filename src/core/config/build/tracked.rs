@@ -180,7 +180,7 @@ fn process_word(context: &mut Context, statement: &Statement, process: &mut Trac
                 let message = "process is given twice, the first counts";
                 return context.error("duplicate", statement.span, message);
             }
-            let mut words = statement.arguments().iter().map(|token| token.text.clone());
+            let mut words = statement.arguments().iter().map(|token| token.text.to_string());
             process.command = words.next().unwrap_or_default();
             process.parameters = words.collect();
         }
@@ -286,7 +286,7 @@ pub fn group(context: &mut Context, block: &Statement, config: &mut VrrpConfig) 
     for statement in block.children() {
         if statement.keyword() == "group" {
             let words = statement.children().iter().flat_map(|child| &child.words);
-            members.extend(words.map(|token| token.text.clone()));
+            members.extend(words.map(|token| token.text.to_string()));
         } else {
             context.unknown("track_group", statement);
         }

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::vrrp::TrackEffect;
 use crate::core::time::Interval;
 
 /// A `bfd_instance`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BfdSession {
     /// Name in the file and the log, shorter than 32 bytes.
     pub name: String,
@@ -37,7 +39,7 @@ pub struct BfdSession {
 }
 
 /// Who hears of a session's changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum BfdListeners {
     /// Everybody.
     #[default]

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Family, Script};
 use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
 /// What the check process acts on, in the order of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CheckConfig {
-    /// `virtual_server` blocks.
+    /// `virtual_server` blocks. They travel one by one, see [`handed`](crate::core::config::handed).
+    #[serde(skip)]
     pub virtual_servers: Vec<Shared<VirtualServer>>,
     /// `virtual_server_group` blocks.
     pub groups: Vec<VirtualServerGroup>,
@@ -53,7 +56,7 @@ impl CheckConfig {
 }
 
 /// The `SSL` block.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TlsIdentity {
     /// `password` of the key.
     pub password: Option<String>,
@@ -66,7 +69,7 @@ pub struct TlsIdentity {
 }
 
 /// What a `virtual_server` block names.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Target {
     /// An address and a port (0: every port).
     Address {
@@ -92,7 +95,7 @@ pub enum Target {
 }
 
 /// One entry of a `virtual_server_group`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum GroupEntry {
     /// `ADDRESS[-RANGE] PORT`: one entry for each address.
     Addresses {
@@ -111,7 +114,7 @@ pub enum GroupEntry {
 }
 
 /// A `virtual_server_group`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualServerGroup {
     /// Its name.
     pub name: String,
@@ -120,7 +123,7 @@ pub struct VirtualServerGroup {
 }
 
 /// Transport protocol of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Protocol {
     /// 6.
     Tcp,
@@ -151,7 +154,7 @@ impl Protocol {
 }
 
 /// `lb_kind`: how a packet gets to the real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Forwarding {
     /// `NAT`.
     Masquerade,
@@ -162,7 +165,7 @@ pub enum Forwarding {
 }
 
 /// Encapsulation of `lb_kind TUN`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Tunnel {
     /// IP in IP.
     Ipip,
@@ -181,7 +184,9 @@ pub enum Tunnel {
 }
 
 /// Checksum option of a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub enum TunnelChecksum {
     /// `nocsum`.
     #[default]
@@ -193,7 +198,7 @@ pub enum TunnelChecksum {
 }
 
 /// Kernel scheduler of a service with its flags.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduler {
     /// Kernel name: `rr`, `wrr`, `lc`, `wlc`, `lblc`, `lblcr`, `sh`, `mh`, `dh`, `fo`, `ovf`, `sed`, `nq`, `twos`.
     pub name: String,
@@ -202,7 +207,7 @@ pub struct Scheduler {
 }
 
 /// `persistence_timeout` and its companions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Persistence {
     /// Seconds.
     pub timeout: u32,
@@ -213,7 +218,7 @@ pub struct Persistence {
 }
 
 /// `uthreshold` and `lthreshold`: connections; 0 for none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Thresholds {
     /// No new connections above this.
     pub upper: u32,
@@ -222,7 +227,7 @@ pub struct Thresholds {
 }
 
 /// A `virtual_server`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualServer {
     /// What it names.
     pub target: Target,
@@ -259,7 +264,7 @@ pub struct VirtualServer {
 }
 
 /// `sorry_server` with its options.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SorryServer {
     /// Where.
     pub address: SocketAddr,
@@ -270,7 +275,7 @@ pub struct SorryServer {
 }
 
 /// A `real_server`. Defaults of the enclosing service are already worked in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RealServer {
     /// Address and port (0: the service's port, whatever it is).
     pub address: SocketAddr,
@@ -303,7 +308,7 @@ pub struct RealServer {
 }
 
 /// `BFD_CHECK`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BfdCheck {
     /// Name of the `bfd_instance`.
     pub name: String,
@@ -312,7 +317,7 @@ pub struct BfdCheck {
 }
 
 /// `FILE_CHECK`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileCheck {
     /// Name of the `track_file`.
     pub file: String,
@@ -321,7 +326,7 @@ pub struct FileCheck {
 }
 
 /// What the number in a file does to a real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileCheckEffect {
     /// Weight 0: down while it is not 0.
     DownUnlessZero,
@@ -332,7 +337,7 @@ pub enum FileCheckEffect {
 }
 
 /// One probe of a real server with its timing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Checker {
     /// What it does.
     pub probe: Probe,
@@ -355,7 +360,7 @@ pub struct Checker {
 }
 
 /// What a probe does. Those that seldom come by the thousand are no larger than the others.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Probe {
     /// `TCP_CHECK`: the connection succeeds.
     Tcp(Connect),
@@ -475,7 +480,7 @@ impl Probe {
 }
 
 /// Where and how a probe connects.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Connect {
     /// `connect_ip` and `connect_port`, else the real server's.
     pub destination: SocketAddr,
@@ -490,7 +495,7 @@ pub struct Connect {
 }
 
 /// `TCP_CHECK` that says something, or listens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DialogueProbe {
     /// Where and how.
     pub connect: Connect,
@@ -503,7 +508,7 @@ pub struct DialogueProbe {
 }
 
 /// `AGENT_CHECK`. Not in keepalived.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AgentProbe {
     /// Where and how.
     pub connect: Connect,
@@ -512,7 +517,7 @@ pub struct AgentProbe {
 }
 
 /// `GRPC_CHECK`. Not in keepalived.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GrpcProbe {
     /// Where and how.
     pub connect: Connect,
@@ -526,7 +531,7 @@ pub struct GrpcProbe {
 }
 
 /// How an agent is asked.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AgentRequest {
     /// Over TCP.
     Tcp {
@@ -541,7 +546,7 @@ pub enum AgentRequest {
 }
 
 /// `HTTP_GET` and `SSL_GET`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HttpProbe {
     /// Where and how.
     pub connect: Connect,
@@ -556,7 +561,7 @@ pub struct HttpProbe {
 }
 
 /// TLS of an SSL_GET, a TCP_CHECK or a GRPC_CHECK.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TlsProbe {
     /// `enable_sni`: name the virtual host in the handshake.
     pub sni: bool,
@@ -570,7 +575,7 @@ pub struct TlsProbe {
 }
 
 /// `http_protocol`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum HttpVersion {
     /// `1.0`.
     #[default]
@@ -586,7 +591,7 @@ pub enum HttpVersion {
 }
 
 /// A `url` block: one request and what its answer must be.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Url {
     /// `path`.
     pub path: String,
@@ -603,7 +608,7 @@ pub struct Url {
 }
 
 /// `regex` and its options.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Regex {
     /// Perl-compatible pattern.
     pub pattern: String,
@@ -620,7 +625,7 @@ pub struct Regex {
 }
 
 /// `MISC_CHECK`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MiscProbe {
     /// `misc_path`.
     pub script: Script,
@@ -635,7 +640,7 @@ pub struct MiscProbe {
 }
 
 /// `SMTP_CHECK`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SmtpProbe {
     /// Where and how.
     pub connect: Connect,
@@ -644,7 +649,7 @@ pub struct SmtpProbe {
 }
 
 /// `DNS_CHECK`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DnsProbe {
     /// Where and how.
     pub connect: Connect,
@@ -655,7 +660,7 @@ pub struct DnsProbe {
 }
 
 /// `type` of a `DNS_CHECK`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum RecordType {
     /// 1 (RFC 1035).
     A,
@@ -696,7 +701,7 @@ impl RecordType {
 }
 
 /// `UDP_CHECK`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UdpProbe {
     /// Where and how.
     pub connect: Connect,
@@ -707,7 +712,7 @@ pub struct UdpProbe {
 }
 
 /// What the answer to a `UDP_CHECK` must be.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UdpReply {
     /// Its first bytes.
     pub start: Vec<MaskedByte>,
@@ -718,7 +723,7 @@ pub struct UdpReply {
 }
 
 /// A byte of which not every half counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MaskedByte {
     /// The bits.
     pub value: u8,

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 use super::ScriptUser;
 use super::link::ExtraAnnouncements;
 use super::services::{
@@ -13,7 +15,7 @@ use super::vrrp::{GarpSchedule, VrrpVersion};
 use crate::core::time::Interval;
 
 /// `global_defs`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Global {
     /// `router_id`: this node's name in mails and dumps; the host name unless set.
     pub router_id: String,
@@ -88,7 +90,7 @@ pub struct Global {
 }
 
 /// `net_namespace_ipvs`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IpvsNamespace {
     /// That of the first process.
     Default,
@@ -97,7 +99,7 @@ pub enum IpvsNamespace {
 }
 
 /// `max_auto_priority`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum AutoPriority {
     /// Never raised; a remark at the start.
     #[default]
@@ -109,7 +111,7 @@ pub enum AutoPriority {
 }
 
 /// Names that the processes show in `ps`, when set.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ProcessNames {
     /// `process_name`.
     pub parent: Option<String>,
@@ -124,7 +126,7 @@ pub struct ProcessNames {
 }
 
 /// Scheduling of one child process.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ProcessSettings {
     /// `vrrp_priority` / `checker_priority`: nice value, -20..=19.
     pub nice: Option<i8>,
@@ -140,7 +142,7 @@ pub struct ProcessSettings {
 }
 
 /// `lvs_timeouts`: seconds after which idle connections are forgotten; the kernel's when absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LvsTimeouts {
     /// Established TCP.
     pub tcp: Option<u32>,
@@ -151,7 +153,7 @@ pub struct LvsTimeouts {
 }
 
 /// `lvs_flush_on_stop`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum FlushOnStop {
     /// Remove our services one by one.
     #[default]
@@ -163,7 +165,7 @@ pub enum FlushOnStop {
 }
 
 /// Defaults of every `vrrp_instance`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VrrpDefaults {
     /// `vrrp_version`.
     pub version: VrrpVersion,

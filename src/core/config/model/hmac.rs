@@ -1,9 +1,11 @@
 //! `auth_hmac`: adverts with a keyed trailer.
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::time::Interval;
 
 /// The `auth_hmac` block of an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HmacAuthentication {
     /// Every key that a received advert may be made with, in order; at least one.
     pub keys: Vec<HmacKey>,
@@ -48,7 +50,7 @@ impl HmacAuthentication {
 }
 
 /// One `key` line.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HmacKey {
     /// 1..=255, in the trailer.
     pub id: u8,
@@ -57,7 +59,7 @@ pub struct HmacKey {
 }
 
 /// Where a key comes from.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HmacSecret {
     /// 32 to 64 bytes, as text or `hex:`.
     Bytes(Vec<u8>),
@@ -82,7 +84,7 @@ impl std::fmt::Debug for HmacSecret {
 }
 
 /// What makes an old advert invalid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ReplayProtection {
     /// `time`: its clock is outside of the window.
     #[default]
@@ -92,7 +94,7 @@ pub enum ReplayProtection {
 }
 
 /// What is done about adverts without a valid trailer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum HmacMode {
     /// `enforce`: dropped.
     #[default]

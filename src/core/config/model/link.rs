@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Family;
 use super::route::Named;
 use crate::core::time::Interval;
 
 /// An interface that is made over the instance's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VirtualLink {
     /// `use_vmac`: a macvlan with a MAC address of its own.
     Vmac(Vmac),
@@ -34,7 +36,7 @@ impl VirtualLink {
 }
 
 /// `use_vmac`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vmac {
     /// Its name: `vrrp.VRID` with the global prefix, unless written.
     pub name: String,
@@ -48,7 +50,7 @@ pub struct Vmac {
 
 /// A virtual MAC for single addresses: `use_vmac` of their lines, or the instance's
 /// `use_vmac_addr`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressLink {
     /// The interface beneath.
     pub base: String,
@@ -59,7 +61,7 @@ pub struct AddressLink {
 }
 
 /// `use_ipvlan`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ipvlan {
     /// Its name: `vrrp.VRID` with the global prefix, unless written.
     pub name: String,
@@ -72,7 +74,7 @@ pub struct Ipvlan {
 }
 
 /// Who may speak to an ipvlan's neighbours on the same parent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum IpvlanMode {
     /// Everybody.
     #[default]
@@ -84,7 +86,7 @@ pub enum IpvlanMode {
 }
 
 /// One line of `interface_up_down_delays`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceDelay {
     /// The interface.
     pub interface: String,
@@ -96,7 +98,7 @@ pub struct InterfaceDelay {
 }
 
 /// One line of `linkbeat_interfaces`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkbeatInterface {
     /// The interface.
     pub interface: String,
@@ -105,7 +107,7 @@ pub struct LinkbeatInterface {
 }
 
 /// How the state of a link is polled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkbeatMethod {
     /// The transceiver's register.
     Mii,
@@ -116,7 +118,7 @@ pub enum LinkbeatMethod {
 }
 
 /// A `garp_group`: interfaces that share one pause between announcements.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GarpGroup {
     /// `garp_interval`.
     pub garp_interval: Option<Interval>,
@@ -127,7 +129,7 @@ pub struct GarpGroup {
 }
 
 /// `garp_extra_if`: announcements on other interfaces, so that switches keep the MAC address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtraAnnouncements {
     /// From one to the next; zero for none.
     pub interval: Interval,

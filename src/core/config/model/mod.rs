@@ -14,6 +14,8 @@ pub mod services;
 pub mod track;
 pub mod vrrp;
 
+use serde::{Deserialize, Serialize};
+
 /// A whole configuration, from one set of files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
@@ -30,7 +32,9 @@ pub struct Config {
 }
 
 /// The address family of a virtual router or virtual service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub enum Family {
     /// IPv4.
     #[default]
@@ -58,7 +62,7 @@ impl Family {
 }
 
 /// The account that a script runs under, as written; resolved to numbers where it is used.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ScriptUser {
     /// User name or number.
     pub user: String,
@@ -67,7 +71,7 @@ pub struct ScriptUser {
 }
 
 /// A command that the operator wants run. It is executed directly, never through a shell.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Script {
     /// Path of the program and its arguments; never empty.
     pub words: Vec<String>,

@@ -3,11 +3,13 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Family;
 use crate::core::time::Interval;
 
 /// A number that may be written as a name of iproute2's tables (`/etc/iproute2/rt_tables`, …).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Named {
     /// The number, or a name that every system has.
     Number(u32),
@@ -21,7 +23,7 @@ pub enum Named {
 }
 
 /// The tables of names that iproute2 keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NameTable {
     /// Routing tables.
     Tables,
@@ -61,7 +63,7 @@ impl NameTable {
 }
 
 /// An address with a prefix length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Prefix {
     /// The address, host bits as written.
     pub address: IpAddr,
@@ -70,7 +72,9 @@ pub struct Prefix {
 }
 
 /// RTN_… of the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub enum RouteKind {
     /// A gateway or a directly connected network.
     #[default]
@@ -98,7 +102,9 @@ pub enum RouteKind {
 }
 
 /// How a new route stands to equal ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub enum Insertion {
     /// `add`: fail when there is an identical one.
     Add,
@@ -110,7 +116,7 @@ pub enum Insertion {
 }
 
 /// `pref` of an IPv6 route (RFC 4191).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RouterPreference {
     /// 3.
     Low,
@@ -121,7 +127,7 @@ pub enum RouterPreference {
 }
 
 /// `realms [FROM/]TO`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Realms {
     /// Source realm.
     pub from: Option<Named>,
@@ -130,7 +136,7 @@ pub struct Realms {
 }
 
 /// Where packets of a route go next.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Hop {
     /// `via`.
     pub gateway: Option<IpAddr>,
@@ -145,7 +151,7 @@ pub struct Hop {
 }
 
 /// One `nexthop` of a multipath route.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NextHop {
     /// Where to.
     pub hop: Hop,
@@ -154,7 +160,7 @@ pub struct NextHop {
 }
 
 /// `encap`: a light-weight tunnel.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Encapsulation {
     /// `ip` and `ip6`.
     Ip(IpEncapsulation),
@@ -165,7 +171,7 @@ pub enum Encapsulation {
 }
 
 /// `encap ip` and `encap ip6`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IpEncapsulation {
     /// IPv4 (`ip`) or IPv6 (`ip6`).
     pub family: Family,
@@ -184,7 +190,7 @@ pub struct IpEncapsulation {
 }
 
 /// A metric that the kernel must not learn over when it is locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lockable<T> {
     /// The value.
     pub value: T,
@@ -193,7 +199,7 @@ pub struct Lockable<T> {
 }
 
 /// RTAX_… of the kernel; the kernel's own when absent.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct RouteMetrics {
     /// `mtu`, bytes.
     pub mtu: Option<Lockable<u32>>,
@@ -230,7 +236,7 @@ pub struct RouteMetrics {
 }
 
 /// A route that comes and goes with the master state, or stands always.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Route {
     /// Of the destination; IPv4 when nothing tells.
     pub family: Family,
@@ -275,7 +281,7 @@ pub struct Route {
 }
 
 /// What a rule does with the packets that it matches.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RuleAction {
     /// `table`: look there.
     Table(Named),
@@ -294,7 +300,7 @@ pub enum RuleAction {
 }
 
 /// A firewall mark as a selector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MarkSelector {
     /// The mark.
     pub mark: u32,
@@ -303,7 +309,7 @@ pub struct MarkSelector {
 }
 
 /// `A-B`, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Range<T> {
     /// The first.
     pub first: T,
@@ -312,7 +318,7 @@ pub struct Range<T> {
 }
 
 /// A policy rule.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Rule {
     /// Of its addresses; IPv4 when nothing tells.
     pub family: Family,

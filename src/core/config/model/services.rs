@@ -3,11 +3,13 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Script, ScriptUser};
 use crate::core::time::Interval;
 
 /// Where and how to send mail.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Mail {
     /// `notification_email`.
     pub to: Vec<String>,
@@ -56,7 +58,7 @@ pub enum AlertDefault {
 }
 
 /// A named pipe that changes are written to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fifo {
     /// `notify_fifo` and its like.
     pub path: String,
@@ -65,7 +67,7 @@ pub struct Fifo {
 }
 
 /// One pipe and its reader.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NotifyFifo {
     /// The pipe.
     pub fifo: Option<Fifo>,
@@ -74,7 +76,7 @@ pub struct NotifyFifo {
 }
 
 /// The three pipes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NotifyFifos {
     /// `notify_fifo`: everything.
     pub all: NotifyFifo,
@@ -87,7 +89,7 @@ pub struct NotifyFifos {
 }
 
 /// `snmp_…`, `enable_snmp_…`, `enable_traps`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snmp {
     /// `snmp_socket`: the agent's address; `unix:/var/agentx/master` when absent.
     pub socket: Option<String>,
@@ -123,7 +125,7 @@ impl Default for Snmp {
 }
 
 /// `enable_dbus` and `dbus_…`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dbus {
     /// `enable_dbus`.
     pub enabled: bool,
@@ -144,7 +146,7 @@ impl Default for Dbus {
 }
 
 /// Which firewall keeps traffic from addresses that are not accepted for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Firewall {
     /// `vrrp_iptables`.
     pub iptables: Option<IptablesChains>,
@@ -167,7 +169,7 @@ pub struct Firewall {
 }
 
 /// Chains that rules go into.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IptablesChains {
     /// For received packets.
     pub input: String,
@@ -176,7 +178,7 @@ pub struct IptablesChains {
 }
 
 /// `vrrp_ipsets`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Ipsets {
     /// Sets with their usual names.
     #[default]
@@ -188,7 +190,7 @@ pub enum Ipsets {
 }
 
 /// `lvs_sync_daemon`: copies connections to another director.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncDaemon {
     /// The interface.
     pub interface: String,
@@ -207,7 +209,7 @@ pub struct SyncDaemon {
 }
 
 /// A socket's receive buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ReceiveBuffer {
     /// Bytes; the system's when absent.
     pub bytes: Option<u32>,
@@ -216,7 +218,7 @@ pub struct ReceiveBuffer {
 }
 
 /// `…_rcv_bufs`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NetlinkBuffers {
     /// `vrrp_netlink_cmd_rcv_bufs`.
     pub vrrp_command: ReceiveBuffer,
@@ -231,7 +233,7 @@ pub struct NetlinkBuffers {
 }
 
 /// `vrrp_rx_bufs_policy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum AdvertBufferPolicy {
     /// As the system has it.
     #[default]
@@ -245,7 +247,7 @@ pub enum AdvertBufferPolicy {
 }
 
 /// `reload_…`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Reload {
     /// `reload_check_config`: file for the problems of a configuration that is not taken.
     pub check: Option<String>,
@@ -258,7 +260,7 @@ pub struct Reload {
 }
 
 /// Where the file is that shows a reload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReloadMarker {
     /// `keepalived.reload` beside the pid files.
     Usual,
@@ -267,7 +269,7 @@ pub enum ReloadMarker {
 }
 
 /// Names of files and directories.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Files {
     /// `config_save_dir`: copies of the configuration and state around each reload.
     pub save_directory: Option<String>,
@@ -299,7 +301,7 @@ impl Files {
 }
 
 /// `json_version`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum JsonVersion {
     /// An array of instances.
     #[default]

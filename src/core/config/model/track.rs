@@ -1,10 +1,12 @@
 //! What instances and real servers watch besides interfaces and scripts: files, processes, groups.
 
+use serde::{Deserialize, Serialize};
+
 use super::vrrp::TrackEffect;
 use crate::core::time::Interval;
 
 /// A `track_file`: a file whose number is a status.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackFile {
     /// Its name where it is tracked.
     pub name: String,
@@ -17,7 +19,7 @@ pub struct TrackFile {
 }
 
 /// What the number in a file does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum FileEffect {
     /// Weight 0: FAULT while it is not 0.
     FaultUnlessZero,
@@ -29,7 +31,7 @@ pub enum FileEffect {
 }
 
 /// `init_file`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitialFile {
     /// The number.
     pub value: i32,
@@ -38,7 +40,7 @@ pub struct InitialFile {
 }
 
 /// One line of a `track_file` block.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackedFile {
     /// Name of a [`TrackFile`].
     pub name: String,
@@ -47,7 +49,7 @@ pub struct TrackedFile {
 }
 
 /// A `vrrp_track_process`: processes that are counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackProcess {
     /// Its name where it is tracked.
     pub name: String,
@@ -72,7 +74,7 @@ pub struct TrackProcess {
 }
 
 /// `param_match`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ParameterMatch {
     /// All parameters and no others.
     Exact,
@@ -83,7 +85,7 @@ pub enum ParameterMatch {
 }
 
 /// One line of a `track_process` or `track_bfd` block.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracked {
     /// Name of the object.
     pub name: String,
@@ -92,7 +94,7 @@ pub struct Tracked {
 }
 
 /// A `track_group`: instances that track the interfaces of static entries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackGroup {
     /// Its name in static entries.
     pub name: String,

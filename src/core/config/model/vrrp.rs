@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::hmac::HmacAuthentication;
 use super::link::{
     AddressLink, ExtraAnnouncements, GarpGroup, InterfaceDelay, LinkbeatInterface, VirtualLink,
@@ -15,9 +17,10 @@ use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
 /// What the vrrp process acts on, in the order of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct VrrpConfig {
-    /// `vrrp_instance` blocks.
+    /// `vrrp_instance` blocks. They travel one by one, see [`handed`](crate::core::config::handed).
+    #[serde(skip)]
     pub instances: Vec<Arc<Instance>>,
     /// `vrrp_sync_group` blocks.
     pub sync_groups: Vec<SyncGroup>,
@@ -44,7 +47,7 @@ pub struct VrrpConfig {
 }
 
 /// The number of a virtual router, 1..=255.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Vrid(u8);
 
 impl Vrid {
@@ -69,7 +72,7 @@ impl fmt::Display for Vrid {
 }
 
 /// A VRRP priority (RFC 9568 section 5.2.4): 0 resigns, 255 owns the address, 1..=254 compete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Priority(u8);
 
 impl Priority {
@@ -103,7 +106,9 @@ impl fmt::Display for Priority {
 }
 
 /// The protocol version of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub enum VrrpVersion {
     /// RFC 3768.
     #[default]
@@ -123,7 +128,7 @@ impl VrrpVersion {
 }
 
 /// `state`: what an instance hopes for. It decides nothing but the log and the first wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum InitialState {
     /// `state MASTER`.
     Master,
@@ -133,7 +138,7 @@ pub enum InitialState {
 }
 
 /// `nopreempt` and `preempt_delay`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Preemption {
     /// Take over from a master of lower priority, after the delay.
     After(Interval),
@@ -148,7 +153,7 @@ impl Default for Preemption {
 }
 
 /// `authentication` (version 2 only).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Authentication {
     /// None.
     #[default]
@@ -160,7 +165,7 @@ pub enum Authentication {
 }
 
 /// How adverts travel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Transport {
     /// To a group on the instance's interface.
     Multicast {
@@ -179,7 +184,7 @@ pub enum Transport {
 }
 
 /// One line of `unicast_peer`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnicastPeer {
     /// Where to.
     pub address: IpAddr,
@@ -190,7 +195,7 @@ pub struct UnicastPeer {
 }
 
 /// An address that comes and goes with the master state: one line of `virtual_ipaddress`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VirtualAddress {
     /// The address itself.
     pub address: IpAddr,
@@ -242,7 +247,9 @@ impl VirtualAddress {
 }
 
 /// IFA_F_… of an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct AddressFlags {
     /// `home`: a mobile node's home address (RFC 6275).
     pub home: bool,
@@ -257,7 +264,7 @@ pub struct AddressFlags {
 }
 
 /// Gratuitous ARP and unsolicited neighbour advertisement schedule (`garp_…`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GarpSchedule {
     /// `garp_master_delay`: from the first burst to the second; zero for no second burst.
     pub delay: Interval,
@@ -293,7 +300,7 @@ impl Default for GarpSchedule {
 }
 
 /// What a tracked object does to the instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TrackEffect {
     /// Weight 0: FAULT while it is bad.
     Fault,
@@ -305,7 +312,7 @@ pub enum TrackEffect {
 }
 
 /// One line of `track_interface`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackedInterface {
     /// Name of the interface.
     pub name: String,
@@ -314,7 +321,7 @@ pub struct TrackedInterface {
 }
 
 /// One line of `track_script`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackedScript {
     /// Name of a `vrrp_script`.
     pub name: String,
@@ -323,7 +330,7 @@ pub struct TrackedScript {
 }
 
 /// A `vrrp_script`: run at an interval; exit status 0 is good.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackScript {
     /// Its name in `track_script`.
     pub name: String,
@@ -344,7 +351,7 @@ pub struct TrackScript {
 }
 
 /// The scripts run at a change of state.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NotifyScripts {
     /// `notify_master`.
     pub master: Option<Shared<Script>>,
@@ -363,7 +370,7 @@ pub struct NotifyScripts {
 }
 
 /// A `vrrp_instance`: one virtual router.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// Name in the file and the log.
     pub name: String,
@@ -550,7 +557,7 @@ impl Default for Instance {
 
 /// `old_unicast_checksum`: whether unicast adverts of version 3 carry the multicast group in the
 /// checksum's pseudo header, as keepalived before 1.3 had it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum OldChecksum {
     /// As the other routers do.
     #[default]
@@ -562,7 +569,7 @@ pub enum OldChecksum {
 }
 
 /// A `vrrp_sync_group`: instances that move together.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SyncGroup {
     /// Name in the file and the log.
     pub name: String,

@@ -1,12 +1,17 @@
 //! A line whose every byte knows where in a file it was written.
 
+use std::ops::Range;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
 use crate::core::diagnostics::{FileId, Span};
 
 /// A line with everything resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogicalLine {
-    /// The text, without comment and surrounding blanks.
-    pub text: String,
+    /// The text, without comment and surrounding blanks; mostly a part of the file's own bytes.
+    pub text: ByteString,
     /// The file it was written in.
     pub file: FileId,
     /// Blanks before the text in its file: a hint at what the user meant, nothing more.
@@ -88,35 +93,39 @@ impl LogicalLine {
     /// A physical line that begins at `start`. Bytes that are not UTF-8 become U+FFFD.
     pub(super) fn read(file: FileId, start: u32, raw: &[u8]) -> Self {
         let blank = |byte: &&u8| is_blank(char::from(**byte));
-        let mut line = Self { indent: raw.iter().take_while(blank).count(), ..Self::empty(file) };
+        let indent = raw.iter().take_while(blank).count();
+        let mut draft = Draft::default();
         let mut at = start;
         for chunk in raw.utf8_chunks() {
-            line.push_verbatim(chunk.valid(), at);
+            draft.push(chunk.valid(), at, Kind::Verbatim);
             at = at.saturating_add(narrow(chunk.valid().len()));
             if !chunk.invalid().is_empty() {
                 let end = at.saturating_add(narrow(chunk.invalid().len()));
-                line.push_replaced("\u{fffd}", at, end);
+                draft.push("\u{fffd}", at, Kind::Replaced { end });
                 at = end;
             }
         }
-        line
+        draft.line(file, indent)
     }
 
-    /// The whole line when it says just what it shows: no comment, quote, escape, definition,
-    /// condition or sequence begins in it.
-    pub(super) fn read_plain(file: FileId, start: u32, raw: &[u8]) -> Option<Self> {
+    /// The whole line, a range of `bytes`, when it says just what it shows: no comment, quote,
+    /// escape, definition, condition or sequence begins in it. It is not copied.
+    pub(super) fn read_plain(file: FileId, bytes: &Bytes, range: Range<usize>) -> Option<Self> {
+        let from = range.start;
+        let raw = bytes.get(range)?;
         if !raw.iter().all(|byte| PLAIN.get(usize::from(*byte)) == Some(&true)) {
             return None;
         }
-        let text = str::from_utf8(raw).ok()?;
-        let trimmed = text.trim_start_matches(is_blank);
-        let indent = text.len() - trimmed.len();
-        let mut line = Self { indent, ..Self::empty(file) };
-        line.push_verbatim(
-            trimmed.trim_end_matches(is_blank),
-            start.saturating_add(narrow(indent)),
-        );
-        Some(line)
+        let blank = |byte: &u8| is_blank(char::from(*byte));
+        let indent = raw.iter().position(|byte| !blank(byte)).unwrap_or(raw.len());
+        let end = raw.iter().rposition(|byte| !blank(byte)).map_or(indent, |last| last + 1);
+        let mut runs = Runs::default();
+        if indent < end {
+            let start = narrow(from + indent);
+            runs.push(Run { length: end - indent, start, kind: Kind::Verbatim });
+        }
+        let text = ByteString::try_from(bytes.slice(from + indent..from + end)).ok()?;
+        Some(Self { text, file, indent, runs })
     }
 
     /// Whether it is as it was written, with nothing put in.
@@ -126,18 +135,9 @@ impl LogicalLine {
 
     /// Text that stands for `place`.
     pub(super) fn stand_in(text: &str, place: Span) -> Self {
-        let mut line = Self::empty(place.file);
-        line.push_replaced(text.trim_matches(is_blank), place.start, place.end);
-        line
-    }
-
-    fn empty(file: FileId) -> Self {
-        Self { text: String::new(), file, indent: 0, runs: Runs::default() }
-    }
-
-    /// An empty line that stands where this one does.
-    fn emptied(&self) -> Self {
-        Self { indent: self.indent, ..Self::empty(self.file) }
+        let mut draft = Draft::default();
+        draft.push(text.trim_matches(is_blank), place.start, Kind::Replaced { end: place.end });
+        draft.line(place.file, 0)
     }
 
     /// The place in the file of a range of bytes of the text.
@@ -182,18 +182,19 @@ impl LogicalLine {
         let leading = text.len() - text.trim_start_matches(is_blank).len();
         let from = start + leading;
         let text = text.trim_matches(is_blank);
-        let mut part = self.emptied();
-        part.append(self, from, from + text.len());
-        part
+        let mut draft = Draft::default();
+        draft.append(self, from, from + text.len());
+        draft.line(self.file, self.indent)
     }
 
     /// The line with `value` in place of a range of its text, and without the blanks around it.
     pub(super) fn spliced(&self, start: usize, end: usize, value: &str) -> Self {
         let place = self.span(start, end);
-        let mut line = self.emptied();
-        line.append(self, 0, start);
-        line.push_replaced(value, place.start, place.end);
-        line.append(self, end, self.text.len());
+        let mut draft = Draft::default();
+        draft.append(self, 0, start);
+        draft.push(value, place.start, Kind::Replaced { end: place.end });
+        draft.append(self, end, self.text.len());
+        let line = draft.line(self.file, self.indent);
         line.part(0, line.text.len())
     }
 
@@ -203,7 +204,7 @@ impl LogicalLine {
         if !self.text.contains(['#', '!']) {
             return self;
         }
-        let mut kept = self.emptied();
+        let mut kept = Draft::default();
         let (mut quoted, mut from, mut escaped) = (false, 0, false);
         let mut end = self.text.len();
         for (at, byte) in self.text.bytes().enumerate() {
@@ -222,7 +223,7 @@ impl LogicalLine {
             escaped = byte == b'\\' && !escaped;
         }
         kept.append(&self, from, end);
-        kept
+        kept.line(self.file, self.indent)
     }
 
     /// Whether a byte of the text stands in double quotes; a backslash before a quote takes its
@@ -235,8 +236,21 @@ impl LogicalLine {
         }
         quoted
     }
+}
 
-    fn append(&mut self, other: &Self, start: usize, end: usize) {
+/// A line that is being put together.
+#[derive(Default)]
+struct Draft {
+    text: String,
+    runs: Runs,
+}
+
+impl Draft {
+    fn line(self, file: FileId, indent: usize) -> LogicalLine {
+        LogicalLine { text: self.text.into(), file, indent, runs: self.runs }
+    }
+
+    fn append(&mut self, other: &LogicalLine, start: usize, end: usize) {
         let Some(text) = other.text.get(start..end) else {
             return;
         };
@@ -254,14 +268,6 @@ impl LogicalLine {
             }
             at += run.length;
         }
-    }
-
-    fn push_verbatim(&mut self, text: &str, start: u32) {
-        self.push(text, start, Kind::Verbatim);
-    }
-
-    fn push_replaced(&mut self, text: &str, start: u32, end: u32) {
-        self.push(text, start, Kind::Replaced { end });
     }
 
     fn push(&mut self, text: &str, start: u32, kind: Kind) {

@@ -36,7 +36,7 @@ fn run(text: &str) -> Preprocessed {
 }
 
 fn lines(text: &str) -> Vec<String> {
-    run(text).lines.into_iter().map(|line| line.text).collect()
+    run(text).lines.into_iter().map(|line| line.text.into()).collect()
 }
 
 fn codes(text: &str) -> Vec<&'static str> {

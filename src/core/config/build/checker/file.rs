@@ -27,7 +27,7 @@ pub fn build(context: &mut Context, block: &Statement, inherited: &Inherited) ->
             "weight" => {
                 let grammar = |word: &str| values::signed(word, -i32::MAX..=i32::MAX);
                 weight = context.parse(statement, grammar).map(|weight| {
-                    let reverse = statement.arguments().get(1).map(|word| word.text.as_str());
+                    let reverse = statement.arguments().get(1).map(|word| &*word.text);
                     (i64::from(weight), reverse == Some("reverse"))
                 });
             }

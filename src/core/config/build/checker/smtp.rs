@@ -63,5 +63,5 @@ fn name(context: &mut Context, statement: &Statement) -> Option<String> {
         context.error("bad-value", token.span, message);
         return None;
     }
-    Some(token.text.clone())
+    Some(token.text.to_string())
 }

@@ -28,7 +28,7 @@ impl Words {
         match statement.keyword() {
             "enable_sni" => set(&mut self.sni, context.boolean(statement)),
             "sni_name" => {
-                self.name = statement.arguments().first().map(|token| token.text.clone());
+                self.name = statement.arguments().first().map(|token| token.text.to_string());
             }
             "verify" => set(&mut self.verify, context.boolean(statement)),
             "expiry_warning" => set(&mut self.expiry_warning, days(context, statement)),
