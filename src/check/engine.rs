@@ -7,6 +7,7 @@ mod agenda;
 mod certificates;
 mod drain;
 mod files;
+mod lacks;
 mod making;
 mod probing;
 mod reload;
@@ -23,6 +24,7 @@ use std::net::IpAddr;
 use self::agenda::Agenda;
 pub use self::certificates::Warning;
 pub use self::drain::{Leaving, Live};
+use self::lacks::Lacks;
 use self::probing::Probing;
 use self::reload::Known;
 use self::sessions::Presumed;
@@ -64,6 +66,11 @@ pub enum Outcome {
         text: String,
         /// What it does not say: the error beneath.
         cause: Option<String>,
+    },
+    /// This host could not ask: nothing is known.
+    Unasked {
+        /// What it lacks.
+        why: String,
     },
 }
 
@@ -160,11 +167,29 @@ pub struct CheckerState {
     pub weight: Option<Wish>,
     /// Of a certificate.
     pub warning: Option<Box<Warning>>,
-    /// What its last probe found wrong; `None` after a success.
-    pub fault: Option<String>,
+    trouble: Option<Box<Trouble>>,
     probing: Probing,
     /// When its next probe begins.
     due: Option<Timestamp>,
+}
+
+/// What is not well; most have none.
+#[derive(Debug, Clone, Default)]
+struct Trouble {
+    fault: Option<String>,
+    unasked: Option<String>,
+}
+
+impl CheckerState {
+    /// What its last probe found wrong; `None` after a success.
+    pub fn fault(&self) -> Option<&str> {
+        self.trouble.as_ref()?.fault.as_deref()
+    }
+
+    /// Why its last probe could not be made; `None` after a result.
+    pub fn unasked(&self) -> Option<&str> {
+        self.trouble.as_ref()?.unasked.as_deref()
+    }
 }
 
 /// A server with its checkers.
@@ -305,6 +330,8 @@ pub struct CheckEngine {
     sharing: Option<Sharing>,
     /// When probes that have lost their time are looked for; `None` while none is under way.
     next_sweep: Option<Timestamp>,
+    /// Probes that could not be made.
+    lacks: Lacks,
     outputs: VecDeque<Output>,
     /// New checkers that the log has not told of.
     unannounced: VecDeque<CheckerId>,
@@ -336,6 +363,7 @@ impl CheckEngine {
             timers: TimerTable::new(),
             sharing: None,
             next_sweep: None,
+            lacks: Lacks::default(),
             outputs: VecDeque::new(),
             unannounced: VecDeque::new(),
             next_id: 0,

@@ -12,6 +12,9 @@ pub fn data(engine: &CheckEngine) -> String {
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(text, " Shared checks: {saved} probes saved");
     }
+    if engine.unasked_probes() > 0 {
+        let _ = writeln!(text, " Checks that could not be made: {}", engine.unasked_probes());
+    }
     for service in engine.services() {
         service_data(&mut text, service, engine);
     }
@@ -72,7 +75,10 @@ fn service_data(text: &mut String, service: &ServiceState, engine: &CheckEngine)
             if let Some(warning) = warning {
                 let _ = writeln!(text, "     {kind}: {warning}");
             }
-            let _ = match &checker.fault {
+            if let Some(why) = checker.unasked() {
+                let _ = writeln!(text, "     {kind}: cannot be made: {why}");
+            }
+            let _ = match checker.fault() {
                 Some(fault) => writeln!(text, "     {kind}: {health}: {fault}"),
                 None => writeln!(text, "     {kind}: {health}"),
             };

@@ -114,7 +114,7 @@ impl CheckEngine {
             memory: Memory::new(health),
             weight: None,
             warning: None,
-            fault: None,
+            trouble: None,
             probing: Probing::No,
             due: Some(first),
         }

@@ -1,7 +1,7 @@
 //! What follows from the result of a probe, and from any other change within a service.
 
 use super::words::quorum_changed;
-use super::{CheckEngine, CheckerId, Outcome, Output, Probing};
+use super::{CheckEngine, CheckerId, Outcome, Output, Probing, Trouble};
 use crate::check::event::{Event, Importance, Names, endpoint, protocol_of, up_or_down};
 use crate::check::health::Health;
 use crate::check::virtual_server;
@@ -16,7 +16,11 @@ impl CheckEngine {
         if probing == Probing::No {
             return;
         }
+        if let Outcome::Unasked { why } = outcome {
+            return self.unasked(now, id, probing, why);
+        }
         let url = checker.memory.url;
+        self.asked(now);
         self.concluded(now, id, probing, outcome);
         self.share_result(now, id, url, probing, outcome);
     }
@@ -38,16 +42,18 @@ impl CheckEngine {
                 // Exit status 0 asks for the configured weight again.
                 reweighed = *weight != checker.weight;
                 checker.weight = *weight;
-                checker.fault = None;
+                checker.trouble = None;
                 (true, text, None)
             }
             Outcome::Failure { text, cause } => {
-                checker.fault = Some(match cause {
+                let fault = match cause {
                     Some(cause) => format!("{text} ({cause})"),
                     None => text.clone(),
-                });
+                };
+                checker.trouble = Some(Trouble { fault: Some(fault), unasked: None }.into());
                 (false, text, cause.clone())
             }
+            Outcome::Unasked { .. } => return,
         };
         let config = checker.config.clone();
         let wait = checker.memory.result(now, &config, success);

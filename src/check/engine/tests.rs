@@ -1,5 +1,6 @@
 //! The engine with a driven clock.
 
+mod lacks;
 mod options;
 
 use std::collections::BTreeSet;
@@ -90,6 +91,8 @@ struct Rig {
     dead: BTreeSet<u8>,
     silent: BTreeSet<u8>,
     queued: BTreeSet<u8>,
+    /// Servers that this host cannot ask.
+    out_of_reach: BTreeSet<u8>,
     lines: Vec<String>,
     scripts: Vec<String>,
     /// Lines of the FIFOs, and subjects and bodies of mails.
@@ -110,6 +113,7 @@ impl Rig {
             dead: BTreeSet::new(),
             silent: BTreeSet::new(),
             queued: BTreeSet::new(),
+            out_of_reach: BTreeSet::new(),
             lines: Vec::new(),
             scripts: Vec::new(),
             told: Vec::new(),
@@ -157,7 +161,9 @@ impl Rig {
         if self.silent.contains(&last) {
             return;
         }
-        let outcome = if self.dead.contains(&last) {
+        let outcome = if self.out_of_reach.contains(&last) {
+            Outcome::Unasked { why: "no file is left".into() }
+        } else if self.dead.contains(&last) {
             Outcome::Failure { text: "failed".into(), cause: None }
         } else {
             Outcome::Success { text: "succeeded".into(), weight: None, warning: None }

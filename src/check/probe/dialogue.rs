@@ -6,7 +6,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::expect::{Answer, Verdict};
-use super::{failure, tcp, tls};
+use super::{failure, lack, tcp, tls};
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::{DialogueProbe, TlsIdentity};
 use crate::core::config::pattern;
@@ -18,10 +18,10 @@ pub async fn probe(dialogue: &DialogueProbe, server: &str, identity: &TlsIdentit
             let text = format!("TCP connection to {server} success.");
             Outcome::Success { text, weight: None, warning }
         }
-        Err(error) => {
+        Err(error) => lack::unasked(&error).unwrap_or_else(|| {
             let how = if error.kind() == io::ErrorKind::TimedOut { "timeout" } else { "failed" };
             failure(format!("TCP connection to {server} {how}."), Some(error.to_string()))
-        }
+        }),
     }
 }
 
@@ -125,6 +125,7 @@ mod tests {
         match outcome {
             Outcome::Success { .. } => "",
             Outcome::Failure { cause, .. } => cause.as_deref().unwrap(),
+            Outcome::Unasked { why } => panic!("{why}"),
         }
     }
 

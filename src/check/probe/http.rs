@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use super::answer::{Answer, Fault};
 use super::http2::{self, Failure, Part};
-use super::{failure, tcp, tls};
+use super::{failure, lack, tcp, tls};
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::{
     HttpProbe, HttpVersion, Regex, TlsIdentity, TlsProbe, Url,
@@ -60,6 +60,11 @@ pub enum Trouble {
 impl Trouble {
     fn told(&self, server: &str, tls: bool) -> Outcome {
         let kind = if tls { "SSL" } else { "HTTP" };
+        if let Self::Connect(error) | Self::Tls(error) | Self::Exchange(error) = self
+            && let Some(unasked) = lack::unasked(error)
+        {
+            return unasked;
+        }
         let (text, cause) = match self {
             Self::Connect(error) if error.kind() == io::ErrorKind::TimedOut => {
                 (format!("Timeout connecting server {server}."), None)
@@ -95,13 +100,7 @@ pub async fn fetch(
     identity: &TlsIdentity,
 ) -> Result<(Answer, Option<String>), Trouble> {
     let limit = http.connect.timeout.to_duration();
-    let stream = match http.version {
-        HttpVersion::V2 => http2::open(&http.connect).await,
-        HttpVersion::V1_0 | HttpVersion::V1_0Close | HttpVersion::V1_1 | HttpVersion::V1_1Close => {
-            tcp::open(&http.connect).await
-        }
-    };
-    let mut stream = stream.map_err(Trouble::Connect)?;
+    let mut stream = tcp::open(&http.connect).await.map_err(Trouble::Connect)?;
     // What TLS and HTTP/2 need meanwhile is much, and is not held for plain probes.
     if let Some(options) = &http.tls {
         return Box::pin(fetch_securely(stream, http, limit, (options, url), identity)).await;

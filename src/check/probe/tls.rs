@@ -11,6 +11,7 @@ use openssl::x509::{X509Ref, X509VerifyResult};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
+use super::lack;
 use crate::core::config::model::check::{TlsIdentity, TlsProbe};
 use crate::core::time::Interval;
 
@@ -60,7 +61,7 @@ pub async fn connect(
     trust: Trust<'_>,
     protocol: Protocol,
 ) -> io::Result<SslStream<TcpStream>> {
-    let context = context(identity, trust).map_err(io::Error::other)?;
+    let context = context(identity, trust).map_err(io::Error::other).map_err(lack::mark)?;
     let mut ssl = Ssl::new(&context).map_err(io::Error::other)?;
     if let Some(name) = name {
         ssl.set_hostname(name).map_err(io::Error::other)?;
