@@ -33,6 +33,7 @@ use self::slow_start::Ramp;
 use super::event::{Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of};
 use super::health::{Health, Memory};
 use super::marks::Marks;
+use super::places::Pace;
 use super::virtual_server::{self, ServerView};
 use super::wish::{self, Wish};
 use crate::core::config::model::Script;
@@ -168,6 +169,8 @@ pub struct CheckerState {
     /// Of a certificate.
     pub warning: Option<Box<Warning>>,
     trouble: Option<Box<Trouble>>,
+    /// How long its last probe took.
+    pace: Pace,
     probing: Probing,
     /// When its next probe begins.
     due: Option<Timestamp>,

@@ -105,7 +105,7 @@ impl Director {
             return;
         }
         let mut probes = Probes::new(Surroundings::default()).unwrap();
-        probes.start(id, question.checker, url);
+        probes.start(id, question.checker, url, self.engine.pace(id));
         loop {
             probes.step(&mut self.engine);
             if probes.is_idle() {

@@ -10,6 +10,7 @@ use super::{
     TimerKind,
 };
 use crate::check::health::{Health, Memory};
+use crate::check::places::Pace;
 use crate::check::virtual_server;
 use crate::core::config::model::check::{CheckConfig, Checker, RealServer, Target, VirtualServer};
 use crate::core::shared::Shared;
@@ -115,6 +116,7 @@ impl CheckEngine {
             weight: None,
             warning: None,
             trouble: None,
+            pace: Pace::Slow,
             probing: Probing::No,
             due: Some(first),
         }

@@ -2,6 +2,7 @@
 
 use super::{CheckEngine, CheckerId, Health, Names, Outcome, Output, Probe, ServiceName};
 use crate::check::event::{endpoint, protocol_of};
+use crate::check::places::Pace;
 use crate::core::time::{Interval, Timestamp};
 
 /// Beyond a probe's own limits, before it is given up as lost.
@@ -39,7 +40,26 @@ impl Probing {
     }
 }
 
+impl Probing {
+    /// A probe that ends at `now` and may take `longest`, which is at most five times what it takes to
+    /// find out that nobody is there.
+    pub(super) fn pace(self, now: Timestamp, longest: Interval) -> Pace {
+        match self {
+            Self::Asking { since, .. } if now.since(since) < longest.fraction(1, 5) => Pace::Quick,
+            Self::No | Self::Waiting { .. } | Self::Asking { .. } => Pace::Slow,
+        }
+    }
+}
+
 impl CheckEngine {
+    /// Whether its last probe was quick.
+    pub fn pace(&self, id: CheckerId) -> Pace {
+        let found = self.places.get(id).and_then(|(service, server, checker)| {
+            self.services.get(service)?.servers.get(server)?.checkers.get(checker)
+        });
+        found.map_or(Pace::Slow, |checker| checker.pace)
+    }
+
     /// Time for a probe.
     pub(super) fn start_probe(&mut self, due: Timestamp, id: CheckerId) {
         if self.joins(due, id) {

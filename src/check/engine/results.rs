@@ -19,6 +19,7 @@ impl CheckEngine {
         if let Outcome::Unasked { why } = outcome {
             return self.unasked(now, id, probing, why);
         }
+        checker.pace = probing.pace(now, checker.config.probe.longest());
         let url = checker.memory.url;
         self.asked(now);
         self.concluded(now, id, probing, outcome);
