@@ -22,7 +22,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use self::agenda::Agenda;
-pub use self::certificates::Warning;
+pub use self::certificates::Ending;
+use self::certificates::Warnings;
 pub use self::drain::{Leaving, Live};
 use self::lacks::Lacks;
 use self::probing::Probing;
@@ -59,7 +60,7 @@ pub enum Outcome {
         /// From `misc_dynamic`, or an agent.
         weight: Option<Wish>,
         /// Of a certificate that ends soon.
-        warning: Option<String>,
+        warning: Option<Ending>,
     },
     /// Not well.
     Failure {
@@ -166,8 +167,8 @@ pub struct CheckerState {
     pub memory: Memory,
     /// Weight that its script or agent asked for.
     pub weight: Option<Wish>,
-    /// Of a certificate.
-    pub warning: Option<Box<Warning>>,
+    /// Of certificates.
+    warnings: Option<Box<Warnings>>,
     trouble: Option<Box<Trouble>>,
     /// How long its last probe took.
     pace: Pace,
@@ -187,6 +188,11 @@ impl CheckerState {
     /// What its last probe found wrong; `None` after a success.
     pub fn fault(&self) -> Option<&str> {
         self.trouble.as_ref()?.fault.as_deref()
+    }
+
+    /// What there is to be told of its server's certificates.
+    pub fn warnings(&self) -> BTreeSet<&str> {
+        self.warnings.as_ref().map(|found| found.texts()).unwrap_or_default()
     }
 
     /// Why its last probe could not be made; `None` after a result.

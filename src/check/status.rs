@@ -71,8 +71,7 @@ fn service_data(text: &mut String, service: &ServiceState, engine: &CheckEngine)
                 Health::Up { failures } => format!("up, {failures} failures"),
                 Health::Down => "down".to_owned(),
             };
-            let warning = checker.warning.as_ref().and_then(|found| found.text.as_ref());
-            if let Some(warning) = warning {
+            for warning in checker.warnings() {
                 let _ = writeln!(text, "     {kind}: {warning}");
             }
             if let Some(why) = checker.unasked() {

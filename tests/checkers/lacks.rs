@@ -121,8 +121,6 @@ fn no_check_takes_a_missing_source_address_for_a_dead_server() {
 fn a_source_port_that_is_taken_is_no_server_s_failure() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (tcp, udp) =
-        (TcpListener::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
     let stream = TcpListener::bind("127.0.0.1:0").unwrap();
     let datagram = UdpSocket::bind("127.0.0.1:0").unwrap();
     block_on(async {

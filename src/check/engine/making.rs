@@ -114,7 +114,7 @@ impl CheckEngine {
             config: config.clone(),
             memory: Memory::new(health),
             weight: None,
-            warning: None,
+            warnings: None,
             trouble: None,
             pace: Pace::Slow,
             probing: Probing::No,

@@ -36,7 +36,7 @@ impl CheckEngine {
     ) {
         let Some((service, ..)) = self.places.get(id) else { return };
         let Some(checker) = self.checker(id) else { return };
-        let before = checker.memory.health;
+        let (before, url) = (checker.memory.health, checker.memory.url);
         let mut reweighed = false;
         let (success, text, cause) = match outcome {
             Outcome::Success { text, weight, .. } => {
@@ -100,7 +100,7 @@ impl CheckEngine {
             self.changes.add(service);
         }
         if let Outcome::Success { warning, .. } = outcome {
-            self.warned(now, id, warning.as_ref());
+            self.warned(now, id, url, warning.as_ref());
         }
         if before.is_up() == after.is_up() && !reweighed {
             return;

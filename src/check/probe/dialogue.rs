@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::expect::{Answer, Verdict};
 use super::{failure, lack, tcp, tls};
-use crate::check::engine::Outcome;
+use crate::check::engine::{Ending, Outcome};
 use crate::core::config::model::check::{DialogueProbe, TlsIdentity};
 use crate::core::config::pattern;
 
@@ -25,7 +25,7 @@ pub async fn probe(dialogue: &DialogueProbe, server: &str, identity: &TlsIdentit
     }
 }
 
-async fn converse(dialogue: &DialogueProbe, identity: &TlsIdentity) -> io::Result<Option<String>> {
+async fn converse(dialogue: &DialogueProbe, identity: &TlsIdentity) -> io::Result<Option<Ending>> {
     let stream = tcp::open(&dialogue.connect).await?;
     let patience = dialogue.connect.timeout.to_duration();
     let late = |what: &'static str| move |_| io::Error::new(io::ErrorKind::TimedOut, what);

@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, Request};
 use super::grpc_health::{self, Answer, Fault};
 use super::http2::{self, Failure, Part};
 use super::{failure, lack, tcp, tls};
-use crate::check::engine::Outcome;
+use crate::check::engine::{Ending, Outcome};
 use crate::core::config::model::check::{GrpcProbe, TlsIdentity};
 
 /// Of all that a server says, its settings and headers among it. A good answer has some hundred.
@@ -57,7 +57,7 @@ impl From<String> for Trouble {
 }
 
 /// What is to be told of a certificate, or why the server is not well.
-async fn ask(grpc: &GrpcProbe, identity: &TlsIdentity) -> Result<Option<String>, Trouble> {
+async fn ask(grpc: &GrpcProbe, identity: &TlsIdentity) -> Result<Option<Ending>, Trouble> {
     let patience = grpc.connect.timeout.to_duration();
     let mut stream = tcp::open(&grpc.connect).await.map_err(|error| {
         Trouble::of(&error, || match error.kind() {

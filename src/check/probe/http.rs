@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use super::answer::{Answer, Fault};
 use super::http2::{self, Failure, Part};
 use super::{failure, lack, tcp, tls};
-use crate::check::engine::Outcome;
+use crate::check::engine::{Ending, Outcome};
 use crate::core::config::model::check::{
     HttpProbe, HttpVersion, Regex, TlsIdentity, TlsProbe, Url,
 };
@@ -33,7 +33,7 @@ pub async fn probe(http: &HttpProbe, url: usize, server: &str, identity: &TlsIde
 pub(super) fn outcome(
     http: &HttpProbe,
     url: &Url,
-    found: &Result<(Answer, Option<String>), Trouble>,
+    found: &Result<(Answer, Option<Ending>), Trouble>,
     server: &str,
 ) -> Outcome {
     match found {
@@ -98,7 +98,7 @@ pub async fn fetch(
     http: &HttpProbe,
     url: &Url,
     identity: &TlsIdentity,
-) -> Result<(Answer, Option<String>), Trouble> {
+) -> Result<(Answer, Option<Ending>), Trouble> {
     let limit = http.connect.timeout.to_duration();
     let mut stream = tcp::open(&http.connect).await.map_err(Trouble::Connect)?;
     // What TLS and HTTP/2 need meanwhile is much, and is not held for plain probes.
@@ -121,7 +121,7 @@ async fn fetch_securely(
     limit: Duration,
     (options, url): (&TlsProbe, &Url),
     identity: &TlsIdentity,
-) -> Result<(Answer, Option<String>), Trouble> {
+) -> Result<(Answer, Option<Ending>), Trouble> {
     let protocol = match http.version {
         HttpVersion::V2 => tls::Protocol::Http2,
         HttpVersion::V1_0 | HttpVersion::V1_0Close | HttpVersion::V1_1 | HttpVersion::V1_1Close => {
@@ -229,7 +229,7 @@ fn head_of(head: &Response<()>) -> Vec<u8> {
     text
 }
 
-fn judge(answer: &Answer, url: &Url, server: &str, warning: Option<String>) -> Outcome {
+fn judge(answer: &Answer, url: &Url, server: &str, warning: Option<Ending>) -> Outcome {
     let path = &url.path;
     let status = answer.status().unwrap_or(0);
     if !url.status.iter().any(|(low, high)| (*low..=*high).contains(&status)) {

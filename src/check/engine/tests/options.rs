@@ -1,6 +1,7 @@
 //! Options that most configurations do without: suspension, files, sessions, slow starts, agents, sharing.
 
 use super::*;
+use crate::core::config::model::check::{HttpProbe, HttpVersion, Url};
 
 #[test]
 fn a_service_whose_address_is_elsewhere_is_not_probed_and_keeps_its_state() {
@@ -285,7 +286,8 @@ fn a_certificate_that_ends_soon_is_told_of_once_a_day_and_takes_no_server_out() 
         let checker = rig.engine.checker(id).unwrap();
         checker.probing = Probing::Waiting { due: rig.now };
         let text = "succeeded".to_owned();
-        let outcome = Outcome::Success { text, weight: None, warning: words.map(str::to_owned) };
+        let ending = |words: &str| Ending { certificate: "a".into(), words: words.into() };
+        let outcome = Outcome::Success { text, weight: None, warning: words.map(ending) };
         rig.lines.clear();
         rig.engine.handle(rig.now, Input::Finished { id, outcome });
         rig.run(0);
@@ -302,6 +304,55 @@ fn a_certificate_that_ends_soon_is_told_of_once_a_day_and_takes_no_server_out() 
     rig.run(86_400);
     assert_eq!(ends(&mut rig, Some("its certificate ends in 4 days")), 1);
     assert_eq!(rig.weights(), [(1, 1)]);
+}
+
+#[test]
+fn each_certificate_of_several_urls_is_told_of() {
+    let mut both = service(1);
+    let url = |path: &str| Url {
+        path: path.into(),
+        virtualhost: None,
+        digest: None,
+        status: vec![(200, 299)],
+        regex: None,
+        orderly_close: false,
+    };
+    let mut changed = (*both.real_servers[0]).clone();
+    let checker = (*changed.checkers[0]).clone();
+    let Probe::Tcp(connect) = checker.probe.clone() else { panic!("{checker:?}") };
+    let probe = Probe::Http(HttpProbe {
+        connect,
+        tls: None,
+        version: HttpVersion::V1_1,
+        urls: vec![url("/a"), url("/b"), url("/c")].into(),
+        fast_recovery: false,
+    });
+    changed.checkers = vec![Checker { probe, ..checker }.into()];
+    both.real_servers[0] = changed.into();
+    let mut rig = Rig::new(&config(vec![both]));
+    let mut told = Vec::new();
+    // Two urls of hosts with a certificate each, and one of a host with the first one's.
+    for (probe, certificate) in (0..9).zip(["a", "b", "a"].into_iter().cycle()) {
+        let id = rig.engine.services()[0].servers[0].checkers[0].id;
+        let checker = rig.engine.checker(id).unwrap();
+        assert_eq!(checker.memory.url, probe % 3);
+        checker.probing = Probing::Waiting { due: rig.now };
+        let warning =
+            Ending { certificate: certificate.into(), words: format!("{certificate} ends") };
+        let text = String::new();
+        let outcome = Outcome::Success { text, weight: None, warning: Some(warning) };
+        rig.engine.handle(rig.now, Input::Finished { id, outcome });
+        while let Some(output) = rig.engine.poll_output() {
+            if let Output::Log(event) = output
+                && event.text.ends_with("ends")
+            {
+                told.push(event.text.rsplit(": ").next().unwrap().to_owned());
+            }
+        }
+    }
+    assert_eq!(told, ["a ends", "b ends"]);
+    let status = crate::check::status::data(&rig.engine);
+    assert!(status.contains("HTTP_GET: a ends") && status.contains("HTTP_GET: b ends"), "{status}");
 }
 
 #[test]
