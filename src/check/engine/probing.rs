@@ -115,13 +115,18 @@ impl CheckEngine {
 
     /// Gives probes up that have lost their time. A timer for each of them would be set and cancelled
     /// in vain thousands of times a second.
+    ///
+    /// Time in which this process did not run (the machine slept, say) is not theirs: what has come
+    /// meanwhile is still to be read.
     pub(super) fn sweep(&mut self, now: Timestamp) {
-        let checkers = self.services.iter().flat_map(|service| &service.servers);
-        let checkers = checkers.flat_map(|server| &server.checkers);
+        let away = self.next_sweep.map_or(Interval::ZERO, |at| now.since(at));
+        let checkers = self.services.iter_mut().flat_map(|service| &mut service.servers);
+        let checkers = checkers.flat_map(|server| &mut server.checkers);
         let (mut lost, mut left) = (Vec::new(), false);
         for checker in checkers {
-            let Probing::Asking { since, .. } = checker.probing else { continue };
-            if since + checker.config.probe.longest() + MARGIN <= now {
+            let Probing::Asking { since, .. } = &mut checker.probing else { continue };
+            *since = (*since + away).min(now);
+            if *since + checker.config.probe.longest() + MARGIN <= now {
                 lost.push(checker.id);
             } else {
                 left = true;

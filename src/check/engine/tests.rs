@@ -277,6 +277,40 @@ fn a_probe_that_never_reports_counts_as_failed() {
 }
 
 #[test]
+fn what_came_while_the_process_did_not_run_counts() {
+    let mut once = service(2);
+    for server in &mut once.real_servers {
+        let mut changed = (**server).clone();
+        let checker = (*changed.checkers[0]).clone();
+        changed.checkers = vec![Checker { retry: 0, ..checker }.into()];
+        *server = changed.into();
+    }
+    let mut rig = Rig::new(&config(vec![once]));
+    rig.run(15);
+    rig.silent.extend([1, 2]);
+    rig.run(11);
+    let asking: Vec<CheckerId> = rig.engine.services()[0]
+        .servers
+        .iter()
+        .map(|server| &server.checkers[0])
+        .filter(|checker| matches!(checker.probing, Probing::Asking { .. }))
+        .map(|checker| checker.id)
+        .collect();
+    assert_eq!(asking.len(), 2);
+    // The machine sleeps; timers come before what was received.
+    rig.now += Interval::from_secs(300);
+    rig.engine.handle_timeout(rig.now);
+    let text = String::new();
+    let outcome = Outcome::Success { text, weight: None, warning: None };
+    rig.engine.handle(rig.now, Input::Finished { id: asking[0], outcome });
+    rig.run(1);
+    assert_eq!(rig.weights(), [(1, 1), (2, 1)]);
+    rig.silent.remove(&1);
+    rig.run(20);
+    assert_eq!(rig.weights(), [(1, 1)], "the other one is still given up");
+}
+
+#[test]
 fn a_probe_that_waits_for_its_turn_is_not_a_failed_one() {
     let mut rig = Rig::new(&config(vec![service(2)]));
     rig.run(15);

@@ -301,17 +301,19 @@ impl Running {
     }
 
     /// Waits for the end, at most `limit`; then ends the whole process group: TERM, and KILL two
-    /// seconds later.
+    /// seconds later. Nobody would end a script with a limit when this is dropped: it is ended then.
     pub async fn finish(mut self, limit: Option<Interval>) -> Outcome {
-        let waited = match limit {
-            None => Some(self.child.wait().await),
-            Some(limit) => tokio::time::timeout(limit.to_duration(), self.child.wait()).await.ok(),
-        };
-        match waited {
-            Some(Ok(status)) => Outcome::from(status),
-            Some(Err(error)) => Outcome::NotStarted(error.to_string().into()),
-            None => {
-                self.end().await;
+        let Some(limit) = limit else { return ended(self.child.wait().await) };
+        let mut waited_for = WaitedFor(Some(self));
+        let Some(running) = &mut waited_for.0 else { return Outcome::TimedOut };
+        match tokio::time::timeout(limit.to_duration(), running.child.wait()).await {
+            Ok(status) => {
+                waited_for.0 = None;
+                ended(status)
+            }
+            Err(_) => {
+                running.end().await;
+                waited_for.0 = None;
                 Outcome::TimedOut
             }
         }
@@ -320,10 +322,7 @@ impl Running {
     /// Waits for the end; `None` when `wish` came first, and the process group was ended then.
     pub async fn finish_or(mut self, wish: impl Future) -> Option<Outcome> {
         tokio::select! {
-            ended = self.child.wait() => Some(match ended {
-                Ok(status) => Outcome::from(status),
-                Err(error) => Outcome::NotStarted(error.to_string().into()),
-            }),
+            status = self.child.wait() => Some(ended(status)),
             _ = wish => {
                 self.end().await;
                 None
@@ -347,6 +346,27 @@ impl Running {
         if let Some(group) = self.group {
             // ESRCH: the group has ended by itself.
             let _ = killpg(group, signal);
+        }
+    }
+}
+
+fn ended(status: io::Result<ExitStatus>) -> Outcome {
+    match status {
+        Ok(status) => Outcome::from(status),
+        Err(error) => Outcome::NotStarted(error.to_string().into()),
+    }
+}
+
+/// A script whose end somebody waits for; ended when he does not any more.
+struct WaitedFor(Option<Running>);
+
+impl Drop for WaitedFor {
+    fn drop(&mut self) {
+        // Without an event loop the process is at its end, and its death ends the script.
+        if let Some(mut running) = self.0.take()
+            && let Ok(event_loop) = tokio::runtime::Handle::try_current()
+        {
+            event_loop.spawn(async move { running.end().await });
         }
     }
 }
@@ -442,6 +462,36 @@ mod tests {
         let started = std::time::Instant::now();
         assert_eq!(run_it(&slow, &[], Some(Interval::from_millis(100))), Outcome::TimedOut);
         assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_script_that_nobody_waits_for_any_more_is_ended_even_if_it_does_not_want_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let note = folder.path().join("pid");
+        let stubborn =
+            "trap '' TERM; echo $$ > \"$1.new\"; mv \"$1.new\" \"$1\"; while :; do sleep 1; done";
+        let stubborn = script(&["/bin/sh", "-c", stubborn, "sh", &note.display().to_string()]);
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(
+            async {
+                let policy = policy();
+                let waiting = tokio::spawn(async move {
+                    run(&stubborn, &[], &policy, Some(Interval::from_secs(600))).await
+                });
+                let pid = loop {
+                    if let Ok(text) = std::fs::read_to_string(&note) {
+                        break Pid::from_raw(text.trim().parse().unwrap());
+                    }
+                    assert!(std::time::Instant::now() < end);
+                    tokio::task::yield_now().await;
+                };
+                waiting.abort();
+                while nix::sys::signal::kill(pid, None).is_ok() {
+                    assert!(std::time::Instant::now() < end, "it is still there");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            },
+        );
     }
 
     #[test]
