@@ -115,7 +115,7 @@ impl<T> Places<T> {
     }
 
     /// Who begins next; he has the place until it is given to [`Self::leave`]. The queues take turns.
-    pub fn next(&mut self) -> Option<(Place, T)> {
+    pub fn admit(&mut self) -> Option<(Place, T)> {
         let turns = (0..QUEUES).map(|step| (self.turn + step) % QUEUES);
         let queue = turns.into_iter().find(|queue| self.may_begin(*queue))?;
         let who = self.queues.get_mut(queue)?.pop_front()?;
@@ -190,7 +190,7 @@ mod tests {
                 }
                 stays
             });
-            while let Some((place, who)) = places.next() {
+            while let Some((place, who)) = places.admit() {
                 if who == quick {
                     longest = longest.max(now - since.take().unwrap());
                     busy.push((now + 1, place));
@@ -219,13 +219,13 @@ mod tests {
             places.push(Kind::Program, Pace::Quick, who);
             places.push(Kind::Program, Pace::Slow, 1000 + who);
         }
-        let begun: Vec<(Place, i32)> = std::iter::from_fn(|| places.next()).collect();
+        let begun: Vec<(Place, i32)> = std::iter::from_fn(|| places.admit()).collect();
         assert_eq!(begun.len(), 48);
         assert_eq!(begun.iter().filter(|(_, who)| *who >= 1000).count(), 24);
         assert!(!places.is_ready());
         places.push(Kind::Light, Pace::Slow, 7);
         assert!(places.is_ready());
-        assert_eq!(places.next().map(|(_, who)| who), Some(7));
+        assert_eq!(places.admit().map(|(_, who)| who), Some(7));
         let (place, who) = begun[0];
         places.leave(place);
         assert!(who < 1000 && places.is_ready());

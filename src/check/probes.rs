@@ -170,7 +170,7 @@ impl Probes {
     pub fn step(&mut self, engine: &mut CheckEngine) -> bool {
         let now = runtime::now();
         for _ in 0..MOST_AT_ONCE {
-            let Some((place, question)) = self.places.next() else { break };
+            let Some((place, question)) = self.places.admit() else { break };
             if is_current(&self.running, question.id, question.run) {
                 self.begin(now, place, question, engine);
             } else {
@@ -332,7 +332,7 @@ mod tests {
         let all = (0..SILENT).map(|number| (number, silent.port()));
         let living = ports.iter().enumerate().map(|(n, port)| (SILENT + n, *port));
         let compiled =
-            compile(&SourceSet::from_text("test.conf", &text("TCP_CHECK", all.chain(living))));
+            compile(&SourceSet::from_text("test.conf", text("TCP_CHECK", all.chain(living))));
         assert_eq!(compiled.config.check.virtual_servers.len(), SILENT + 5);
         block_on(async {
             let mut probes = Probes::new(Surroundings::default()).unwrap();
