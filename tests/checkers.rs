@@ -9,6 +9,8 @@ mod files;
 mod http2;
 #[path = "checkers/http2_servers.rs"]
 mod http2_servers;
+#[path = "checkers/lacks.rs"]
+mod lacks;
 #[path = "checkers/matrix.rs"]
 mod matrix;
 #[path = "checkers/rig.rs"]

@@ -40,6 +40,7 @@ const PURE: &[&str] = &[
     "src/bfd/inheritance.rs",
     "src/check/health.rs",
     "src/check/marks.rs",
+    "src/check/places.rs",
     "src/check/virtual_server.rs",
     "src/check/wish.rs",
     "src/check/engine",

@@ -320,7 +320,10 @@ impl<'a> Daemon<'a> {
         }
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::StartProbe { id, checker, url } => self.probes.start(id, checker, url),
+                Output::StartProbe { id, checker, url } => {
+                    let pace = self.engine.pace(id);
+                    self.probes.start(id, checker, url, pace);
+                }
                 Output::CancelProbe(id) => self.probes.cancel(id),
                 Output::RunScript { object, script } => self.telling.run(&object, script),
                 Output::Line(line) => self.telling.write(&line),

@@ -2,7 +2,7 @@
 //!
 //! [`health`] is one checker's memory, [`marks`] what stands for groups, [`engine`] everything together
 //! (pure), [`event`] the words.
-//! [`probe`] does the asking and [`probes`] says when, [`kernel_table`] keeps IPVS as desired, [`marking`] has packets marked,
+//! [`probe`] does the asking and [`probes`] says when ([`places`] for whom there is room), [`kernel_table`] keeps IPVS as desired, [`marking`] has packets marked,
 //! [`local_addresses`] tells where we are, [`daemon`] is the rim.
 
 pub mod daemon;
@@ -14,6 +14,7 @@ pub mod kernel_table;
 pub mod local_addresses;
 pub mod marking;
 pub mod marks;
+pub mod places;
 pub mod probe;
 pub mod probes;
 pub mod status;

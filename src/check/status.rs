@@ -12,6 +12,9 @@ pub fn data(engine: &CheckEngine) -> String {
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(text, " Shared checks: {saved} probes saved");
     }
+    if engine.unasked_probes() > 0 {
+        let _ = writeln!(text, " Checks that could not be made: {}", engine.unasked_probes());
+    }
     for service in engine.services() {
         service_data(&mut text, service, engine);
     }
@@ -68,11 +71,13 @@ fn service_data(text: &mut String, service: &ServiceState, engine: &CheckEngine)
                 Health::Up { failures } => format!("up, {failures} failures"),
                 Health::Down => "down".to_owned(),
             };
-            let warning = checker.warning.as_ref().and_then(|found| found.text.as_ref());
-            if let Some(warning) = warning {
+            for warning in checker.warnings() {
                 let _ = writeln!(text, "     {kind}: {warning}");
             }
-            let _ = match &checker.fault {
+            if let Some(why) = checker.unasked() {
+                let _ = writeln!(text, "     {kind}: cannot be made: {why}");
+            }
+            let _ = match checker.fault() {
                 Some(fault) => writeln!(text, "     {kind}: {health}: {fault}"),
                 None => writeln!(text, "     {kind}: {health}"),
             };

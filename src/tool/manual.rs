@@ -44,6 +44,14 @@ pub fn configuration_page() -> String {
             }
         }
     }
+    text.push_str(
+        ".SH CHECKS THAT CANNOT BE MADE\n\
+         Where this host has no file, memory, port, process or\n.B bindto\naddress left for a check, \
+         its server stays what it is and is asked again after a second at most. It is logged once a \
+         minute for each reason, and shown by SIGUSR1. As many checks go on at once as the limit of \
+         open files allows, 32,000 at most, beside them 2,048 with TLS or HTTP/2 and 2,048 programs; a \
+         quarter is kept for servers whose last check was quick.\n",
+    );
     text.push_str(".SH REMARKS OF THE CHECK\n");
     for (code, what) in lint::RULES {
         let _ = writeln!(text, ".TP\n.B {}\n{}", roff(code), roff(what));

@@ -78,7 +78,7 @@ impl Director {
                     .await
                     .unwrap_or_else(|_| panic!("no result within {limit:?}"));
                 let checker = &self.engine.services()[0].servers[0].checkers[0];
-                asked = Some((checker.fault.is_none(), begun.elapsed(), limit));
+                asked = Some((checker.fault().is_none(), begun.elapsed(), limit));
             } else if let Output::Log(event) = output {
                 log.push_str(&event.text);
                 if let Some(cause) = event.cause {
@@ -105,7 +105,7 @@ impl Director {
             return;
         }
         let mut probes = Probes::new(Surroundings::default()).unwrap();
-        probes.start(id, question.checker, url);
+        probes.start(id, question.checker, url, self.engine.pace(id));
         loop {
             probes.step(&mut self.engine);
             if probes.is_idle() {

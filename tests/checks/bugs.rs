@@ -56,7 +56,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     (
         "#2720, PR2721",
         "a weight from a program grew without end",
-        "src/check/engine_tests.rs",
+        "src/check/engine/tests.rs",
         "a_dynamic_weight_is_recomputed_never_added_up",
     ),
     (
@@ -68,7 +68,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     (
         "67aba04b",
         "a reload told the FIFO a wrong state",
-        "src/check/engine_tests.rs",
+        "src/check/engine/tests.rs",
         "fifos_and_mails_are_told_of_servers_and_of_the_quorum",
     ),
     (
@@ -104,13 +104,13 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     (
         "#2115, #1679, #1637",
         "a server that gives no result at all stayed up",
-        "src/check/engine_tests.rs",
+        "src/check/engine/tests.rs",
         "a_probe_that_never_reports_counts_as_failed",
     ),
     (
         "dpvs 751, dpvs PR891",
         "a reload removed and added what had not changed",
-        "src/check/engine_tests.rs",
+        "src/check/engine/tests.rs",
         "an_unchanged_reload_in_another_order_changes_nothing_and_asks_nobody",
     ),
 ];

@@ -1,36 +1,69 @@
-//! `expiry_warning`: a certificate that ends soon is told of once a day, and its server stays up.
+//! `expiry_warning`: a certificate that ends soon is told of once a day, and its server stays up. The
+//! urls of one checker may be of hosts with a certificate each.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CheckEngine, CheckerId, Event, Importance, Output};
 use crate::core::time::{Interval, Timestamp};
 
 const DAY: Interval = Interval::from_secs(86_400);
+/// Certificates of one checker that are told apart; a server may have another one at each probe.
+const MOST: usize = 64;
 
-/// What the last good probe of a checker said of the certificate.
+/// A certificate that ends soon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// Its words; `None` when there is nothing to warn of any more.
-    pub text: Option<String>,
-    /// When they were told last. It counts also after a good certificate: the urls of one checker may
-    /// be of hosts with a certificate each.
-    told: Timestamp,
+pub struct Ending {
+    /// Which one: its digest.
+    pub certificate: String,
+    /// What is to be told.
+    pub words: String,
+}
+
+/// What good probes of a checker have said of certificates.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Warnings {
+    /// By url: words of the last probe.
+    current: BTreeMap<usize, String>,
+    /// By certificate: when it was told of last. It counts also after a good one.
+    told: BTreeMap<String, Timestamp>,
+}
+
+impl Warnings {
+    /// What there is to warn of at present.
+    pub(super) fn texts(&self) -> BTreeSet<&str> {
+        self.current.values().map(String::as_str).collect()
+    }
+
+    /// Takes in what was found at a url; whether it is to be told.
+    fn take(&mut self, now: Timestamp, url: usize, ending: &Ending) -> bool {
+        self.current.insert(url, ending.words.clone());
+        self.told.retain(|_, told| now < *told + DAY);
+        if self.told.contains_key(&ending.certificate) || self.told.len() >= MOST {
+            return false;
+        }
+        self.told.insert(ending.certificate.clone(), now);
+        true
+    }
 }
 
 impl CheckEngine {
-    /// Takes in what a good probe says of the certificate.
-    pub(super) fn warned(&mut self, now: Timestamp, id: CheckerId, warning: Option<&String>) {
+    /// Takes in what a good probe of a url says of the certificate.
+    pub(super) fn warned(
+        &mut self,
+        now: Timestamp,
+        id: CheckerId,
+        url: usize,
+        ending: Option<&Ending>,
+    ) {
         let Some(checker) = self.checker(id) else { return };
-        let Some(text) = warning else {
-            if let Some(before) = &mut checker.warning {
-                before.text = None;
+        let Some(ending) = ending else {
+            if let Some(before) = &mut checker.warnings {
+                before.current.remove(&url);
             }
             return;
         };
-        let told = checker.warning.as_ref().map(|before| before.told);
-        let tell = told.is_none_or(|told| now >= told + DAY);
-        let told = if tell { now } else { told.unwrap_or(now) };
-        checker.warning = Some(Box::new(Warning { text: Some(text.clone()), told }));
-        if tell {
-            self.tell_of_certificate(id, text);
+        if checker.warnings.get_or_insert_default().take(now, url, ending) {
+            self.tell_of_certificate(id, &ending.words);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{CheckEngine, CheckerId, Health, Names, Outcome, Output, Probe, ServiceName};
 use crate::check::event::{endpoint, protocol_of};
+use crate::check::places::Pace;
 use crate::core::time::{Interval, Timestamp};
 
 /// Beyond a probe's own limits, before it is given up as lost.
@@ -39,7 +40,26 @@ impl Probing {
     }
 }
 
+impl Probing {
+    /// A probe that ends at `now` and may take `longest`, which is at most five times what it takes to
+    /// find out that nobody is there.
+    pub(super) fn pace(self, now: Timestamp, longest: Interval) -> Pace {
+        match self {
+            Self::Asking { since, .. } if now.since(since) < longest.fraction(1, 5) => Pace::Quick,
+            Self::No | Self::Waiting { .. } | Self::Asking { .. } => Pace::Slow,
+        }
+    }
+}
+
 impl CheckEngine {
+    /// Whether its last probe was quick.
+    pub fn pace(&self, id: CheckerId) -> Pace {
+        let found = self.places.get(id).and_then(|(service, server, checker)| {
+            self.services.get(service)?.servers.get(server)?.checkers.get(checker)
+        });
+        found.map_or(Pace::Slow, |checker| checker.pace)
+    }
+
     /// Time for a probe.
     pub(super) fn start_probe(&mut self, due: Timestamp, id: CheckerId) {
         if self.joins(due, id) {
@@ -95,13 +115,18 @@ impl CheckEngine {
 
     /// Gives probes up that have lost their time. A timer for each of them would be set and cancelled
     /// in vain thousands of times a second.
+    ///
+    /// Time in which this process did not run (the machine slept, say) is not theirs: what has come
+    /// meanwhile is still to be read.
     pub(super) fn sweep(&mut self, now: Timestamp) {
-        let checkers = self.services.iter().flat_map(|service| &service.servers);
-        let checkers = checkers.flat_map(|server| &server.checkers);
+        let away = self.next_sweep.map_or(Interval::ZERO, |at| now.since(at));
+        let checkers = self.services.iter_mut().flat_map(|service| &mut service.servers);
+        let checkers = checkers.flat_map(|server| &mut server.checkers);
         let (mut lost, mut left) = (Vec::new(), false);
         for checker in checkers {
-            let Probing::Asking { since, .. } = checker.probing else { continue };
-            if since + checker.config.probe.longest() + MARGIN <= now {
+            let Probing::Asking { since, .. } = &mut checker.probing else { continue };
+            *since = (*since + away).min(now);
+            if *since + checker.config.probe.longest() + MARGIN <= now {
                 lost.push(checker.id);
             } else {
                 left = true;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
+use super::words::gone;
 use super::{
     Changes, CheckEngine, CheckerState, Importance, Presumed, ServerState, ServiceState, drain,
-    gone,
 };
 use crate::check::health::{Health, Memory};
 use crate::check::virtual_server;

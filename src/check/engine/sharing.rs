@@ -111,7 +111,9 @@ impl CheckEngine {
 /// The same words, about another service.
 fn told_of(outcome: &Outcome, asker: &str, service: &str) -> Outcome {
     let mut outcome = outcome.clone();
-    let (Outcome::Success { text, .. } | Outcome::Failure { text, .. }) = &mut outcome;
+    let (Outcome::Success { text, .. }
+    | Outcome::Failure { text, .. }
+    | Outcome::Unasked { why: text }) = &mut outcome;
     // The server comes first, and may have the same name.
     if asker != service
         && let Some(place) = text.rfind(&format!(" {asker}"))

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::agent_reply::{self, LONGEST, Reply};
-use super::{failure, http, tcp};
+use super::{failure, http, lack, tcp};
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::{AgentProbe, AgentRequest};
 
@@ -22,7 +22,11 @@ pub async fn probe(agent: &AgentProbe, server: &str) -> Outcome {
     // The reason is in the words themselves: nobody knows them from elsewhere.
     let said = match asked.await {
         Ok(said) => said,
-        Err(error) => return failure(format!("Agent of {server} does not answer: {error}."), None),
+        Err(error) => {
+            return lack::unasked(&error).unwrap_or_else(|| {
+                failure(format!("Agent of {server} does not answer: {error}."), None)
+            });
+        }
     };
     match agent_reply::parse(&said) {
         Ok(Reply::Up(weight)) => {

@@ -3,11 +3,11 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Protocol, Type};
 use tokio::net::UdpSocket;
 
+use super::{lack, socket};
 use crate::core::config::model::check::Connect;
 
 /// A socket connected to the server: only its datagrams arrive, and what ICMP says of ours is an
@@ -20,25 +20,10 @@ pub struct Datagrams {
 impl Datagrams {
     /// Connects. Needs a running tokio.
     pub fn open(connect: &Connect, kind: Type, protocol: Protocol) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(connect.destination), kind, Some(protocol))?;
-        socket.set_nonblocking(true)?;
-        if connect.fwmark != 0 {
-            socket.set_mark(connect.fwmark)?;
-        }
-        if let Some(interface) = &connect.interface {
-            socket.bind_device(Some(interface.as_bytes()))?;
-        }
-        if let Some((address, port)) = connect.source {
-            let any: IpAddr = match connect.destination {
-                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-            };
-            socket.set_reuse_address(true)?;
-            socket.bind(&SocketAddr::new(address.unwrap_or(any), port).into())?;
-        }
+        let socket = socket::open(connect, kind, Some(protocol))?;
         socket.connect(&connect.destination.into())?;
         // Sending and receiving is the same for every kind of datagram, ICMP too.
-        let socket = UdpSocket::from_std(socket.into())?;
+        let socket = UdpSocket::from_std(socket.into()).map_err(lack::mark)?;
         Ok(Self { socket })
     }
 

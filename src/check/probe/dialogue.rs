@@ -6,8 +6,8 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::expect::{Answer, Verdict};
-use super::{failure, tcp, tls};
-use crate::check::engine::Outcome;
+use super::{failure, lack, tcp, tls};
+use crate::check::engine::{Ending, Outcome};
 use crate::core::config::model::check::{DialogueProbe, TlsIdentity};
 use crate::core::config::pattern;
 
@@ -18,14 +18,14 @@ pub async fn probe(dialogue: &DialogueProbe, server: &str, identity: &TlsIdentit
             let text = format!("TCP connection to {server} success.");
             Outcome::Success { text, weight: None, warning }
         }
-        Err(error) => {
+        Err(error) => lack::unasked(&error).unwrap_or_else(|| {
             let how = if error.kind() == io::ErrorKind::TimedOut { "timeout" } else { "failed" };
             failure(format!("TCP connection to {server} {how}."), Some(error.to_string()))
-        }
+        }),
     }
 }
 
-async fn converse(dialogue: &DialogueProbe, identity: &TlsIdentity) -> io::Result<Option<String>> {
+async fn converse(dialogue: &DialogueProbe, identity: &TlsIdentity) -> io::Result<Option<Ending>> {
     let stream = tcp::open(&dialogue.connect).await?;
     let patience = dialogue.connect.timeout.to_duration();
     let late = |what: &'static str| move |_| io::Error::new(io::ErrorKind::TimedOut, what);
@@ -125,6 +125,7 @@ mod tests {
         match outcome {
             Outcome::Success { .. } => "",
             Outcome::Failure { cause, .. } => cause.as_deref().unwrap(),
+            Outcome::Unasked { why } => panic!("{why}"),
         }
     }
 

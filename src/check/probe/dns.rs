@@ -5,7 +5,7 @@ use std::io;
 use socket2::{Protocol, Type};
 
 use super::datagram::{Datagrams, token};
-use super::{dns_message, failure};
+use super::{dns_message, failure, lack};
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::DnsProbe;
 
@@ -26,6 +26,11 @@ pub async fn probe(dns: &DnsProbe, server: &str) -> Outcome {
             format!("read error occurred. (rcode = {code})"),
             Some(dns_message::code_name(code).to_owned()),
         ),
+        Ok(Err(Trouble::Connect(error) | Trouble::Write(error) | Trouble::Read(error)))
+            if lack::is_ours(&error) =>
+        {
+            return Outcome::Unasked { why: error.to_string() };
+        }
         Ok(Err(Trouble::Connect(error))) => {
             ("connection error.".to_owned(), Some(error.to_string()))
         }
@@ -106,7 +111,7 @@ mod tests {
     fn told(outcome: Outcome) -> (String, Option<String>) {
         match outcome {
             Outcome::Failure { text, cause } => (text, cause),
-            Outcome::Success { text, .. } => panic!("{text}"),
+            Outcome::Success { text, .. } | Outcome::Unasked { why: text } => panic!("{text}"),
         }
     }
 

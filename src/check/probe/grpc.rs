@@ -12,8 +12,8 @@ use http::{HeaderMap, Method, Request};
 
 use super::grpc_health::{self, Answer, Fault};
 use super::http2::{self, Failure, Part};
-use super::{failure, tls};
-use crate::check::engine::Outcome;
+use super::{failure, lack, tcp, tls};
+use crate::check::engine::{Ending, Outcome};
 use crate::core::config::model::check::{GrpcProbe, TlsIdentity};
 
 /// Of all that a server says, its settings and headers among it. A good answer has some hundred.
@@ -31,16 +31,39 @@ pub async fn probe(grpc: &GrpcProbe, server: &str, identity: &TlsIdentity) -> Ou
             Outcome::Success { text: format!("{subject}: SERVING."), weight: None, warning }
         }
         // The reason is in the words themselves: nobody knows them from elsewhere.
-        Err(reason) => failure(format!("{subject}: {reason}."), None),
+        Err(Trouble::Server(reason)) => failure(format!("{subject}: {reason}."), None),
+        Err(Trouble::Lack(why)) => Outcome::Unasked { why },
+    }
+}
+
+/// Why it is not known that all is well.
+enum Trouble {
+    /// The server, in words.
+    Server(String),
+    /// This host.
+    Lack(String),
+}
+
+impl Trouble {
+    fn of(error: &io::Error, words: impl FnOnce() -> String) -> Self {
+        if lack::is_ours(error) { Self::Lack(error.to_string()) } else { Self::Server(words()) }
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(words: String) -> Self {
+        Self::Server(words)
     }
 }
 
 /// What is to be told of a certificate, or why the server is not well.
-async fn ask(grpc: &GrpcProbe, identity: &TlsIdentity) -> Result<Option<String>, String> {
+async fn ask(grpc: &GrpcProbe, identity: &TlsIdentity) -> Result<Option<Ending>, Trouble> {
     let patience = grpc.connect.timeout.to_duration();
-    let mut stream = http2::open(&grpc.connect).await.map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => "no connection in time".to_owned(),
-        _ => format!("no connection: {error}"),
+    let mut stream = tcp::open(&grpc.connect).await.map_err(|error| {
+        Trouble::of(&error, || match error.kind() {
+            io::ErrorKind::TimedOut => "no connection in time".to_owned(),
+            _ => format!("no connection: {error}"),
+        })
     })?;
     let host = grpc.authority.as_deref();
     let Some(options) = &grpc.tls else {
@@ -49,10 +72,10 @@ async fn ask(grpc: &GrpcProbe, identity: &TlsIdentity) -> Result<Option<String>,
     };
     let handshake = tls::secure(stream, identity, options, host, tls::Protocol::Http2);
     let mut stream = within(patience, handshake, "no TLS in time").await?.map_err(|error| {
-        match error.kind() {
+        Trouble::of(&error, || match error.kind() {
             io::ErrorKind::PermissionDenied => format!("its certificate is refused: {error}"),
             _ => format!("no TLS: {error}"),
-        }
+        })
     })?;
     let warning = tls::ending(stream.ssl(), options.expiry_warning);
     converse(&mut stream, grpc, Scheme::HTTPS).await?;

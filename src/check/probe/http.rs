@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 
 use super::answer::{Answer, Fault};
 use super::http2::{self, Failure, Part};
-use super::{failure, tcp, tls};
-use crate::check::engine::Outcome;
+use super::{failure, lack, tcp, tls};
+use crate::check::engine::{Ending, Outcome};
 use crate::core::config::model::check::{
     HttpProbe, HttpVersion, Regex, TlsIdentity, TlsProbe, Url,
 };
@@ -33,7 +33,7 @@ pub async fn probe(http: &HttpProbe, url: usize, server: &str, identity: &TlsIde
 pub(super) fn outcome(
     http: &HttpProbe,
     url: &Url,
-    found: &Result<(Answer, Option<String>), Trouble>,
+    found: &Result<(Answer, Option<Ending>), Trouble>,
     server: &str,
 ) -> Outcome {
     match found {
@@ -60,6 +60,11 @@ pub enum Trouble {
 impl Trouble {
     fn told(&self, server: &str, tls: bool) -> Outcome {
         let kind = if tls { "SSL" } else { "HTTP" };
+        if let Self::Connect(error) | Self::Tls(error) | Self::Exchange(error) = self
+            && let Some(unasked) = lack::unasked(error)
+        {
+            return unasked;
+        }
         let (text, cause) = match self {
             Self::Connect(error) if error.kind() == io::ErrorKind::TimedOut => {
                 (format!("Timeout connecting server {server}."), None)
@@ -93,15 +98,9 @@ pub async fn fetch(
     http: &HttpProbe,
     url: &Url,
     identity: &TlsIdentity,
-) -> Result<(Answer, Option<String>), Trouble> {
+) -> Result<(Answer, Option<Ending>), Trouble> {
     let limit = http.connect.timeout.to_duration();
-    let stream = match http.version {
-        HttpVersion::V2 => http2::open(&http.connect).await,
-        HttpVersion::V1_0 | HttpVersion::V1_0Close | HttpVersion::V1_1 | HttpVersion::V1_1Close => {
-            tcp::open(&http.connect).await
-        }
-    };
-    let mut stream = stream.map_err(Trouble::Connect)?;
+    let mut stream = tcp::open(&http.connect).await.map_err(Trouble::Connect)?;
     // What TLS and HTTP/2 need meanwhile is much, and is not held for plain probes.
     if let Some(options) = &http.tls {
         return Box::pin(fetch_securely(stream, http, limit, (options, url), identity)).await;
@@ -122,7 +121,7 @@ async fn fetch_securely(
     limit: Duration,
     (options, url): (&TlsProbe, &Url),
     identity: &TlsIdentity,
-) -> Result<(Answer, Option<String>), Trouble> {
+) -> Result<(Answer, Option<Ending>), Trouble> {
     let protocol = match http.version {
         HttpVersion::V2 => tls::Protocol::Http2,
         HttpVersion::V1_0 | HttpVersion::V1_0Close | HttpVersion::V1_1 | HttpVersion::V1_1Close => {
@@ -230,7 +229,7 @@ fn head_of(head: &Response<()>) -> Vec<u8> {
     text
 }
 
-fn judge(answer: &Answer, url: &Url, server: &str, warning: Option<String>) -> Outcome {
+fn judge(answer: &Answer, url: &Url, server: &str, warning: Option<Ending>) -> Outcome {
     let path = &url.path;
     let status = answer.status().unwrap_or(0);
     if !url.status.iter().any(|(low, high)| (*low..=*high).contains(&status)) {

@@ -15,10 +15,6 @@ use h2::client::{Builder, SendRequest};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-
-use super::tcp;
-use crate::core::config::model::check::Connect;
 
 /// Names and values of a header together, and as much for each of them as RFC 9113 section 6.5.2 has.
 const LONGEST_HEADER: u32 = 64 << 10;
@@ -52,13 +48,6 @@ pub enum Failure<F> {
     Broken(String),
     /// The caller does not want what came.
     Unfit(F),
-}
-
-/// Connects for this: its frames are small, and none waits for the acknowledgement of the one before.
-pub async fn open(connect: &Connect) -> io::Result<TcpStream> {
-    let stream = tcp::open(connect).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// The beginning of a request. Path and authority are of a checked configuration.

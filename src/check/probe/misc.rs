@@ -44,8 +44,11 @@ pub async fn probe(misc: &MiscProbe, names: &Names, policy: &ScriptPolicy) -> Ou
             return failure(format!("{subject} failed (due to signal {signal})."), cause);
         }
         script::Outcome::TimedOut => return failure(format!("{subject} timed out."), None),
+        script::Outcome::NotStarted(why) if why.is_lack() => {
+            return Outcome::Unasked { why: why.to_string() };
+        }
         script::Outcome::NotStarted(why) => {
-            return failure(format!("{subject} could not be run."), Some(why));
+            return failure(format!("{subject} could not be run."), Some(why.to_string()));
         }
     };
     match said {
@@ -62,7 +65,7 @@ async fn run_heard(
     let unsaid = Err("nothing was heard");
     let matcher = match pattern::compile(expect) {
         Ok(matcher) => matcher,
-        Err(why) => return (script::Outcome::NotStarted(why), unsaid),
+        Err(why) => return (script::Outcome::NotStarted(why.into()), unsaid),
     };
     let mut running = match script::start_heard(&with_address(misc), policy) {
         Ok(running) => running,
@@ -171,6 +174,7 @@ mod tests {
             Outcome::Failure { text, cause } => {
                 Some(format!("{text} {}", cause.unwrap_or_default()))
             }
+            Outcome::Unasked { why } => panic!("{why}"),
         }
     }
 
@@ -204,6 +208,7 @@ mod tests {
         let weight = |outcome| match outcome {
             Outcome::Success { weight, .. } => Some(weight),
             Outcome::Failure { .. } => None,
+            Outcome::Unasked { why } => panic!("{why}"),
         };
         assert_eq!(weight(run("exit 0", false)), Some(None));
         assert_eq!(weight(run("exit 1", true)), None);

@@ -5,7 +5,8 @@
 //! What comes from the network is read in files of their own, without sockets: [`answer`],
 //! [`smtp_reply`], [`dns_message`], [`echo`], [`expect`], [`agent_reply`], [`grpc_health`].
 //!
-//! A probe gives an outcome with a cause; whether that makes a server bad is not its business.
+//! A probe gives an outcome with a cause; whether that makes a server bad is not its business. What this host has not
+//! ([`lack`]) is nobody's failure. Sockets are made in [`socket`].
 
 pub mod agent;
 pub mod agent_reply;
@@ -20,11 +21,13 @@ pub mod grpc;
 pub mod grpc_health;
 pub mod http;
 pub mod http2;
+pub mod lack;
 pub mod misc;
 pub mod ping;
 pub mod plain;
 pub mod smtp;
 pub mod smtp_reply;
+pub mod socket;
 pub mod tcp;
 pub mod tls;
 pub mod udp;

@@ -10,7 +10,7 @@ use socket2::{Protocol, Type};
 
 use super::datagram::{Datagrams, token};
 use super::echo::{self, Message};
-use super::failure;
+use super::{failure, lack};
 use crate::check::engine::Outcome;
 use crate::check::event::Names;
 use crate::core::config::model::Family;
@@ -29,10 +29,10 @@ pub async fn probe(connect: &Connect, names: &Names) -> Outcome {
             weight: None,
             warning: None,
         },
-        Ok(Err(error)) => {
+        Ok(Err(error)) => lack::unasked(&error).unwrap_or_else(|| {
             let text = format!("ICMP connection to {server} of {service} failed.");
             failure(text, Some(error.to_string()))
-        }
+        }),
         Err(_) => failure(format!("ICMP connection to address {server} timeout."), None),
     }
 }

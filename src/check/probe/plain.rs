@@ -8,12 +8,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use socket2::Socket;
+use socket2::{Socket, Type};
 use tokio::io::unix::AsyncFd;
 
 use super::answer::Answer;
 use super::http::{self, Trouble};
-use super::tcp;
+use super::{lack, socket, tcp};
 use crate::check::engine::{CheckerId, Outcome};
 use crate::core::config::model::check::{Checker, Connect, HttpProbe, HttpVersion, Probe, Url};
 use crate::core::runtime;
@@ -246,7 +246,7 @@ impl Plain {
             return;
         };
         let deadline = now + connect.timeout;
-        let begun = tcp::socket(connect).and_then(|socket| {
+        let begun = socket::open(connect, Type::STREAM, None).and_then(|socket| {
             match socket.connect(&connect.destination.into()) {
                 Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
                 Ok(()) | Err(_) => Ok(socket),
@@ -377,7 +377,7 @@ impl Plain {
                 self.waiting.insert(run, attempt);
             }
             Err(errno) => {
-                let found = Err(Trouble::Connect(errno.into()));
+                let found = Err(Trouble::Connect(lack::mark(errno.into())));
                 self.ended.push(Ended { question: attempt.question, found });
             }
         }
@@ -459,6 +459,7 @@ mod tests {
         match outcome {
             Outcome::Success { text, .. } => (true, text),
             Outcome::Failure { text, .. } => (false, text),
+            Outcome::Unasked { why } => panic!("{why}"),
         }
     }
 

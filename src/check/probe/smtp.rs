@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufR
 use tokio::net::TcpStream;
 
 use super::smtp_reply::{Fault, Reply};
-use super::{failure, tcp};
+use super::{failure, lack, tcp};
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::SmtpProbe;
 
@@ -38,6 +38,11 @@ enum Trouble {
 
 impl Trouble {
     fn told(self, server: &str) -> Outcome {
+        if let Self::Connect(error) | Self::Write(error) | Self::Read(error) = &self
+            && let Some(unasked) = lack::unasked(error)
+        {
+            return unasked;
+        }
         let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
         let (what, cause) = match self {
             Self::Connect(error) if timed_out(&error) => ("Connection timeout to", None),
@@ -150,7 +155,9 @@ mod tests {
     fn fails(says: [&'static [u8]; 3], closes: bool) -> String {
         match ask(says, closes).0 {
             Outcome::Failure { text, .. } => text,
-            outcome @ Outcome::Success { .. } => panic!("{says:?}: {outcome:?}"),
+            outcome @ (Outcome::Success { .. } | Outcome::Unasked { .. }) => {
+                panic!("{says:?}: {outcome:?}")
+            }
         }
     }
 

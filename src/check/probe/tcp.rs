@@ -3,15 +3,14 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
-use socket2::{Domain, Socket, Type};
+use socket2::Type;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::failure;
+use super::{failure, lack, socket};
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::Connect;
 
@@ -31,11 +30,11 @@ pub fn outcome(connected: &io::Result<()>, server: &str) -> Outcome {
         {
             success(server)
         }
-        Err(error) => {
+        Err(error) => lack::unasked(error).unwrap_or_else(|| {
             let how = if error.kind() == io::ErrorKind::TimedOut { "timeout" } else { "failed" };
             let text = format!("TCP connection to {server} {how}.");
             failure(text, Some(error.to_string()))
-        }
+        }),
     }
 }
 
@@ -47,27 +46,6 @@ fn success(server: &str) -> Outcome {
     }
 }
 
-/// A socket with the options of a check, not yet connected; it never blocks.
-pub fn socket(connect: &Connect) -> io::Result<Socket> {
-    let domain = Domain::for_address(connect.destination);
-    let socket = Socket::new(domain, Type::STREAM.nonblocking(), None)?;
-    if connect.fwmark != 0 {
-        socket.set_mark(connect.fwmark)?;
-    }
-    if let Some(interface) = &connect.interface {
-        socket.bind_device(Some(interface.as_bytes()))?;
-    }
-    if let Some((address, port)) = connect.source {
-        let any: IpAddr = match connect.destination {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        socket.set_reuse_address(true)?;
-        socket.bind(&SocketAddr::new(address.unwrap_or(any), port).into())?;
-    }
-    Ok(socket)
-}
-
 /// What a connection fails with that is not there in time.
 pub fn late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "timeout")
@@ -75,7 +53,7 @@ pub fn late() -> io::Error {
 
 /// Connects with the options of a check.
 pub async fn open(connect: &Connect) -> io::Result<TcpStream> {
-    let socket = TcpSocket::from_std_stream(socket(connect)?.into());
+    let socket = TcpSocket::from_std_stream(socket::open(connect, Type::STREAM, None)?.into());
     let connecting = socket.connect(connect.destination);
     match tokio::time::timeout(connect.timeout.to_duration(), connecting).await {
         Ok(result) => result,

@@ -6,16 +6,23 @@ use std::io;
 use std::pin::Pin;
 
 use openssl::asn1::Asn1Time;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
 use openssl::ssl::{Ssl, SslContext, SslFiletype, SslMethod, SslRef, SslVerifyMode, SslVersion};
 use openssl::x509::{X509Ref, X509VerifyResult};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
+use super::http::hex;
+use super::lack;
+use crate::check::engine::Ending;
 use crate::core::config::model::check::{TlsIdentity, TlsProbe};
 use crate::core::time::Interval;
 
 /// A list with one name: its length and the name.
 const H2: &[u8] = b"\x02h2";
+/// Characters of a name.
+const SHOWN: usize = 64;
 const NOT_CHOSEN: &str = "the server did not choose HTTP/2 (h2) by ALPN";
 /// OpenSSL's reason for the alert `no_application_protocol`: 1000 and the number of the alert.
 const NO_PROTOCOL: i32 = 1120;
@@ -60,7 +67,7 @@ pub async fn connect(
     trust: Trust<'_>,
     protocol: Protocol,
 ) -> io::Result<SslStream<TcpStream>> {
-    let context = context(identity, trust).map_err(io::Error::other)?;
+    let context = context(identity, trust).map_err(io::Error::other).map_err(lack::mark)?;
     let mut ssl = Ssl::new(&context).map_err(io::Error::other)?;
     if let Some(name) = name {
         ssl.set_hostname(name).map_err(io::Error::other)?;
@@ -96,15 +103,29 @@ pub async fn connect(
 
 /// What is to be told of a certificate that ends within some time, or has ended: of the server's own
 /// or of those it vouches for it with, whichever ends first.
-pub fn ending(ssl: &SslRef, within: Interval) -> Option<String> {
+pub fn ending(ssl: &SslRef, within: Interval) -> Option<Ending> {
     if within.is_zero() {
         return None;
     }
     let chain = ssl.peer_cert_chain()?;
-    let ends = chain.iter().map(X509Ref::not_after);
-    let end = ends.min_by(|one, other| one.compare(other).unwrap_or(Ordering::Equal))?;
+    let sooner = |one: &&X509Ref, other: &&X509Ref| {
+        one.not_after().compare(other.not_after()).unwrap_or(Ordering::Equal)
+    };
+    let certificate = chain.iter().min_by(sooner)?;
+    let end = certificate.not_after();
     let left = Asn1Time::days_from_now(0).ok()?.diff(end).ok()?;
-    words(left.days, left.secs, &end.to_string(), within)
+    let words = words(left.days, left.secs, &end.to_string(), within)?;
+    let digest = certificate.digest(MessageDigest::sha256()).ok()?;
+    Some(Ending { certificate: hex(&digest), words: words + &name_of(certificate) })
+}
+
+/// The common name, so that a reader knows which one of several; control characters do not get into
+/// the log.
+fn name_of(certificate: &X509Ref) -> String {
+    let mut names = certificate.subject_name().entries_by_nid(Nid::COMMONNAME);
+    let name = names.next().and_then(|entry| entry.data().to_string().ok());
+    name.map(|name| name.chars().filter(|found| !found.is_control()).take(SHOWN).collect())
+        .map_or(String::new(), |name: String| format!(" (CN={name})"))
 }
 
 fn words(days: i32, seconds: i32, end: &str, within: Interval) -> Option<String> {
@@ -258,7 +279,7 @@ mod tests {
             let acceptor = acceptor.build();
             let shake = |trust| handshake(&acceptor, &identity, trust);
             let stream = shake(Trust::Anyone).unwrap();
-            let told = ending(stream.ssl(), month);
+            let told = ending(stream.ssl(), month).map(|found| found.words);
             assert_eq!(told.is_some(), warning.is_some(), "{told:?}");
             assert!(told.unwrap_or_default().contains(warning.unwrap_or_default()));
             assert_eq!(ending(stream.ssl(), Interval::ZERO), None);

@@ -5,7 +5,7 @@ use std::io;
 use socket2::{Protocol, Type};
 
 use super::datagram::{Datagrams, token};
-use super::failure;
+use super::{failure, lack};
 use crate::check::engine::Outcome;
 use crate::core::config::model::check::{UdpProbe, UdpReply};
 
@@ -20,6 +20,9 @@ pub async fn probe(udp: &UdpProbe, server: &str) -> Outcome {
             return failure(format!("UDP check to {server} reply data mismatch."), Some(cause));
         }
         (Ok(Ok(_)), _) | (Err(_), None) => format!("UDP connection to {server} success."),
+        (Ok(Err(error)), _) if lack::is_ours(&error) => {
+            return Outcome::Unasked { why: error.to_string() };
+        }
         (Ok(Err(error)), _) => {
             let text = format!("UDP connection to {server} failed.");
             return failure(text, Some(error.to_string()));

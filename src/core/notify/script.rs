@@ -1,6 +1,7 @@
 //! Runs a command of the configuration: as its account, in its own process group, within a time.
 
 use std::ffi::CString;
+use std::fmt;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -59,7 +60,44 @@ pub enum Outcome {
     /// It ran past its limit and was ended.
     TimedOut,
     /// It could not be started; why.
-    NotStarted(String),
+    NotStarted(Refusal),
+}
+
+/// Why a script could not be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    words: String,
+    of_host: bool,
+}
+
+impl Refusal {
+    /// Whether this host lacks files, memory or processes: the script is not to blame, and may start
+    /// later.
+    pub const fn is_lack(&self) -> bool {
+        self.of_host
+    }
+
+    fn new(program: &str, error: &io::Error) -> Self {
+        let of_host = matches!(
+            error.raw_os_error(),
+            Some(libc::EAGAIN | libc::EMFILE | libc::ENFILE | libc::ENOMEM)
+        );
+        Self { words: describe(program, error), of_host }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(words: String) -> Self {
+        Self { words, of_host: false }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.words.fmt(formatter)
+    }
 }
 
 impl Outcome {
@@ -112,16 +150,21 @@ impl Account {
 
 /// Finds the account of `script`: its own, else the policy's, else `keepalived_script` when that
 /// exists, else the daemon's.
-pub fn account_of(script: &Script, policy: &ScriptPolicy) -> Result<Account, String> {
+pub fn account_of(script: &Script, policy: &ScriptPolicy) -> Result<Account, Refusal> {
     account(script.user.as_ref(), policy)
 }
 
 /// The same for something else that may name a user, such as a FIFO.
-pub fn account(user: Option<&ScriptUser>, policy: &ScriptPolicy) -> Result<Account, String> {
+pub fn account(user: Option<&ScriptUser>, policy: &ScriptPolicy) -> Result<Account, Refusal> {
     if let Some(user) = user.or(policy.default_user.as_ref()) {
         return resolve(user);
     }
-    match User::from_name(DEFAULT_ACCOUNT) {
+    let found = User::from_name(DEFAULT_ACCOUNT);
+    // Where the list of users cannot be read, it must not run as root instead.
+    if let Some(refusal) = unreadable(DEFAULT_ACCOUNT, &found) {
+        return Err(refusal);
+    }
+    match found {
         Ok(Some(user)) => Ok(Account { uid: user.uid, gid: user.gid }),
         Ok(None) | Err(_) => {
             Ok(Account { uid: nix::unistd::geteuid(), gid: nix::unistd::getegid() })
@@ -129,14 +172,26 @@ pub fn account(user: Option<&ScriptUser>, policy: &ScriptPolicy) -> Result<Accou
     }
 }
 
-fn resolve(wanted: &ScriptUser) -> Result<Account, String> {
-    let by_name = User::from_name(&wanted.user).ok().flatten();
+/// Where this host lacks something to read the list of users with, nobody is unknown.
+fn unreadable(name: &str, found: &nix::Result<Option<User>>) -> Option<Refusal> {
+    let errno = found.as_ref().err()?;
+    Some(Refusal::new(&format!("user '{name}'"), &(*errno).into())).filter(Refusal::is_lack)
+}
+
+fn resolve(wanted: &ScriptUser) -> Result<Account, Refusal> {
+    let by_name = User::from_name(&wanted.user);
+    if let Some(refusal) = unreadable(&wanted.user, &by_name) {
+        return Err(refusal);
+    }
     let by_number = || {
         let number = wanted.user.parse().ok()?;
         User::from_uid(Uid::from_raw(number)).ok().flatten()
     };
-    let user =
-        by_name.or_else(by_number).ok_or_else(|| format!("unknown user '{}'", wanted.user))?;
+    let user = by_name
+        .ok()
+        .flatten()
+        .or_else(by_number)
+        .ok_or_else(|| format!("unknown user '{}'", wanted.user))?;
     let gid = match &wanted.group {
         None => user.gid,
         Some(name) => Group::from_name(name)
@@ -164,12 +219,12 @@ pub fn start(
     script: &Script,
     arguments: &[String],
     policy: &ScriptPolicy,
-) -> Result<Running, String> {
+) -> Result<Running, Refusal> {
     launch(script, arguments, policy, Stdio::null())
 }
 
 /// The same for a script whose output is wanted: see [`Running::take_output`].
-pub fn start_heard(script: &Script, policy: &ScriptPolicy) -> Result<Running, String> {
+pub fn start_heard(script: &Script, policy: &ScriptPolicy) -> Result<Running, Refusal> {
     launch(script, &[], policy, Stdio::piped())
 }
 
@@ -178,14 +233,14 @@ fn launch(
     arguments: &[String],
     policy: &ScriptPolicy,
     output: Stdio,
-) -> Result<Running, String> {
+) -> Result<Running, Refusal> {
     let (program, own_arguments) =
         script.words.split_first().ok_or_else(|| "empty command".to_owned())?;
     let account = account_of(script, policy)?;
     if policy.security
         && let Some(why) = examine_script(script, policy)?
     {
-        return Err(format!("{program}: {why}, and enable_script_security is set"));
+        return Err(format!("{program}: {why}, and enable_script_security is set").into());
     }
     let real = real_path(program).filter(|_| !policy.keep_links);
     let mut command = Command::new(real.as_deref().unwrap_or(Path::new(program)));
@@ -220,7 +275,7 @@ fn launch(
             file_limit::restore()
         });
     }
-    let child = command.spawn().map_err(|error| describe(program, &error))?;
+    let child = command.spawn().map_err(|error| Refusal::new(program, &error))?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     Ok(Running { child, group })
 }
@@ -246,17 +301,19 @@ impl Running {
     }
 
     /// Waits for the end, at most `limit`; then ends the whole process group: TERM, and KILL two
-    /// seconds later.
+    /// seconds later. Nobody would end a script with a limit when this is dropped: it is ended then.
     pub async fn finish(mut self, limit: Option<Interval>) -> Outcome {
-        let waited = match limit {
-            None => Some(self.child.wait().await),
-            Some(limit) => tokio::time::timeout(limit.to_duration(), self.child.wait()).await.ok(),
-        };
-        match waited {
-            Some(Ok(status)) => Outcome::from(status),
-            Some(Err(error)) => Outcome::NotStarted(error.to_string()),
-            None => {
-                self.end().await;
+        let Some(limit) = limit else { return ended(self.child.wait().await) };
+        let mut waited_for = WaitedFor(Some(self));
+        let Some(running) = &mut waited_for.0 else { return Outcome::TimedOut };
+        match tokio::time::timeout(limit.to_duration(), running.child.wait()).await {
+            Ok(status) => {
+                waited_for.0 = None;
+                ended(status)
+            }
+            Err(_) => {
+                running.end().await;
+                waited_for.0 = None;
                 Outcome::TimedOut
             }
         }
@@ -265,10 +322,7 @@ impl Running {
     /// Waits for the end; `None` when `wish` came first, and the process group was ended then.
     pub async fn finish_or(mut self, wish: impl Future) -> Option<Outcome> {
         tokio::select! {
-            ended = self.child.wait() => Some(match ended {
-                Ok(status) => Outcome::from(status),
-                Err(error) => Outcome::NotStarted(error.to_string()),
-            }),
+            status = self.child.wait() => Some(ended(status)),
             _ = wish => {
                 self.end().await;
                 None
@@ -292,6 +346,27 @@ impl Running {
         if let Some(group) = self.group {
             // ESRCH: the group has ended by itself.
             let _ = killpg(group, signal);
+        }
+    }
+}
+
+fn ended(status: io::Result<ExitStatus>) -> Outcome {
+    match status {
+        Ok(status) => Outcome::from(status),
+        Err(error) => Outcome::NotStarted(error.to_string().into()),
+    }
+}
+
+/// A script whose end somebody waits for; ended when he does not any more.
+struct WaitedFor(Option<Running>);
+
+impl Drop for WaitedFor {
+    fn drop(&mut self) {
+        // Without an event loop the process is at its end, and its death ends the script.
+        if let Some(mut running) = self.0.take()
+            && let Ok(event_loop) = tokio::runtime::Handle::try_current()
+        {
+            event_loop.spawn(async move { running.end().await });
         }
     }
 }
@@ -390,6 +465,36 @@ mod tests {
     }
 
     #[test]
+    fn a_script_that_nobody_waits_for_any_more_is_ended_even_if_it_does_not_want_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let note = folder.path().join("pid");
+        let stubborn =
+            "trap '' TERM; echo $$ > \"$1.new\"; mv \"$1.new\" \"$1\"; while :; do sleep 1; done";
+        let stubborn = script(&["/bin/sh", "-c", stubborn, "sh", &note.display().to_string()]);
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(
+            async {
+                let policy = policy();
+                let waiting = tokio::spawn(async move {
+                    run(&stubborn, &[], &policy, Some(Interval::from_secs(600))).await
+                });
+                let pid = loop {
+                    if let Ok(text) = std::fs::read_to_string(&note) {
+                        break Pid::from_raw(text.trim().parse().unwrap());
+                    }
+                    assert!(std::time::Instant::now() < end);
+                    tokio::task::yield_now().await;
+                };
+                waiting.abort();
+                while nix::sys::signal::kill(pid, None).is_ok() {
+                    assert!(std::time::Instant::now() < end, "it is still there");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            },
+        );
+    }
+
+    #[test]
     fn links_are_followed_before_a_script_runs_unless_they_are_to_be_kept() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let folder = tempfile::tempdir().unwrap();
@@ -417,11 +522,11 @@ mod tests {
     #[test]
     fn a_missing_program_and_an_unknown_user_are_told() {
         let missing = run_it(&script(&["/nonexistent/x"]), &[], None);
-        assert_eq!(missing, Outcome::NotStarted("/nonexistent/x: no such file".into()));
+        assert_eq!(missing, Outcome::NotStarted("/nonexistent/x: no such file".to_owned().into()));
         let mut unknown = script(&["true"]);
         unknown.user = Some(ScriptUser { user: "no such user".into(), group: None });
         assert!(
-            matches!(run_it(&unknown, &[], None), Outcome::NotStarted(why) if why.contains("unknown user"))
+            matches!(run_it(&unknown, &[], None), Outcome::NotStarted(why) if why.to_string().contains("unknown user"))
         );
     }
 

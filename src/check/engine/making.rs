@@ -1,0 +1,200 @@
+//! What a configuration makes: services, servers and checkers, how they begin and how they go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::reload::Known;
+use super::sessions::Presumed;
+use super::words::gone;
+use super::{
+    CheckEngine, CheckerId, CheckerState, Output, Places, Probing, SOON, ServerState, ServiceState,
+    TimerKind,
+};
+use crate::check::health::{Health, Memory};
+use crate::check::places::Pace;
+use crate::check::virtual_server;
+use crate::core::config::model::check::{CheckConfig, Checker, RealServer, Target, VirtualServer};
+use crate::core::shared::Shared;
+use crate::core::time::Timestamp;
+use crate::ipvs::model::{DestinationKey, Table};
+
+impl CheckEngine {
+    pub(super) fn mark_groups(&mut self, config: &CheckConfig) {
+        self.marks.assign(config);
+        self.marked = self.marks.marked(config);
+    }
+
+    pub(super) fn new_service(
+        &mut self,
+        now: Timestamp,
+        config: &Shared<VirtualServer>,
+        all: &CheckConfig,
+        adopted: &Table,
+        known: &Known,
+    ) -> ServiceState {
+        let keys = virtual_server::service_keys(config, all, &self.marks);
+        let there = keys.iter().find_map(|key| adopted.get(key));
+        let servers: Vec<ServerState> = config
+            .real_servers
+            .iter()
+            .map(|server| {
+                let serving = there.map(|entry| {
+                    let same = |key: &DestinationKey| key.address == server.address.ip();
+                    entry
+                        .destinations
+                        .iter()
+                        .any(|(key, found)| same(key) && (found.weight > 0 || server.weight == 0))
+                });
+                self.new_server(now, server, serving, known)
+            })
+            .collect();
+        let mut service = ServiceState {
+            config: config.clone(),
+            servers,
+            quorum: !config.alpha,
+            keys,
+            suspended: false,
+            leaving: Vec::new(),
+            told_as: String::new(),
+        };
+        let total = virtual_server::live_weight(&service.views());
+        service.quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
+        service
+    }
+
+    pub(super) fn new_server(
+        &mut self,
+        now: Timestamp,
+        config: &Shared<RealServer>,
+        serving: Option<bool>,
+        known: &Known,
+    ) -> ServerState {
+        let serves = serving.unwrap_or(true);
+        let checkers = config
+            .checkers
+            .iter()
+            .map(|checker| {
+                let health = match Health::initial(checker) {
+                    Health::Unproved { up } => Health::Unproved { up: up && serves },
+                    health @ (Health::Up { .. } | Health::Down) => health,
+                };
+                let Some((memory, weight)) = known.get(&(config.address, checker.clone())) else {
+                    return self.new_checker(now, checker, health);
+                };
+                let new = self.new_checker(now, checker, memory.health);
+                CheckerState { memory: *memory, weight: *weight, ..new }
+            })
+            .collect();
+        let mut server = ServerState {
+            config: config.clone(),
+            checkers,
+            up: true,
+            files_allow: true,
+            moved_by_files: 0,
+            sessions_allow: true,
+            presumed: Presumed::New { serving },
+            ramp: None,
+        };
+        server.take_sessions(|name| self.session(name));
+        server.up = server.is_up();
+        server
+    }
+
+    pub(super) fn new_checker(
+        &mut self,
+        now: Timestamp,
+        config: &Shared<Checker>,
+        health: Health,
+    ) -> CheckerState {
+        let id = self.next_id;
+        self.next_id += 1;
+        let spread = if health.is_up() { config.warmup } else { config.warmup.min(SOON) };
+        let first = now + spread.fraction(self.chance(id), u64::from(u32::MAX));
+        CheckerState {
+            id,
+            config: config.clone(),
+            memory: Memory::new(health),
+            weight: None,
+            warnings: None,
+            trouble: None,
+            pace: Pace::Slow,
+            probing: Probing::No,
+            due: Some(first),
+        }
+    }
+
+    /// A number below 2^32 that differs from checker to checker (the finaliser of SplitMix64).
+    pub(super) fn chance(&self, id: CheckerId) -> u64 {
+        let mut mixed = self.seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) >> 32
+    }
+
+    pub(super) fn index(&mut self) {
+        let mut groups: BTreeMap<String, usize> = BTreeMap::new();
+        for service in &mut self.services {
+            service.told_as = match &service.config.target {
+                Target::Group { name, .. } => {
+                    let number = groups.entry(name.clone()).or_default();
+                    *number += 1;
+                    format!("[{name}]:{}", *number - 1)
+                }
+                Target::Address { .. } | Target::Fwmark { .. } => service.name().0,
+            };
+        }
+        let mut keys = BTreeSet::new();
+        let mut all_keys = self.services.iter().flat_map(|service| &service.keys);
+        self.keys_are_shared = !all_keys.all(|key| keys.insert(*key));
+        let mut places = Vec::with_capacity(self.places.0.len());
+        for (service, state) in self.services.iter().enumerate() {
+            for (server, state) in state.servers.iter().enumerate() {
+                for (checker, state) in state.checkers.iter().enumerate() {
+                    places.push((state.id, (service, server, checker)));
+                }
+            }
+        }
+        places.sort_unstable();
+        self.places = Places(places);
+        self.fill_agenda();
+    }
+
+    pub(super) fn forget(&mut self, server: &ServerState) {
+        for checker in &server.checkers {
+            self.drop_checker(checker);
+        }
+    }
+
+    pub(super) fn drop_checker(&mut self, checker: &CheckerState) {
+        self.timers.cancel(&(checker.id, TimerKind::Ramp));
+        if checker.probing != Probing::No {
+            self.outputs.push_back(Output::CancelProbe(checker.id));
+        }
+    }
+
+    pub(super) fn shutdown(&mut self) {
+        let services = std::mem::take(&mut self.services);
+        for service in &services {
+            if service.config.omega {
+                self.retire(service, "Shutting down");
+            } else {
+                service.servers.iter().for_each(|server| self.forget(server));
+            }
+        }
+        self.places = Places::default();
+    }
+
+    /// A service goes away: its servers are told, then that there is no quorum any more.
+    pub(super) fn retire(&mut self, service: &ServiceState, words: &str) {
+        for server in &service.servers {
+            self.forget(server);
+            self.outputs.extend(gone(service, server, words));
+        }
+        if service.quorum {
+            self.outputs.push_back(Output::Line(format!("VS {} DOWN\n", service.told_as)));
+            if let Some(script) = service.config.quorum_down.clone() {
+                let object = service.name().0;
+                self.outputs.push_back(Output::RunScript { object, script });
+            }
+        }
+    }
+}
