@@ -7,6 +7,7 @@ mod keys;
 mod linkbeat;
 mod operations;
 mod scripts;
+mod snmp;
 mod sockets;
 mod unsent;
 
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use self::keys::KeyFiles;
 use self::linkbeat::Linkbeat;
+use self::snmp::Snmp;
 use self::unsent::Unsent;
 use super::connection_sync;
 use super::desired::DesiredAddress;
@@ -158,6 +160,7 @@ struct Daemon<'a> {
     kernel_changed: bool,
     unsent: Unsent,
     saver: Saver,
+    snmp: Snmp,
 }
 
 /// What a socket had when it was looked at.
@@ -198,6 +201,7 @@ impl<'a> Daemon<'a> {
         options: &'a Options,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         scripts::leave_out_unusable(&mut config);
+        options.snmp.outweigh(&mut config.global.snmp);
         let mut keys = KeyFiles::default();
         keys.read(&mut config);
         // Subscribe first, then read: nothing falls between.
@@ -252,6 +256,7 @@ impl<'a> Daemon<'a> {
             kernel_changed: true,
             unsent: Unsent::default(),
             saver: Saver::default(),
+            snmp: Snmp::default(),
             config,
         })
     }
@@ -319,6 +324,7 @@ impl<'a> Daemon<'a> {
                 Some(change) = self.file_inbox.recv() => self.handle_file(change),
                 Some(change) = self.process_inbox.recv() => self.handle_process(change),
                 news = self.sessions.changed() => self.handle_sessions(news),
+                ask = self.snmp.asked() => self.answer(ask),
                 () = wait(&mut alarm, deadline, takeover) => {}
             }
             self.ladder.due(deadline, "vrrp");
@@ -460,6 +466,7 @@ impl<'a> Daemon<'a> {
         self.route.set_receive_buffer(buffers.vrrp_command);
         self.monitor.set_receive_buffer(buffers.vrrp_monitor);
         self.telling.set(&self.config);
+        self.snmp.configure(&self.config, &self.engine);
         self.set_linkbeat();
         let instances = &self.config.vrrp.instances;
         self.unsent.retain(|name| instances.iter().any(|instance| instance.name == name));
@@ -471,6 +478,7 @@ impl<'a> Daemon<'a> {
 
     fn reload(&mut self, mut config: Config) {
         scripts::leave_out_unusable(&mut config);
+        self.options.snmp.outweigh(&mut config.global.snmp);
         self.keys.read(&mut config);
         if config == self.config {
             tracing::info!("Nothing differs");
@@ -514,6 +522,7 @@ impl<'a> Daemon<'a> {
     /// Words and scripts come last: neither an advert nor an announcement waits for them.
     fn tell(&mut self) {
         let much = self.untold.len() > MUCH_TO_TELL;
+        self.snmp.see(&self.untold, &self.engine, &self.links);
         for output in std::mem::take(&mut self.untold) {
             match output {
                 Output::Notify(notice) => self.telling.tell(&notice),
@@ -577,12 +586,14 @@ impl<'a> Daemon<'a> {
 
     fn handle_file(&mut self, FileChange { name, value }: FileChange) {
         tracing::info!("track_file {name}: {value}");
+        self.snmp.file(&name, value);
         self.engine.handle(runtime::now(), Input::File { name, value });
     }
 
     fn handle_process(&mut self, ProcessChange { name, good, count }: ProcessChange) {
         let what = if good { "gained" } else { "lost" };
         tracing::info!("Quorum {what} for track process {name} ({count} processes)");
+        self.snmp.process(&name, good, count);
         self.engine.handle(runtime::now(), Input::Process { name, good });
     }
 
@@ -654,6 +665,7 @@ impl<'a> Daemon<'a> {
         }
         self.remember();
         self.tell();
+        self.snmp.finish().await;
         self.telling.finish(STOP_GRACE).await;
         if self.sync_follows.is_some() {
             self.connection_sync.stop(STOP_GRACE.to_duration());

@@ -14,6 +14,7 @@ pub mod firewall;
 pub mod interface_settings;
 pub mod json;
 pub mod losses;
+pub mod mib;
 pub mod pacer;
 pub mod packet;
 pub mod priority;

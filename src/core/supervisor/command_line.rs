@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::core::config::model::global::ProcessNames;
+use crate::core::config::model::services::Snmp;
 use crate::core::log::{Detail, Facility};
 
 /// Where the configuration is when nothing is said.
@@ -173,6 +174,8 @@ pub struct Options {
     pub bfd_pid_file: Option<PathBuf>,
     /// `-s`.
     pub namespace: Option<String>,
+    /// `-x` and `-A`.
+    pub snmp: SnmpOptions,
     /// `--ignore-sigint`.
     pub ignore_sigint: bool,
     /// Hidden: this is a child.
@@ -181,6 +184,27 @@ pub struct Options {
     pub farewell: bool,
     /// Options that are understood but have no effect yet, for the log.
     pub without_effect: Vec<&'static str>,
+}
+
+/// What the command line says of SNMP.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SnmpOptions {
+    /// `-x`: all that there is.
+    pub everything: bool,
+    /// `-A`: where the master agent is.
+    pub socket: Option<String>,
+}
+
+impl SnmpOptions {
+    /// What the command line asks for is there whatever the file says; the file's address counts.
+    pub fn outweigh(&self, snmp: &mut Snmp) {
+        if self.everything {
+            (snmp.vrrp, snmp.checker, snmp.rfc2787, snmp.rfc6527) = (true, true, true, true);
+        }
+        if snmp.socket.is_none() {
+            snmp.socket.clone_from(&self.socket);
+        }
+    }
 }
 
 impl Default for Options {
@@ -206,6 +230,7 @@ impl Default for Options {
             checkers_pid_file: None,
             bfd_pid_file: None,
             namespace: None,
+            snmp: SnmpOptions::default(),
             ignore_sigint: false,
             role: None,
             farewell: false,
@@ -286,10 +311,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
             Short('e') | Long("all-config") => options.all_config = true,
             Long("ignore-sigint") => options.ignore_sigint = true,
             Short('a') | Long("address-monitoring") => options.without_effect.push("-a"),
-            Short('x') | Long("snmp") => options.without_effect.push("-x (SNMP)"),
+            Short('x') | Long("snmp") => options.snmp.everything = true,
             Short('A') | Long("snmp-agent-socket") => {
-                value()?;
-                options.without_effect.push("-A (SNMP)");
+                options.snmp.socket = Some(text(value()?)?);
             }
             Short('m') | Long("core-dump") => options.without_effect.push("-m (core dump)"),
             Short('M') | Long("core-dump-pattern") => {
