@@ -24,7 +24,7 @@ use self::sessions::Presumed;
 use self::sharing::Sharing;
 use self::slow_start::Ramp;
 use super::event::{
-    Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of, up_or_down,
+    Alert, Change, Event, Importance, Names, ServiceName, What, endpoint, protocol_of, up_or_down,
 };
 use super::health::{Health, Memory};
 use super::marks::Marks;
@@ -134,6 +134,8 @@ pub enum Output {
     Line(String),
     /// Send a mail.
     Mail(Alert),
+    /// Tell managers (SNMP).
+    Changed(Box<Change>),
     /// Log a line.
     Log(Event),
 }
@@ -237,7 +239,10 @@ impl ServiceState {
     /// `VS`, for the FIFOs and by mail, with the words of the mail.
     fn tell(&self, words: &str, total: u64) -> Vec<Output> {
         let (name, state) = (&self.told_as, up_or_down(self.quorum));
-        let mut outputs = vec![Output::Line(format!("VS {name} {state}\n"))];
+        let mut outputs = vec![
+            Output::Line(format!("VS {name} {state}\n")),
+            self.changed(What::Quorum(self.quorum)),
+        ];
         if self.config.smtp_alert {
             let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
             let sum = u64::from(quorum) + u64::from(hysteresis);
@@ -255,6 +260,7 @@ impl ServiceState {
         let mut outputs = Vec::new();
         for server in self.servers.iter().filter(|server| servers && server.up) {
             outputs.push(self.server_line(&server.config, true));
+            outputs.push(self.changed(What::Server(server.config.clone(), true)));
             if let Some(script) = &server.config.notify_up {
                 let object = self.name().0;
                 outputs.push(Output::RunScript { object, script: script.clone() });
@@ -265,6 +271,12 @@ impl ServiceState {
             if self.quorum { "Starting with quorum up" } else { "Starting with quorum down" };
         outputs.extend(self.tell(words, total));
         outputs
+    }
+
+    /// What managers are told.
+    fn changed(&self, what: What) -> Output {
+        let servers_up = self.servers.iter().filter(|server| server.up).count();
+        Output::Changed(Box::new(Change { service: self.config.clone(), servers_up, what }))
     }
 
     /// `RS`, for the FIFOs.
@@ -700,6 +712,7 @@ impl CheckEngine {
         }
         if service.quorum {
             self.outputs.push_back(Output::Line(format!("VS {} DOWN\n", service.told_as)));
+            self.outputs.push_back(service.changed(What::Quorum(false)));
             if let Some(script) = service.config.quorum_down.clone() {
                 let object = service.name().0;
                 self.outputs.push_back(Output::RunScript { object, script });
@@ -829,6 +842,7 @@ impl CheckEngine {
         let Some(service) = self.services.get_mut(place) else { return };
         let name = service.name();
         let protocol = protocol_of(&service.config.target);
+        let mut changed = Vec::new();
         for server in &mut service.servers {
             let up = server.is_up();
             if std::mem::replace(&mut server.up, up) == up {
@@ -857,7 +871,9 @@ impl CheckEngine {
             let state = up_or_down(up);
             let line = format!("RS {server_name} {} {state}\n", service.told_as);
             outputs.push(Output::Line(line));
+            changed.push(What::Server(server.config.clone(), up));
         }
+        outputs.extend(changed.into_iter().map(|what| service.changed(what)));
         let total = virtual_server::live_weight(&service.views());
         let quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
         if std::mem::replace(&mut service.quorum, quorum) != quorum {
@@ -896,7 +912,9 @@ fn gone(service: &ServiceState, server: &ServerState, words: &str) -> Vec<Output
     let object = service.name().0;
     let script = config.notify_down.clone().map(|script| Output::RunScript { object, script });
     let mail = service.server_mail(config, false, words, false);
-    script.into_iter().chain([service.server_line(config, false)]).chain(mail).collect()
+    let told =
+        [service.server_line(config, false), service.changed(What::Server(config.clone(), false))];
+    script.into_iter().chain(told).chain(mail).collect()
 }
 
 fn quorum_changed(service: &ServiceState, total: u64) -> Vec<Output> {

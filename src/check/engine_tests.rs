@@ -50,6 +50,7 @@ fn server(last: u8) -> RealServer {
         drain_time: Interval::ZERO,
         file_checks: Vec::new(),
         bfd_checks: Vec::new(),
+        defaults: Shared::default(),
     }
 }
 
@@ -71,6 +72,7 @@ pub(crate) fn service(servers: u8) -> VirtualServer {
         smtp_alert: false,
         snmp_name: None,
         real_servers: (1..=servers).map(server).map(Shared::from).collect(),
+        defaults: Shared::default(),
     }
 }
 
@@ -130,7 +132,7 @@ impl Rig {
                     Output::Mail(alert) => {
                         self.told.push(format!("{}: {}", alert.subject, alert.body));
                     }
-                    Output::CancelProbe(_) => {}
+                    Output::CancelProbe(_) | Output::Changed(_) => {}
                 }
             }
             match self.engine.poll_timeout() {
@@ -473,6 +475,7 @@ fn last_words(probe: impl FnOnce(Connect) -> Probe) -> Vec<String> {
                 Output::Log(_)
                 | Output::CancelProbe(_)
                 | Output::RunScript { .. }
+                | Output::Changed(_)
                 | Output::Line(_)
                 | Output::Mail(_) => {}
             }

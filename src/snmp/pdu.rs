@@ -411,10 +411,8 @@ impl Writer {
                     self.u32(*number);
                 }
                 Value::Counter64(number) => self.bytes.extend(number.to_be_bytes()),
-                Value::Null
-                | Value::NoSuchObject
-                | Value::NoSuchInstance
-                | Value::EndOfMibView => {}
+                Value::Null | Value::NoSuchObject | Value::NoSuchInstance | Value::EndOfMibView => {
+                }
             }
         }
     }
@@ -474,7 +472,8 @@ mod tests {
     /// What net-snmp 5.9.3 sends, little endian, for a GETNEXT of .1.3.6.1.4.1.9586.100.5.1.1.
     const GETNEXT: &[u8] = &[
         1, 6, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0, 8, 0, 0, 0, 60, 0, 0, 0, //
-        6, 4, 0, 0, 1, 0, 0, 0, 0x72, 0x25, 0, 0, 100, 0, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, //
+        6, 4, 0, 0, 1, 0, 0, 0, 0x72, 0x25, 0, 0, 100, 0, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0,
+        0, //
         5, 4, 1, 0, 1, 0, 0, 0, 0x72, 0x25, 0, 0, 100, 0, 0, 0, 5, 0, 0, 0, 2, 0, 0, 0,
     ];
 

@@ -131,9 +131,8 @@ impl View {
             VarBind::new(prefix.with(&rest), value)
         };
         let within = self.nodes.range(..=start).next_back();
-        let within = within.and_then(|(prefix, node)| {
-            Some((prefix, node.next(start.after(prefix)?, include)?))
-        });
+        let within = within
+            .and_then(|(prefix, node)| Some((prefix, node.next(start.after(prefix)?, include)?)));
         if let Some(found) = within {
             return Some(bound(found));
         }

@@ -375,12 +375,7 @@ impl Session {
         self.write(&pdu::response(header, &response)).await
     }
 
-    async fn test(
-        &mut self,
-        talk: &mut Talk,
-        header: &Header,
-        bindings: Vec<VarBind>,
-    ) -> Response {
+    async fn test(&mut self, talk: &mut Talk, header: &Header, bindings: Vec<VarBind>) -> Response {
         match talk.ask_to_set(bindings.clone(), true).await {
             Ok(()) => {
                 let transaction = header.transaction;

@@ -61,8 +61,7 @@ impl Snmp {
         }
         self.fixed = Some(Arc::new(Static::of(config)));
         let instances = config.vrrp.instances.iter();
-        self.instances =
-            instances.map(|found| (found.name.clone(), Arc::clone(found))).collect();
+        self.instances = instances.map(|found| (found.name.clone(), Arc::clone(found))).collect();
         self.pasts.retain(|name, _| self.instances.contains_key(name));
         self.hints.retain(|name, _| self.instances.contains_key(name));
         agent::follow(&mut self.agent, settings);

@@ -25,7 +25,8 @@ use crate::core::config::model::global::Global;
 use crate::core::config::model::services::Snmp;
 use crate::core::config::model::track::TrackFile;
 use crate::core::config::model::vrrp::{
-    InitialState, Instance, Priority, TrackEffect, Transport, VirtualAddress, VrrpConfig, VrrpVersion,
+    InitialState, Instance, Priority, TrackEffect, Transport, VirtualAddress, VrrpConfig,
+    VrrpVersion,
 };
 use crate::core::iproute::Names;
 use crate::core::netlink::link::Link;

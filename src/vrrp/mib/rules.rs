@@ -42,9 +42,10 @@ fn shown(names: &Names, rule: &Rule, set: bool) -> Shown {
         | RuleAction::Unreachable
         | RuleAction::L3Master => None,
     };
-    let realms = rule.realms.as_ref().and_then(|realms| {
-        Some((realms.from.as_ref().and_then(resolved), resolved(&realms.to)?))
-    });
+    let realms = rule
+        .realms
+        .as_ref()
+        .and_then(|realms| Some((realms.from.as_ref().and_then(resolved), resolved(&realms.to)?)));
     Shown {
         set,
         table,

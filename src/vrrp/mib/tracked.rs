@@ -153,13 +153,16 @@ fn sessions(view: &mut View, gathered: &Gathered) {
         let up = gathered.sessions.get(name).copied().unwrap_or(false);
         (vec![number(place)], (used(name, effect(*weight)), up))
     });
-    view.table(entry(18), 2..=5, rows.collect(), |(session, up): &(Use, bool), column| {
-        match column {
+    view.table(
+        entry(18),
+        2..=5,
+        rows.collect(),
+        |(session, up): &(Use, bool), column| match column {
             2 => used_cell(session, 2),
             3 => Some(Value::Integer((*up).into())),
             _ => used_cell(session, column - 1),
-        }
-    });
+        },
+    );
 }
 
 fn processes(view: &mut View, gathered: &Gathered) {
