@@ -196,12 +196,12 @@ pub struct SnmpOptions {
 }
 
 impl SnmpOptions {
-    /// What the command line asks for is there whatever the file says; the file's address counts.
+    /// What the command line says counts more than the file.
     pub fn outweigh(&self, snmp: &mut Snmp) {
         if self.everything {
             (snmp.vrrp, snmp.checker, snmp.rfc2787, snmp.rfc6527) = (true, true, true, true);
         }
-        if snmp.socket.is_none() {
+        if self.socket.is_some() {
             snmp.socket.clone_from(&self.socket);
         }
     }
@@ -438,6 +438,8 @@ Usage: steadfast [OPTION...]
   -b, --bfd_pid=FILE           Pid file of the BFD process
   -s, --namespace=NAME         Run in this network namespace
   -R, --dont-respawn           End when a child process ends
+  -x, --snmp                   Show everything over SNMP, whatever the configuration says
+  -A, --snmp-agent-socket=ADDRESS  The SNMP agent: unix:PATH, tcp:HOST:PORT
   -V, --dont-release-vrrp      Leave the virtual addresses in place on stop
   -I, --dont-release-ipvs      Leave the IPVS table in place on stop
   -u, --umask=MASK             umask for the files that are made
@@ -445,7 +447,7 @@ Usage: steadfast [OPTION...]
       --signum=NAME            Print a signal's number: STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON
   -v, --version                Print the version
   -h, --help                   Print this help
-Understood, without effect so far: -a, -A, -m, -M, -x, -X, --debug, --perf, --flush-log-file
+Understood, without effect so far: -a, -m, -M, -X, --debug, --perf, --flush-log-file
 ";
 
 #[cfg(test)]
@@ -486,6 +488,16 @@ mod tests {
             .split(' ');
         assert!(parse(words.map(OsString::from)).unwrap_err().contains("genhash"));
         run(&"-c a -a -b x -x -A y -s ns -m -M --core-dump-pattern=c -e -i id -g --flush-log-file --debug=x --perf=all --ignore-sigint".split(' ').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_the_command_line_says_of_snmp_outweighs_the_file() {
+        let mut snmp = Snmp { socket: Some("/file".into()), ..Snmp::default() };
+        run(&["-n"]).snmp.outweigh(&mut snmp);
+        assert_eq!(snmp, Snmp { socket: Some("/file".into()), ..Snmp::default() });
+        run(&["-x", "-A", "/line"]).snmp.outweigh(&mut snmp);
+        assert!(snmp.vrrp && snmp.checker && snmp.rfc2787 && snmp.rfc6527 && !snmp.traps);
+        assert_eq!(snmp.socket.as_deref(), Some("/line"));
     }
 
     #[test]
