@@ -2,9 +2,7 @@
 
 mod session;
 
-use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -15,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::answer::Refusal;
 use super::value::{Oid, VarBind};
 use super::view::View;
+use crate::core::config::model::services::AgentAddress;
 use crate::core::runtime;
 
 /// Notifications that may wait for the session.
@@ -23,51 +22,6 @@ const WAITING_NOTIFICATIONS: usize = 256;
 const WAITING_REQUESTS: usize = 2;
 /// Of the thread.
 const STACK: usize = 512 * 1024;
-/// Where snmpd listens unless told otherwise.
-const USUAL_SOCKET: &str = "/var/agentx/master";
-
-/// Where the master agent is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// `unix:PATH` or `/PATH`.
-    Unix(PathBuf),
-    /// `tcp:HOST:PORT` or `HOST:PORT`.
-    Tcp(String),
-}
-
-impl Address {
-    /// As `snmp_socket` and `-A` have it: net-snmp's notation. `None`: the usual place.
-    pub fn parse(text: Option<&str>) -> Result<Self, String> {
-        let Some(text) = text else { return Ok(Self::Unix(USUAL_SOCKET.into())) };
-        let path = text.strip_prefix("unix:").or(text.starts_with('/').then_some(text));
-        if let Some(path) = path.filter(|path| !path.is_empty()) {
-            return Ok(Self::Unix(path.into()));
-        }
-        let name = ["tcp:", "tcp6:", "tcpv6:"].iter().find_map(|kind| text.strip_prefix(kind));
-        let name = name.unwrap_or(text);
-        match name.rsplit_once(':') {
-            Some((host, port))
-                if !host.is_empty()
-                    && port.parse::<u16>().is_ok()
-                    && (!host.contains(':') || host.starts_with('[')) =>
-            {
-                Ok(Self::Tcp(name.to_owned()))
-            }
-            _ => Err(format!(
-                "snmp_socket '{text}' is none of unix:PATH, /PATH, tcp:HOST:PORT and HOST:PORT"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "{}", path.display()),
-            Self::Tcp(name) => write!(f, "{name}"),
-        }
-    }
-}
 
 /// A part of the tree that this process answers for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +36,7 @@ pub struct Subtree {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where the master agent is.
-    pub address: Address,
+    pub address: AgentAddress,
     /// How the session is called there.
     pub description: &'static str,
     /// What it answers for.
@@ -208,21 +162,4 @@ pub fn follow(agent: &mut Option<Agent>, wanted: Option<Settings>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_net_snmps() {
-        let unix = |path: &str| Ok(Address::Unix(path.into()));
-        let tcp = |name: &str| Ok(Address::Tcp(name.to_owned()));
-        assert_eq!(Address::parse(None), unix("/var/agentx/master"));
-        assert_eq!(Address::parse(Some("unix:/run/x")), unix("/run/x"));
-        assert_eq!(Address::parse(Some("/run/x")), unix("/run/x"));
-        assert_eq!(Address::parse(Some("tcp:localhost:705")), tcp("localhost:705"));
-        assert_eq!(Address::parse(Some("10.0.0.1:705")), tcp("10.0.0.1:705"));
-        assert_eq!(Address::parse(Some("tcp6:[::1]:705")), tcp("[::1]:705"));
-        for bad in ["udp:localhost:161", "", "unix:", "705", "::1:705", "host:port", ":705"] {
-            assert!(Address::parse(Some(bad)).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -1,11 +1,12 @@
 //! What every process shows: the `global` part of KEEPALIVED-MIB, and how notifications begin.
 
-use super::agent::{Address, Settings, Subtree};
+use super::agent::{Settings, Subtree};
 use super::value::{Oid, Value, VarBind};
 use super::view::View;
 use crate::core::config::model::Script;
 use crate::core::config::model::global::{FlushOnStop, Global};
-use crate::core::config::model::services::Mail;
+use crate::core::config::model::services::{AgentAddress, Mail};
+use crate::core::config::values;
 use crate::core::time::Interval;
 
 /// KEEPALIVED-MIB: iso.org.dod.internet.private.enterprises.debian.project.keepalived.
@@ -46,10 +47,12 @@ pub fn settings(
     if subtrees.is_empty() {
         return None;
     }
-    match Address::parse(global.snmp.socket.as_deref()) {
+    let socket = global.snmp.socket.as_deref();
+    match socket.map_or_else(|| Ok(AgentAddress::usual()), values::agent_address) {
         Ok(address) => Some(Settings { address, description, subtrees }),
         Err(error) => {
-            tracing::error!("{error}: there is no SNMP");
+            let socket = socket.unwrap_or_default();
+            tracing::error!("the SNMP agent's address '{socket}' is {error}: there is no SNMP");
             None
         }
     }

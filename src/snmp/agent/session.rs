@@ -15,7 +15,8 @@ use super::super::answer::{self, Refusal};
 use super::super::pdu::{self, HEADER, Header, Malformed, Message, Response, reason};
 use super::super::value::{Oid, VarBind};
 use super::super::view::View;
-use super::{Address, Ask, SetError, Settings, Snapshot, Subtree};
+use super::{Ask, SetError, Settings, Snapshot, Subtree};
+use crate::core::config::model::services::AgentAddress;
 
 /// What the master has for its part of anything.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -96,7 +97,10 @@ impl Talk {
                     match session.live(&mut self, settings.clone()).await {
                         Ok(Over::Stop) => return,
                         Ok(Over::Moved) => continue,
-                        Err(error) => error,
+                        Err(error) => {
+                            self.lost.fetch_add(session.unheard(), Ordering::Relaxed);
+                            error
+                        }
                     }
                 }
                 Err(error) => error,
@@ -264,6 +268,12 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Notifications that the master has not confirmed.
+    fn unheard(&self) -> u64 {
+        let told = self.pending.values().filter(|what| matches!(what, Pending::Notify));
+        told.map(|_| 1).sum()
     }
 
     /// Says what is still to be said, and goodbye.
@@ -450,9 +460,9 @@ impl Session {
     }
 }
 
-async fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
+async fn connect(address: &AgentAddress) -> io::Result<Box<dyn Stream>> {
     Ok(match address {
-        Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
-        Address::Tcp(name) => Box::new(TcpStream::connect(name.as_str()).await?),
+        AgentAddress::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        AgentAddress::Tcp(name) => Box::new(TcpStream::connect(name.as_str()).await?),
     })
 }
