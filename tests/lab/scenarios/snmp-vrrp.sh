@@ -10,6 +10,8 @@ echo 3 >"$LAB_DIR/number"
 ip -n d1 link add other0 type veth peer name other1
 ip -n d1 link set other1 up; ip -n d1 link set other0 up
 ip -n d1 addr add 10.9.0.1/24 dev other0
+ip -n d1 link add track0 type veth peer name track1
+ip -n d1 link set track1 up; ip -n d1 link set track0 up
 snmp_words='    enable_snmp_vrrp
     enable_snmp_rfcv2
     enable_snmp_rfcv3
@@ -158,7 +160,7 @@ vrrp_instance V3 {
     garp_master_delay 2
     notify_deleted
     track_interface {
-        other0
+        track0
     }
     virtual_ipaddress {
         fe80::77
@@ -208,7 +210,6 @@ configuration '' >"$LAB_DIR/without.conf"
 # What differs, and why.
 cat >"$LAB_DIR/objects" <<'L'
 ^. K\.1\.1\.0 	the version is each program's own
-^. K\.2\.3\.1\.8\.1 	keepalived takes the process that is not there for one that is, where it cannot listen
 ^. K\.2\.3\.1\.11\.[1345] 	"primary interface tracked" is said of a track_interface line that names it; here of what is done
 ^. K\.2\.3\.1\.27\.[25] 	0 for version 2, which is no value of this object
 ^. K\.2\.6\.1\.11\.[2-5]\. 	"not advertised" said of addresses that are
@@ -233,9 +234,9 @@ life() {
     wait_until 10 shown || die "$1 does not show it"
     wait_until 10 says d1 "$KEEPALIVED.2.9.1.6.2" 'INTEGER: 2' || die "$1 does not run its scripts"
     walks d1 "$2" "${all[@]}"
-    ip -n d1 link set other0 down
+    ip -n d1 link set track0 down
     wait_until 10 eval 'says d1 "$KEEPALIVED.2.3.1.4.3" "INTEGER: 3"' || die "$1 does not see the fault"
-    ip -n d1 link set other0 up
+    ip -n d1 link set track0 up
     wait_until 20 masters || die "$1 does not become master again"
     wait_until 10 shown || die "$1 does not show it again"
     stop d1 daemon
@@ -295,12 +296,12 @@ gap() { # longest time between two adverts of V1, ms
 mark=$(log_mark d1)
 capture d1 eth0 "$LAB_DIR/adverts.pcap" 'ip proto 112 and src 10.77.1.11 and ip[21] = 51'
 kill -STOP "$(bg_pid d1 snmpd)"
-ip -n d1 link set other0 down                 # V3 goes, and is told to nobody
+ip -n d1 link set track0 down                 # V3 goes, and is told to nobody
 nap 4
-ip -n d1 link set other0 up
+ip -n d1 link set track0 up
 crash d1 snmpd
 check "the loss is said once" wait_until 15 logged d1 'no SNMP agent at /run/agentx' "$mark"
-ip -n d1 link set other0 down
+ip -n d1 link set track0 down
 wait_until 10 logged d1 '\(V3\) Entering FAULT' "$mark" || die "no fault"
 nap 3
 capture_end d1 eth0
@@ -310,7 +311,7 @@ snmpd_start d1
 check "an agent that is there again is found" wait_until 40 says d1 "$K.1.2.0" 'Hex-STRING: 64 31'
 check "what was lost is counted" wait_until 5 logged d1 '[0-9]+ SNMP notifications were lost' "$mark"
 check "it was said once" eval '(( $(tail -n +"$mark" "$(daemon_log d1)" | grep -c "no SNMP agent") == 1 ))'
-ip -n d1 link set other0 up
+ip -n d1 link set track0 up
 check "and notifications go on" wait_until 20 told 'STRING:V3 K.2.3.1.4=INTEGER:2'
 stop d1 daemon
 check "up to the last word" wait_until 5 told 'STRING:V1 K.2.3.1.4=INTEGER:5'
