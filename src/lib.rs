@@ -14,6 +14,7 @@
 //! | [`check`] | health of servers, virtual services, probes and daemon |
 //! | [`bfd`] | sessions with neighbours: packets, the engine of RFC 5880, its sockets and daemon |
 //! | [`ipvs`] | the kernel's load balancer: model, plan, messages, client |
+//! | [`snmp`] | the session with snmpd: AgentX messages, the way through tables, a thread |
 //! | [`tool`] | `steadfast config`: lint, dump, explain, diff, compare, manual pages |
 //!
 //! # The dependency rule
@@ -27,5 +28,6 @@ pub mod bfd;
 pub mod check;
 pub mod core;
 pub mod ipvs;
+pub mod snmp;
 pub mod tool;
 pub mod vrrp;

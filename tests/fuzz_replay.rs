@@ -61,3 +61,8 @@ fn bfd_packets_and_news_that_the_fuzzer_found_are_harmless() {
 fn notes_of_dead_processes_that_the_fuzzer_found_are_harmless() {
     replay("remains", steadfast::vrrp::remains::fuzz);
 }
+
+#[test]
+fn messages_of_snmp_agents_that_the_fuzzer_found_are_harmless() {
+    replay("agentx", steadfast::snmp::pdu::fuzz);
+}

@@ -102,3 +102,8 @@ fn what_the_health_service_of_grpc_says_decides_of_its_server() {
 fn what_the_kernel_refuses_is_told_in_words_and_stops_nothing_else() {
     scenario("lvs-refused");
 }
+
+#[test]
+fn services_servers_and_their_figures_are_shown_over_snmp_as_by_keepalived() {
+    scenario("snmp-check");
+}

@@ -147,6 +147,12 @@ fn notify_scripts_run_with_the_arguments_and_order_of_keepalived() {
     scenario("vrrp-notify");
 }
 
+/// The same configuration as the real keepalived's; an agent that is killed, and one that hangs.
+#[test]
+fn a_walk_over_snmp_and_its_notifications_are_those_of_keepalived() {
+    scenario("snmp-vrrp");
+}
+
 #[test]
 fn one_way_cuts_and_a_frozen_master_end_with_one_master() {
     scenario("vrrp-faults");

@@ -12,6 +12,7 @@ use super::local_addresses::LocalAddresses;
 use super::marking::{Marker, marking};
 use super::probe::Surroundings;
 use super::probes::Probes;
+use super::snmp::{NewWeight, Snmp, weights};
 use super::status;
 use super::telling::Telling;
 use crate::core::bfd_news::News;
@@ -29,6 +30,7 @@ use crate::core::track::bfd::BfdTracker;
 use crate::core::track::file::{FileChange, FileTracker};
 use crate::ipvs::client::{Client, OpenError};
 use crate::ipvs::model::Table;
+use crate::snmp::agent::Ask;
 
 /// Timers that are due within this time are carried out together: thousands of checks a second, each
 /// with a wake-up of its own, would cost half as much again.
@@ -84,6 +86,7 @@ struct Daemon<'a> {
     file_inbox: mpsc::Receiver<FileChange>,
     sessions: BfdTracker,
     saver: Saver,
+    snmp: Snmp,
 }
 
 /// Takes out checks whose program cannot be run: keepalived does so, and their servers are up as far
@@ -116,6 +119,7 @@ fn leave_out_unusable(config: &mut Config) {
 impl<'a> Daemon<'a> {
     fn open(mut config: Config, sessions: BfdTracker, options: &'a Options) -> io::Result<Self> {
         leave_out_unusable(&mut config);
+        options.snmp.outweigh(&mut config.global.snmp);
         let table = open_table(&config);
         let nothing = Table::new();
         let known = table.as_ref().and_then(KernelTable::known).unwrap_or(&nothing);
@@ -138,11 +142,13 @@ impl<'a> Daemon<'a> {
             file_inbox,
             sessions,
             saver: Saver::default(),
+            snmp: Snmp::default(),
             table,
             marker: Marker::default(),
             config,
         };
         daemon.mark();
+        daemon.snmp.configure(&daemon.config);
         daemon.watch_addresses();
         daemon.watch_files();
         daemon.watch_sessions();
@@ -259,6 +265,7 @@ impl<'a> Daemon<'a> {
                 change = next_change(&mut self.local) => self.address_changed(change),
                 Some(change) = self.file_inbox.recv() => self.file_changed(change),
                 news = self.sessions.changed() => self.sessions_changed(news),
+                ask = self.snmp.asked() => self.answer(ask),
                 () = alarm.wait_until(Some(wake)) => {}
             }
             self.ladder.due(Some(deadline), "check");
@@ -281,6 +288,7 @@ impl<'a> Daemon<'a> {
 
     fn reload(&mut self, mut config: Config) {
         leave_out_unusable(&mut config);
+        self.options.snmp.outweigh(&mut config.global.snmp);
         if config == self.config {
             tracing::info!("Nothing differs");
             return;
@@ -298,6 +306,7 @@ impl<'a> Daemon<'a> {
         self.engine.handle(now, input);
         self.next_count = now + COUNT;
         self.config = config;
+        self.snmp.configure(&self.config);
         self.mark();
         self.watch_addresses();
         self.watch_files();
@@ -328,9 +337,44 @@ impl<'a> Daemon<'a> {
                 Output::RunScript { object, script } => self.telling.run(&object, script),
                 Output::Line(line) => self.telling.write(&line),
                 Output::Mail(alert) => self.telling.send(alert),
+                Output::Changed(change) => self.snmp.tell(&change),
                 Output::Log(event) => log_event(&event),
             }
         }
+    }
+
+    /// A request for the tables, or to set weights.
+    fn answer(&mut self, ask: Ask) {
+        match ask {
+            // It may have lost patience.
+            Ask::View(answer) => {
+                if let Some(snapshot) = self.snmp.snapshot(&self.engine) {
+                    let _ = answer.send(snapshot);
+                }
+            }
+            Ask::Set { bindings, test, answer } => {
+                let done = weights(&bindings, &self.config.check).map(|weights| {
+                    if !test {
+                        self.set_weights(weights);
+                    }
+                });
+                let _ = answer.send(done);
+            }
+        }
+    }
+
+    /// Until the next reload, as if the file had it so.
+    fn set_weights(&mut self, weights: Vec<NewWeight>) {
+        for (service, server, weight) in weights {
+            let service = self.config.check.virtual_servers.get_mut(service);
+            let Some(server) = service.and_then(|found| found.real_servers.get_mut(server)) else {
+                continue;
+            };
+            tracing::info!("SNMP sets the weight of {} to {weight}", server.address);
+            server.weight = weight;
+        }
+        let input = Input::Reconfigure(Box::new(self.config.check.clone()));
+        self.engine.handle(runtime::now(), input);
     }
 
     /// Looks for changes that others have made, or for IPVS where there was none.
@@ -402,6 +446,7 @@ impl<'a> Daemon<'a> {
     async fn stop(mut self) {
         tracing::info!("Stopping");
         let desired = self.engine.desired();
+        self.snmp.tell_end(&self.engine);
         self.engine.handle(runtime::now(), Input::Shutdown);
         self.probes.cancel_all();
         while let Some(output) = self.engine.poll_output() {
@@ -410,7 +455,7 @@ impl<'a> Daemon<'a> {
                 Output::Line(line) => self.telling.write(&line),
                 Output::Mail(alert) => self.telling.send(alert),
                 Output::Log(event) => log_event(&event),
-                Output::StartProbe { .. } | Output::CancelProbe(_) => {}
+                Output::StartProbe { .. } | Output::CancelProbe(_) | Output::Changed(_) => {}
             }
         }
         if !self.options.keep_ipvs {
@@ -419,6 +464,7 @@ impl<'a> Daemon<'a> {
             }
             self.marker.clear();
         }
+        self.snmp.finish().await;
         self.telling.finish(STOP_GRACE).await;
     }
 }

@@ -31,7 +31,7 @@ use self::reload::Known;
 use self::sessions::Presumed;
 use self::sharing::Sharing;
 use self::slow_start::Ramp;
-use super::event::{Alert, Event, Importance, Names, ServiceName, endpoint, protocol_of};
+use super::event::{Alert, Change, Event, Importance, Names, ServiceName, endpoint, protocol_of};
 use super::health::{Health, Memory};
 use super::marks::Marks;
 use super::places::Pace;
@@ -144,6 +144,8 @@ pub enum Output {
     Line(String),
     /// Send a mail.
     Mail(Alert),
+    /// Tell managers (SNMP).
+    Changed(Box<Change>),
     /// Log a line.
     Log(Event),
 }

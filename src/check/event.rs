@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::core::config::model::Family;
-use crate::core::config::model::check::{Protocol, Target};
+use crate::core::config::model::check::{Protocol, RealServer, Target, VirtualServer};
+use crate::core::shared::Shared;
 
 /// How a service is written in logs: `[10.0.0.1]:tcp:80`, `FWM 7`, `[group]:name`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,6 +101,26 @@ pub struct Alert {
     pub body: String,
     /// About a checker whose server stays as it is: not sent with `no_checker_emails`.
     pub one_check: bool,
+}
+
+/// A server or a service is up or not, as managers are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Of which service.
+    pub service: Shared<VirtualServer>,
+    /// How many of its servers are up by now.
+    pub servers_up: usize,
+    /// What has changed.
+    pub what: What,
+}
+
+/// What has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// A server is up or not.
+    Server(Shared<RealServer>, bool),
+    /// There is enough to serve with or not.
+    Quorum(bool),
 }
 
 /// `UP` or `DOWN`, as in FIFOs and mails.

@@ -224,6 +224,17 @@ pub fn apply_scheduling(settings: &ProcessSettings, what: &str) {
     }
 }
 
+/// This thread runs when nothing else has to: whatever the process has, it has no real-time priority.
+pub fn run_as_ordinary() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: 0 is the calling thread, and the parameters live for the call.
+    let status = unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters) };
+    if status != 0 {
+        let error = io::Error::last_os_error();
+        tracing::debug!("a thread keeps the priority of its process: {error}");
+    }
+}
+
 /// `max_auto_priority`: a process whose timers run late gets real-time scheduling, one step higher
 /// each time.
 #[derive(Debug, Clone)]

@@ -76,8 +76,8 @@ pub trait IpvsTable {
 /// The kernel's table.
 #[derive(Debug)]
 pub struct Client {
-    socket: NetlinkSocket,
-    family: u16,
+    pub(super) socket: NetlinkSocket,
+    pub(super) family: u16,
 }
 
 impl Client {

@@ -34,8 +34,8 @@ const CMD_SET_INFO: u8 = 14;
 const CMD_GET_INFO: u8 = 15;
 const CMD_FLUSH: u8 = 17;
 
-const ATTR_SERVICE: u16 = 1;
-const ATTR_DEST: u16 = 2;
+pub(super) const ATTR_SERVICE: u16 = 1;
+pub(super) const ATTR_DEST: u16 = 2;
 const ATTR_TIMEOUT_TCP: u16 = 4;
 const ATTR_TIMEOUT_TCP_FIN: u16 = 5;
 const ATTR_TIMEOUT_UDP: u16 = 6;

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod fake;
+pub mod figures;
 pub mod message;
 pub mod model;
 pub mod plan;

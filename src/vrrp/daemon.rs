@@ -7,6 +7,7 @@ mod keys;
 mod linkbeat;
 mod operations;
 mod scripts;
+mod snmp;
 mod sockets;
 mod unsent;
 
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use self::heirs::Heirloom;
 use self::keys::{KeyFiles, Keyed};
 use self::linkbeat::Linkbeat;
+use self::snmp::Snmp;
 use self::unsent::Unsent;
 use super::connection_sync;
 use super::desired::DesiredAddress;
@@ -175,6 +177,7 @@ struct Daemon<'a> {
     kernel_changed: bool,
     unsent: Unsent,
     saver: Saver,
+    snmp: Snmp,
 }
 
 /// Index of the interface, address, prefix length: what is unique in the kernel.
@@ -207,6 +210,7 @@ impl<'a> Daemon<'a> {
         options: &'a Options,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         scripts::leave_out_unusable(&mut config);
+        options.snmp.outweigh(&mut config.global.snmp);
         // Subscribe first, then read: nothing falls between.
         let monitor = Monitor::open()?;
         let mut route = RouteSocket::open()?;
@@ -262,6 +266,7 @@ impl<'a> Daemon<'a> {
             kernel_changed: true,
             unsent: Unsent::default(),
             saver: Saver::default(),
+            snmp: Snmp::default(),
             config,
         })
     }
@@ -326,6 +331,7 @@ impl<'a> Daemon<'a> {
                 Some(change) = self.process_inbox.recv() => self.handle_process(change),
                 news = self.sessions.changed() => self.handle_sessions(news),
                 () = self.keys.next() => {}
+                ask = self.snmp.asked() => self.answer(ask),
                 () = wait(&mut alarm, deadline, takeover) => {}
             }
             self.ladder.due(deadline, "vrrp");
@@ -498,6 +504,7 @@ impl<'a> Daemon<'a> {
         self.route.set_receive_buffer(buffers.vrrp_command);
         self.monitor.set_receive_buffer(buffers.vrrp_monitor);
         self.telling.set(&self.config);
+        self.snmp.configure(&self.config, &self.engine);
         self.set_linkbeat();
         let instances = &self.config.vrrp.instances;
         self.unsent.retain(|name| instances.iter().any(|instance| instance.name == name));
@@ -509,6 +516,7 @@ impl<'a> Daemon<'a> {
 
     fn reload(&mut self, mut config: Config) {
         scripts::leave_out_unusable(&mut config);
+        self.options.snmp.outweigh(&mut config.global.snmp);
         if config == self.config {
             tracing::info!("Nothing differs");
             self.telling.states(&self.engine);
@@ -554,6 +562,7 @@ impl<'a> Daemon<'a> {
     /// Words and scripts come last: neither an advert nor an announcement waits for them.
     fn tell(&mut self) {
         let much = self.untold.len() > MUCH_TO_TELL;
+        self.snmp.see(&self.untold, &self.engine, &self.links);
         for output in std::mem::take(&mut self.untold) {
             match output {
                 Output::Notify(notice) => self.telling.tell(&notice),
@@ -631,12 +640,14 @@ impl<'a> Daemon<'a> {
 
     fn handle_file(&mut self, FileChange { name, value }: FileChange) {
         tracing::info!("track_file {name}: {value}");
+        self.snmp.file(&name, value);
         self.engine.handle(runtime::now(), Input::File { name, value });
     }
 
     fn handle_process(&mut self, ProcessChange { name, good, count }: ProcessChange) {
         let what = if good { "gained" } else { "lost" };
         tracing::info!("Quorum {what} for track process {name} ({count} processes)");
+        self.snmp.process(&name, good, count);
         self.engine.handle(runtime::now(), Input::Process { name, good });
     }
 
@@ -708,6 +719,7 @@ impl<'a> Daemon<'a> {
         }
         self.remember();
         self.tell();
+        self.snmp.finish().await;
         self.telling.finish(STOP_GRACE).await;
         if self.sync_follows.is_some() {
             self.connection_sync.stop(STOP_GRACE.to_duration());

@@ -635,6 +635,11 @@ impl VrrpEngine {
         &self.sessions
     }
 
+    /// Where sync groups are, by name; those that are nowhere yet are missing.
+    pub fn group_states(&self) -> &BTreeMap<String, State> {
+        &self.group_states
+    }
+
     // ---- configuration
 
     fn take_config(&mut self, config: VrrpConfig) {

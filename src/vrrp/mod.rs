@@ -2,7 +2,7 @@
 //!
 //! Start with [`engine`], the pure election; [`router`] is one virtual router with the checks of an
 //! advert, [`packet`] the bytes, [`event`] the words. [`daemon`], [`socket`],
-//! [`virtual_link`], [`firewall`] and [`remains`] are the rim.
+//! [`virtual_link`], [`firewall`] and [`remains`] are the rim. [`mib`] is what shows over SNMP.
 
 pub mod announce;
 pub mod connection_sync;
@@ -14,6 +14,7 @@ pub mod firewall;
 pub mod interface_settings;
 pub mod json;
 pub mod losses;
+pub mod mib;
 pub mod pacer;
 pub mod packet;
 pub mod priority;

@@ -180,7 +180,7 @@ impl Rig {
                 }
                 Output::RunScript { script, .. } => self.seen.scripts.push(script.words.join(" ")),
                 Output::Log(event) => self.seen.lines.push(event.text),
-                Output::Line(_) | Output::Mail(_) => {}
+                Output::Line(_) | Output::Mail(_) | Output::Changed(_) => {}
             }
         }
         self.table.follow(&mut self.engine);

@@ -2,7 +2,7 @@
 
 use super::words::quorum_changed;
 use super::{CheckEngine, CheckerId, Outcome, Output, Probing, Trouble};
-use crate::check::event::{Event, Importance, Names, endpoint, protocol_of, up_or_down};
+use crate::check::event::{Event, Importance, Names, What, endpoint, protocol_of, up_or_down};
 use crate::check::health::Health;
 use crate::check::virtual_server;
 use crate::core::config::model::check::GivenUp;
@@ -121,6 +121,7 @@ impl CheckEngine {
         let Some(service) = self.services.get_mut(place) else { return };
         let name = service.name();
         let protocol = protocol_of(&service.config.target);
+        let mut changed = Vec::new();
         for server in &mut service.servers {
             let up = server.is_up();
             if std::mem::replace(&mut server.up, up) == up {
@@ -149,7 +150,10 @@ impl CheckEngine {
             let state = up_or_down(up);
             let line = format!("RS {server_name} {} {state}\n", service.told_as);
             outputs.push(Output::Line(line));
+            changed.push(What::Server(server.config.clone(), up));
         }
+        let up = service.servers_up();
+        outputs.extend(changed.into_iter().map(|what| service.changed(what, up)));
         let total = virtual_server::live_weight(&service.views());
         let quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
         if std::mem::replace(&mut service.quorum, quorum) != quorum {

@@ -53,6 +53,7 @@ fn server(last: u8) -> RealServer {
         drain_time: Interval::ZERO,
         file_checks: Vec::new(),
         bfd_checks: Vec::new(),
+        defaults: Shared::default(),
     }
 }
 
@@ -74,6 +75,7 @@ pub(crate) fn service(servers: u8) -> VirtualServer {
         smtp_alert: false,
         snmp_name: None,
         real_servers: (1..=servers).map(server).map(Shared::from).collect(),
+        defaults: Shared::default(),
     }
 }
 
@@ -136,7 +138,7 @@ impl Rig {
                     Output::Mail(alert) => {
                         self.told.push(format!("{}: {}", alert.subject, alert.body));
                     }
-                    Output::CancelProbe(_) => {}
+                    Output::CancelProbe(_) | Output::Changed(_) => {}
                 }
             }
             match self.engine.poll_timeout() {
@@ -515,6 +517,7 @@ fn last_words(probe: impl FnOnce(Connect) -> Probe) -> Vec<String> {
                 Output::Log(_)
                 | Output::CancelProbe(_)
                 | Output::RunScript { .. }
+                | Output::Changed(_)
                 | Output::Line(_)
                 | Output::Mail(_) => {}
             }

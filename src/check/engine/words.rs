@@ -1,7 +1,9 @@
 //! The words about services and servers: lines for FIFOs and logs, mails, scripts to run.
 
 use super::{CheckEngine, CheckerId, Output, ServerState, ServiceState};
-use crate::check::event::{Alert, Event, Importance, Names, endpoint, protocol_of, up_or_down};
+use crate::check::event::{
+    Alert, Change, Event, Importance, Names, What, endpoint, protocol_of, up_or_down,
+};
 use crate::check::virtual_server;
 use crate::core::config::model::check::RealServer;
 
@@ -9,7 +11,10 @@ impl ServiceState {
     /// `VS`, for the FIFOs and by mail, with the words of the mail.
     pub(super) fn tell(&self, words: &str, total: u64) -> Vec<Output> {
         let (name, state) = (&self.told_as, up_or_down(self.quorum));
-        let mut outputs = vec![Output::Line(format!("VS {name} {state}\n"))];
+        let mut outputs = vec![
+            Output::Line(format!("VS {name} {state}\n")),
+            self.changed(What::Quorum(self.quorum), self.servers_up()),
+        ];
         if self.config.smtp_alert {
             let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
             let sum = u64::from(quorum) + u64::from(hysteresis);
@@ -25,8 +30,10 @@ impl ServiceState {
     /// How it begins; with `servers` also those that begin as up.
     pub(super) fn tell_start(&self, servers: bool) -> Vec<Output> {
         let mut outputs = Vec::new();
+        let up = self.servers_up();
         for server in self.servers.iter().filter(|server| servers && server.up) {
             outputs.push(self.server_line(&server.config, true));
+            outputs.push(self.changed(What::Server(server.config.clone(), true), up));
             if let Some(script) = &server.config.notify_up {
                 let object = self.name().0;
                 outputs.push(Output::RunScript { object, script: script.clone() });
@@ -37,6 +44,15 @@ impl ServiceState {
             if self.quorum { "Starting with quorum up" } else { "Starting with quorum down" };
         outputs.extend(self.tell(words, total));
         outputs
+    }
+
+    /// What managers are told, `servers_up` of the service's.
+    pub(super) fn changed(&self, what: What, servers_up: usize) -> Output {
+        Output::Changed(Box::new(Change { service: self.config.clone(), servers_up, what }))
+    }
+
+    pub(super) fn servers_up(&self) -> usize {
+        self.servers.iter().filter(|server| server.up).count()
     }
 
     /// `RS`, for the FIFOs.
@@ -95,7 +111,9 @@ pub(super) fn gone(service: &ServiceState, server: &ServerState, words: &str) ->
     let object = service.name().0;
     let script = config.notify_down.clone().map(|script| Output::RunScript { object, script });
     let mail = service.server_mail(config, false, words, false);
-    script.into_iter().chain([service.server_line(config, false)]).chain(mail).collect()
+    let change = service.changed(What::Server(config.clone(), false), service.servers_up());
+    let told = [service.server_line(config, false), change];
+    script.into_iter().chain(told).chain(mail).collect()
 }
 
 pub(super) fn quorum_changed(service: &ServiceState, total: u64) -> Vec<Output> {

@@ -14,6 +14,7 @@ use nom::{IResult, Parser};
 
 use super::model::Family;
 use super::model::check::{GroupEntry, MaskedByte};
+use super::model::services::AgentAddress;
 use crate::core::time::Interval;
 
 /// What a word is when it is not what it should be.
@@ -280,6 +281,26 @@ pub fn granularity(word: &str) -> Result<u8, Fault> {
     number(word, 1..=128).map(|length| u8::try_from(length).unwrap_or(128))
 }
 
+/// Where an SNMP agent is, in net-snmp's notation.
+pub fn agent_address(word: &str) -> Result<AgentAddress, Fault> {
+    let path = word.strip_prefix("unix:").or(word.starts_with('/').then_some(word));
+    if let Some(path) = path.filter(|path| !path.is_empty()) {
+        return Ok(AgentAddress::Unix(path.into()));
+    }
+    let name = ["tcp:", "tcp6:", "tcpv6:"].iter().find_map(|kind| word.strip_prefix(kind));
+    let name = name.unwrap_or(word);
+    match name.rsplit_once(':') {
+        Some((host, port))
+            if !host.is_empty()
+                && port.parse::<u16>().is_ok()
+                && (!host.contains(':') || host.starts_with('[')) =>
+        {
+            Ok(AgentAddress::Tcp(name.to_owned()))
+        }
+        Some(_) | None => Err("none of unix:PATH, /PATH, tcp:HOST:PORT and HOST:PORT".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -367,6 +388,20 @@ mod tests {
         let more = format!("{many}x");
         for word in ["", "..", "a..b", ".a", long.as_str(), more.as_str()] {
             assert!(domain(word).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn an_agent_s_address_is_net_snmp_s() {
+        let unix = |path: &str| Ok(AgentAddress::Unix(path.into()));
+        let tcp = |name: &str| Ok(AgentAddress::Tcp(name.to_owned()));
+        assert_eq!(agent_address("unix:/run/x"), unix("/run/x"));
+        assert_eq!(agent_address("/run/x"), unix("/run/x"));
+        assert_eq!(agent_address("tcp:localhost:705"), tcp("localhost:705"));
+        assert_eq!(agent_address("10.0.0.1:705"), tcp("10.0.0.1:705"));
+        assert_eq!(agent_address("tcp6:[::1]:705"), tcp("[::1]:705"));
+        for bad in ["udp:localhost:161", "", "unix:", "705", "::1:705", "host:port", ":705"] {
+            assert!(agent_address(bad).is_err(), "{bad}");
         }
     }
 }

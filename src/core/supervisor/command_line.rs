@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::core::config::handed::Part;
 use crate::core::config::model::global::ProcessNames;
+use crate::core::config::model::services::Snmp;
 use crate::core::log::{Detail, Facility};
 
 /// Where the configuration is when nothing is said.
@@ -183,6 +184,8 @@ pub struct Options {
     pub bfd_pid_file: Option<PathBuf>,
     /// `-s`.
     pub namespace: Option<String>,
+    /// `-x` and `-A`.
+    pub snmp: SnmpOptions,
     /// `--ignore-sigint`.
     pub ignore_sigint: bool,
     /// Hidden: this is a child.
@@ -191,6 +194,27 @@ pub struct Options {
     pub farewell: bool,
     /// Options that are understood but have no effect yet, for the log.
     pub without_effect: Vec<&'static str>,
+}
+
+/// What the command line says of SNMP.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SnmpOptions {
+    /// `-x`: all that there is.
+    pub everything: bool,
+    /// `-A`: where the master agent is.
+    pub socket: Option<String>,
+}
+
+impl SnmpOptions {
+    /// What the command line says counts more than the file.
+    pub fn outweigh(&self, snmp: &mut Snmp) {
+        if self.everything {
+            (snmp.vrrp, snmp.checker, snmp.rfc2787, snmp.rfc6527) = (true, true, true, true);
+        }
+        if self.socket.is_some() {
+            snmp.socket.clone_from(&self.socket);
+        }
+    }
 }
 
 impl Default for Options {
@@ -216,6 +240,7 @@ impl Default for Options {
             checkers_pid_file: None,
             bfd_pid_file: None,
             namespace: None,
+            snmp: SnmpOptions::default(),
             ignore_sigint: false,
             role: None,
             farewell: false,
@@ -296,10 +321,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
             Short('e') | Long("all-config") => options.all_config = true,
             Long("ignore-sigint") => options.ignore_sigint = true,
             Short('a') | Long("address-monitoring") => options.without_effect.push("-a"),
-            Short('x') | Long("snmp") => options.without_effect.push("-x (SNMP)"),
+            Short('x') | Long("snmp") => options.snmp.everything = true,
             Short('A') | Long("snmp-agent-socket") => {
-                value()?;
-                options.without_effect.push("-A (SNMP)");
+                options.snmp.socket = Some(text(value()?)?);
             }
             Short('m') | Long("core-dump") => options.without_effect.push("-m (core dump)"),
             Short('M') | Long("core-dump-pattern") => {
@@ -424,6 +448,8 @@ Usage: steadfast [OPTION...]
   -b, --bfd_pid=FILE           Pid file of the BFD process
   -s, --namespace=NAME         Run in this network namespace
   -R, --dont-respawn           End when a child process ends
+  -x, --snmp                   Show everything over SNMP, whatever the configuration says
+  -A, --snmp-agent-socket=ADDRESS  The SNMP agent: unix:PATH, tcp:HOST:PORT
   -V, --dont-release-vrrp      Leave the virtual addresses in place on stop
   -I, --dont-release-ipvs      Leave the IPVS table in place on stop
   -u, --umask=MASK             umask for the files that are made
@@ -431,7 +457,7 @@ Usage: steadfast [OPTION...]
       --signum=NAME            Print a signal's number: STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON
   -v, --version                Print the version
   -h, --help                   Print this help
-Understood, without effect so far: -a, -A, -m, -M, -x, -X, --debug, --perf, --flush-log-file
+Understood, without effect so far: -a, -m, -M, -X, --debug, --perf, --flush-log-file
 ";
 
 #[cfg(test)]
@@ -472,6 +498,16 @@ mod tests {
             .split(' ');
         assert!(parse(words.map(OsString::from)).unwrap_err().contains("genhash"));
         run(&"-c a -a -b x -x -A y -s ns -m -M --core-dump-pattern=c -e -i id -g --flush-log-file --debug=x --perf=all --ignore-sigint".split(' ').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_the_command_line_says_of_snmp_outweighs_the_file() {
+        let mut snmp = Snmp { socket: Some("/file".into()), ..Snmp::default() };
+        run(&["-n"]).snmp.outweigh(&mut snmp);
+        assert_eq!(snmp, Snmp { socket: Some("/file".into()), ..Snmp::default() });
+        run(&["-x", "-A", "/line"]).snmp.outweigh(&mut snmp);
+        assert!(snmp.vrrp && snmp.checker && snmp.rfc2787 && snmp.rfc6527 && !snmp.traps);
+        assert_eq!(snmp.socket.as_deref(), Some("/line"));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::context::Context;
 use super::global::{keep, set};
 use crate::core::config::keywords;
 use crate::core::config::model::check::{
-    CheckConfig, Forwarding, GroupEntry, Persistence, Probe, Protocol, RealServer, Scheduler,
-    SorryServer, Target, Thresholds, TlsIdentity, Tunnel, TunnelChecksum, VirtualServer,
+    CheckConfig, Defaults, Forwarding, GroupEntry, Persistence, Probe, Protocol, RealServer,
+    Scheduler, SorryServer, Target, Thresholds, TlsIdentity, Tunnel, TunnelChecksum, VirtualServer,
     VirtualServerGroup,
 };
 use crate::core::config::model::services::AlertDefault;
@@ -163,6 +163,22 @@ impl Inherited {
             _ => return false,
         }
         true
+    }
+
+    /// As it shows from outside.
+    fn shown(&self, weight: u32) -> Defaults {
+        let usual = Defaults::default();
+        Defaults {
+            virtualhost: self.virtualhost.clone(),
+            delay_loop: self.delay_loop.unwrap_or(usual.delay_loop),
+            retry: self.retry.unwrap_or(0),
+            delay_before_retry: self.delay_before_retry.unwrap_or(Interval::ZERO),
+            warmup: self.warmup.unwrap_or(Interval::ZERO),
+            connect_timeout: self.connect_timeout.unwrap_or(usual.connect_timeout),
+            weight,
+            inhibit: self.inhibit,
+            alpha: self.alpha,
+        }
     }
 }
 
@@ -535,6 +551,7 @@ impl Draft {
             smtp_alert: self.smtp_alert,
             snmp_name: self.snmp_name.clone(),
             real_servers: Vec::new(),
+            defaults: self.inherited.shown(self.weight).into(),
         }
     }
 
@@ -650,6 +667,7 @@ fn real_server(
         drain_time: Interval::ZERO,
         file_checks: Vec::new(),
         bfd_checks: Vec::new(),
+        defaults: service.defaults.clone(),
     };
     let mut checks = Vec::new();
     for statement in block.children() {
@@ -682,6 +700,13 @@ fn real_server(
     if server.thresholds.upper > 0 && server.thresholds.lower > server.thresholds.upper {
         context.error("thresholds", block.span, "lthreshold is above uthreshold, it is ignored");
         server.thresholds.lower = 0;
+    }
+    let own = (inherited.virtualhost != draft.inherited.virtualhost)
+        .then(|| inherited.virtualhost.clone())
+        .flatten();
+    let defaults = Defaults { virtualhost: own, ..inherited.shown(draft.weight) };
+    if defaults != *server.defaults {
+        server.defaults = defaults.into();
     }
     server.slow_start = inherited.slow_start.unwrap_or(Interval::ZERO);
     server.drain_time = inherited.drain_time.unwrap_or(Interval::ZERO);

@@ -128,7 +128,15 @@ fn snmp(context: &mut Context, statement: &Statement, snmp: &mut Snmp) -> bool {
             let message = "snmp_socket takes one address, the line is ignored";
             context.error("extra-words", statement.span, message);
         }
-        "snmp_socket" => keep(&mut snmp.socket, context.text(statement)),
+        "snmp_socket" => {
+            let socket = context.text(statement);
+            if let Some(Err(fault)) = socket.as_deref().map(values::agent_address) {
+                // keepalived takes anything, and finds nobody there.
+                let message = format!("snmp_socket is {fault}: there will be no SNMP");
+                context.warning("agent-address", statement.span, message);
+            }
+            keep(&mut snmp.socket, socket);
+        }
         "enable_traps" => snmp.traps = true,
         "enable_snmp_vrrp" => snmp.vrrp = true,
         "enable_snmp_keepalived" => {

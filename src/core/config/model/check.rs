@@ -261,6 +261,48 @@ pub struct VirtualServer {
     pub snmp_name: Option<String>,
     /// `real_server` blocks, in order.
     pub real_servers: Vec<Shared<RealServer>>,
+    /// What its servers and checkers inherit.
+    pub defaults: Shared<Defaults>,
+}
+
+/// What a service gives its servers, and these their checkers. All of it is worked in to them; this is
+/// for those who look at it from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Defaults {
+    /// `virtualhost`; of a server only if it has its own.
+    pub virtualhost: Option<String>,
+    /// `delay_loop`.
+    pub delay_loop: Interval,
+    /// `retry`; 0 when each kind of checker has its own.
+    pub retry: u32,
+    /// `delay_before_retry`; zero when each kind of checker has its own.
+    pub delay_before_retry: Interval,
+    /// `warmup`; zero when not written.
+    pub warmup: Interval,
+    /// `connect_timeout`.
+    pub connect_timeout: Interval,
+    /// `weight` of servers that have none.
+    pub weight: u32,
+    /// `inhibit_on_failure`.
+    pub inhibit: bool,
+    /// `alpha`.
+    pub alpha: bool,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            virtualhost: None,
+            delay_loop: Interval::from_secs(60),
+            retry: 0,
+            delay_before_retry: Interval::ZERO,
+            warmup: Interval::ZERO,
+            connect_timeout: Interval::from_secs(5),
+            weight: 1,
+            inhibit: false,
+            alpha: false,
+        }
+    }
 }
 
 /// `sorry_server` with its options.
@@ -305,6 +347,8 @@ pub struct RealServer {
     pub file_checks: Vec<FileCheck>,
     /// `BFD_CHECK`: sessions that must be up.
     pub bfd_checks: Vec<BfdCheck>,
+    /// What its checkers inherit; its service's unless it says something of its own.
+    pub defaults: Shared<Defaults>,
 }
 
 /// `BFD_CHECK`.

@@ -1,7 +1,9 @@
 //! What surrounds the daemons: FIFOs, mail, SNMP, D-Bus, firewall, buffers, files. Parts of
 //! `global_defs`.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +122,31 @@ impl Default for Snmp {
             rfc6527: false,
             service_figures_age: Interval::from_secs(5),
             server_figures_age: None,
+        }
+    }
+}
+
+/// Where an SNMP master agent is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AgentAddress {
+    /// `unix:PATH` or `/PATH`.
+    Unix(PathBuf),
+    /// `tcp:HOST:PORT` or `HOST:PORT`.
+    Tcp(String),
+}
+
+impl AgentAddress {
+    /// Where snmpd listens unless told otherwise.
+    pub fn usual() -> Self {
+        Self::Unix("/var/agentx/master".into())
+    }
+}
+
+impl fmt::Display for AgentAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Tcp(name) => write!(f, "{name}"),
         }
     }
 }
