@@ -55,7 +55,8 @@ facts() {
     # --- proxy ARP, where the operator wants it on the virtual interface
     on "$node" sysctl -qw net.ipv4.conf.vrrp/51.proxy_arp=1 net.ipv4.neigh.vrrp/51.proxy_delay=0
     on client1 ip route replace $BEHIND dev eth0; on client1 ip neigh flush dev eth0
-    ask $BEHIND; nap 0.5
+    wait_until 5 on client1 ping -qc1 -W1 $BEHIND || echo "# $who: $BEHIND does not answer"
+    nap 0.3
     on "$node" sysctl -qw net.ipv4.conf.vrrp/51.proxy_arp=0
     # --- a redirect: the way on is on the same link, and is left as it came
     on "$node" ip route replace $FAR/32 via $NEAR dev eth0
