@@ -272,7 +272,7 @@ pub fn same_at_the_other_end(config: &Config) {
         let mut reader = Reader::default();
         let (first, second) =
             (travelled(config, part, &mut reader), travelled(config, part, &mut reader));
-        let mut expected = Config { ..config.clone() };
+        let mut expected = config.clone();
         if part != Part::Vrrp {
             expected.vrrp = Config::default().vrrp;
         }
