@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::core::config::model::global::{Global, IpvsNamespace};
+use crate::core::time::Interval;
 use crate::ipvs::client::{Client, IpvsError};
 use crate::ipvs::figures::Figures;
 use crate::ipvs::model::{DestinationKey, ServiceKey};
@@ -32,8 +33,7 @@ impl FigureCache {
     /// Nothing is read yet.
     pub fn new(global: &Global) -> Self {
         let service_age = global.snmp.service_figures_age.to_duration();
-        let server_age =
-            global.snmp.server_figures_age.map_or(service_age, |age| age.to_duration());
+        let server_age = global.snmp.server_figures_age.map_or(service_age, Interval::to_duration);
         let namespace = global.ipvs_namespace.clone();
         Self { namespace, service_age, server_age, read: Mutex::default() }
     }

@@ -125,7 +125,7 @@ fn instance_cell(shown: &Shown, column: u32) -> Option<Value> {
 }
 
 struct Address {
-    address: VirtualAddress,
+    config: VirtualAddress,
     index: u32,
     set: bool,
     advertised: bool,
@@ -134,7 +134,7 @@ struct Address {
 fn addresses(view: &mut View, gathered: &Gathered) {
     let shown = |address: &VirtualAddress, set, advertised| Address {
         index: address.interface.as_deref().map_or(0, |name| gathered.index_of(name)),
-        address: address.clone(),
+        config: address.clone(),
         set,
         advertised,
     };
@@ -152,7 +152,7 @@ fn addresses(view: &mut View, gathered: &Gathered) {
 }
 
 fn address_cell(shown: &Address, column: u32) -> Option<Value> {
-    let address = &shown.address;
+    let address = &shown.config;
     Some(match column {
         2 => Value::address_type(address.address),
         3 => Value::address(address.address),

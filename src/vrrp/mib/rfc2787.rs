@@ -74,7 +74,6 @@ fn operation(shown: &Shown, column: u32) -> Option<Value> {
     Some(match column {
         2 => shown.hardware_address.clone(),
         3 => rfc_state(row.state),
-        4 => Value::Integer(1),
         5 => Value::integer(instance.priority.get()),
         6 => Value::integer(instance.addresses.len()),
         7 => v4(row.master()),
@@ -88,7 +87,8 @@ fn operation(shown: &Shown, column: u32) -> Option<Value> {
         11 => Value::integer(instance.advert_interval.as_secs()),
         12 => Value::truth(instance.preemption != Preemption::Never),
         13 => shown.up_since.clone(),
-        14 | 15 => Value::Integer(1),
+        // Up, IP, active.
+        4 | 14 | 15 => Value::Integer(1),
         _ => return None,
     })
 }

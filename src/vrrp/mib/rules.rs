@@ -98,14 +98,14 @@ fn cell(shown: &Shown, column: u32) -> Option<Value> {
         32 if rule.action == RuleAction::L3Master => Value::truth(true),
         33 => Value::integer(shown.protocol + 1),
         34 => Value::gauge(rule.ip_protocol?),
-        35 | 36 => return port(rule.source_ports?, column == 35),
-        37 | 38 => return port(rule.destination_ports?, column == 37),
+        35 | 36 => port(rule.source_ports?, column == 35),
+        37 | 38 => port(rule.destination_ports?, column == 37),
         _ => return None,
     })
 }
 
-fn port(range: Range<u16>, is_first: bool) -> Option<Value> {
-    Some(Value::gauge(if is_first { range.first } else { range.last }))
+fn port(range: Range<u16>, is_first: bool) -> Value {
+    Value::gauge(if is_first { range.first } else { range.last })
 }
 
 /// Type, address, length.

@@ -136,13 +136,13 @@ virtual_server 10.77.1.201 0 {
 }
 C
 cat >"$LAB_DIR/objects" <<'L'
-^. K\.1\.1\.0 	the version is each program's own
-^< K\.3\.3\.1\.51\.[235] 	a prefix length of 4294967295 of services that are not IPv6
+^. K\.1\.1\.0	the version is each program's own
+^< K\.3\.3\.1\.51\.[235]	a prefix length of 4294967295 of services that are not IPv6
 L
 cat >"$LAB_DIR/notifications" <<'L'
-K\.3\.4\.1\.4=STRING:0a4d0116 K\.3\.4\.1\.5=Gauge32:80 K\.3\.4\.1\.6=INTEGER:2 	a server that is down is told to be down once more at the end
-K\.3\.3\.1\.2=INTEGER:1 K\.3\.3\.1\.4=Gauge32:7 K\.3\.3\.1\.8=INTEGER:[24] 	a mark is of no protocol, not of UDP
-K\.3\.3\.1\.6=STRING:0a4d01c9 K\.3\.3\.1\.7=Gauge32:0 K\.3\.3\.1\.8=INTEGER:[23] 	SCTP is not UDP
+K\.3\.4\.1\.4=STRING:0a4d0116 K\.3\.4\.1\.5=Gauge32:80 K\.3\.4\.1\.6=INTEGER:2	a server that is down is told to be down once more at the end
+K\.3\.3\.1\.2=INTEGER:1 K\.3\.3\.1\.4=Gauge32:7 K\.3\.3\.1\.8=INTEGER:[24]	a mark is of no protocol, not of UDP
+K\.3\.3\.1\.6=STRING:0a4d01c9 K\.3\.3\.1\.7=Gauge32:0 K\.3\.3\.1\.8=INTEGER:[23]	SCTP is not UDP
 L
 K=$KEEPALIVED
 trap_sink d1

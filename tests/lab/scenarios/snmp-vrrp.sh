@@ -209,15 +209,15 @@ configuration "$snmp_words" >"$LAB_DIR/d1.conf"
 configuration '' >"$LAB_DIR/without.conf"
 # What differs, and why.
 cat >"$LAB_DIR/objects" <<'L'
-^. K\.1\.1\.0 	the version is each program's own
-^. K\.2\.3\.1\.11\.[1345] 	"primary interface tracked" is said of a track_interface line that names it; here of what is done
-^. K\.2\.3\.1\.27\.[25] 	0 for version 2, which is no value of this object
-^. K\.2\.6\.1\.11\.[2-5]\. 	"not advertised" said of addresses that are
-^. K\.2\.8\.1\.28\.1\.8 	the upper half of a tunnel id is lost
-^> K\.2\.8\.1\.33\. 	the origin of a rule has no value there
-^. 2787\.1\.3\.1\.7\.2\.52 	a master does not know its own address
-^> 2787\..*\.2\.55 	a router with a virtual MAC is missing in its tables
-^. K\.2\.6\.1\.7\.5\.1 	an interface that is made anew has another number
+^. K\.1\.1\.0	the version is each program's own
+^. K\.2\.3\.1\.11\.[1345]	"primary interface tracked" is said of a track_interface line that names it; here of what is done
+^. K\.2\.3\.1\.27\.[25]	0 for version 2, which is no value of this object
+^. K\.2\.6\.1\.11\.[2-5]\.	"not advertised" said of addresses that are
+^. K\.2\.8\.1\.28\.1\.8	the upper half of a tunnel id is lost
+^> K\.2\.8\.1\.33\.	the origin of a rule has no value there
+^. 2787\.1\.3\.1\.7\.2\.52	a master does not know its own address
+^> 2787\..*\.2\.55	a router with a virtual MAC is missing in its tables
+^. K\.2\.6\.1\.7\.5\.1	an interface that is made anew has another number
 L
 cat >"$LAB_DIR/notifications" <<'L'
 L
@@ -258,7 +258,7 @@ wait_until 10 shown || die "nothing is shown"
 snmp d1 bulkwalk -Cr37 "$KEEPALIVED.2" >"$LAB_DIR/bulk"
 snmp d1 walk "$KEEPALIVED.2" >"$LAB_DIR/next"
 check "GETBULK and GETNEXT see the same" cmp "$LAB_DIR/bulk" "$LAB_DIR/next"
-up_time() { snmp d1 get "$VRRP_V3.1.1.1.12.2.$1" | sed 's/.*(\(.*\)).*/\1/'; }
+up_time() { snmp d1 get "$VRRP_V3.1.1.1.1.12.2.$1" | sed 's/.*(\(.*\)).*/\1/'; }
 check "a router has been up since it is backup: $(up_time 52.1)" eval '(( $(up_time 52.1) > 200 && $(up_time 52.1) < 3000 ))'
 check "names come in order" eval 'cut -d" " -f1 "$LAB_DIR/next" | sort -CV'
 K=$KEEPALIVED
