@@ -131,9 +131,13 @@ const IN_WORD: [bool; 256] = {
     let mut inside = [false; 256];
     let mut byte = 33;
     while byte < 127 {
-        inside[byte] = !matches!(byte as u8, b'"' | b'{' | b'}' | b'$');
+        inside[byte] = true;
         byte += 1;
     }
+    inside[b'"' as usize] = false;
+    inside[b'{' as usize] = false;
+    inside[b'}' as usize] = false;
+    inside[b'$' as usize] = false;
     inside
 };
 
