@@ -327,3 +327,85 @@ fn number(place: usize) -> u32 {
 fn entry(table: u32) -> Oid {
     base::part(&[2, table, 1])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::config::model::vrrp::SyncGroup;
+
+    fn shown(snmp: Snmp) -> View {
+        let instance = |name: &str, vrid, version| {
+            let vrid = crate::core::config::model::vrrp::Vrid::new(vrid).unwrap();
+            let address = Arc::new(VirtualAddress::new([192, 0, 2, vrid.get()].into(), 24));
+            Arc::new(Instance {
+                name: name.into(),
+                interface: Some("eth0".into()),
+                vrid,
+                version,
+                addresses: vec![address],
+                ..Instance::default()
+            })
+        };
+        let group =
+            SyncGroup { name: "G".into(), members: vec!["B".into()], ..SyncGroup::default() };
+        let config = Config {
+            global: Global { router_id: "d1".into(), snmp, ..Global::default() },
+            vrrp: VrrpConfig {
+                instances: vec![
+                    instance("A", 7, VrrpVersion::V2),
+                    instance("B", 9, VrrpVersion::V3),
+                ],
+                sync_groups: vec![group],
+                ..VrrpConfig::default()
+            },
+            ..Config::default()
+        };
+        let now = Timestamp::ZERO;
+        let engine = VrrpEngine::new(now, config.global.clone(), config.vrrp.clone());
+        let around = Surroundings {
+            links: &BTreeMap::new(),
+            pasts: &BTreeMap::new(),
+            files: &BTreeMap::new(),
+            processes: &BTreeMap::new(),
+            begun: now,
+        };
+        Gathered::of(&Arc::new(Static::of(&config)), &engine, &around, now).view()
+    }
+
+    fn names(view: &View) -> Vec<Oid> {
+        let (mut at, mut names) = (Oid::default(), Vec::new());
+        while let Some(found) = view.next(&at, false, &Oid::default()) {
+            assert!(found.name > at, "{} after {at}", found.name);
+            at = found.name;
+            names.push(at.clone());
+        }
+        names
+    }
+
+    #[test]
+    fn v_228_each_router_is_in_the_tables_of_its_version_and_a_walk_goes_forward() {
+        let everything = Snmp { vrrp: true, rfc2787: true, rfc6527: true, ..Snmp::default() };
+        let view = shown(everything.clone());
+        let all = names(&view);
+        assert!(all.len() > 100, "{}", all.len());
+        assert_eq!(view.get(&base::part(&[2, 3, 1, 2, 2])), Value::text("B"));
+        assert_eq!(view.get(&base::part(&[2, 3, 1, 18, 2])), Value::text("G"));
+        assert_eq!(view.get(&base::part(&[2, 3, 1, 18, 1])), Value::NoSuchInstance);
+        let v2 = |vrid| view.get(&rfc2787::part(&[1, 3, 1, 5, 0, vrid]));
+        assert_eq!((v2(7), v2(9)), (Value::Integer(100), Value::NoSuchInstance));
+        let v3 = |vrid| view.get(&rfc6527::part(&[1, 1, 1, 1, 9, 0, vrid, 1]));
+        assert_eq!((v3(7), v3(9)), (Value::Integer(100), Value::Integer(100)));
+        assert_eq!(subtrees(&everything).len(), 4);
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_there() {
+        let rfc = Snmp { rfc2787: true, ..Snmp::default() };
+        let found = names(&shown(rfc.clone()));
+        assert!(
+            !found.is_empty() && found.iter().all(|name| name.after(&rfc2787::root()).is_some())
+        );
+        assert_eq!(subtrees(&rfc).len(), 1);
+        assert_eq!(names(&shown(Snmp::default())), []);
+    }
+}
