@@ -60,6 +60,11 @@ fn files_and_processes_move_priorities_or_cause_fault() {
 }
 
 #[test]
+fn interfaces_of_addresses_routes_and_rules_count_as_with_keepalived() {
+    scenario("vrrp-needs");
+}
+
+#[test]
 fn flapping_links_missing_sources_and_late_timers_are_treated_as_configured() {
     scenario("vrrp-words");
 }

@@ -140,7 +140,8 @@ fn tracked_sessions(config: &VrrpConfig) -> BTreeSet<String> {
 /// Interfaces that are there without the daemon.
 fn physical(instance: &Instance) -> impl Iterator<Item = &str> {
     let tracked = instance.track_interfaces.iter().map(|tracked| tracked.name.as_str());
-    instance.interface.as_deref().into_iter().chain(tracked)
+    let needed = instance.needed_interfaces.iter().map(String::as_str);
+    instance.interface.as_deref().into_iter().chain(tracked).chain(needed)
 }
 
 /// Long enough for everything to have happened.

@@ -769,7 +769,9 @@ fn watched_interfaces(config: &VrrpConfig) -> BTreeSet<String> {
     let own = own.chain(links.map(|link| link.name().to_owned()));
     let tracked = config.instances.iter().flat_map(|instance| &instance.track_interfaces);
     let grouped = config.sync_groups.iter().flat_map(|group| &group.track_interfaces);
-    own.chain(tracked.chain(grouped).map(|tracked| tracked.name.clone())).collect()
+    let needed = config.instances.iter().flat_map(|instance| &instance.needed_interfaces).cloned();
+    let named = tracked.chain(grouped).map(|tracked| tracked.name.clone());
+    own.chain(named).chain(needed).collect()
 }
 
 /// The instances that a BFD session matters to, in keepalived's log one line each.

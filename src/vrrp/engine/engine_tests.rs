@@ -768,6 +768,17 @@ fn v_220_a_tracked_interface_faults_or_weighs() {
     }]);
     up(&mut rig, LinkState::Up);
     assert_eq!(rig.engine.routers().next().unwrap().priority.get(), 120);
+    // One that an address is on counts as a fault, and its weight for nothing.
+    let track_interfaces = track(TrackEffect::Weight(20));
+    let needs =
+        Instance { needed_interfaces: vec!["eth1".into()], track_interfaces, ..instance("V", 100) };
+    let mut rig = Rig::new(vec![needs]);
+    assert_eq!(rig.state(), State::Fault);
+    up(&mut rig, LinkState::Up);
+    assert_eq!(
+        (rig.state(), rig.engine.routers().next().unwrap().priority.get()),
+        (State::Backup, 100)
+    );
 }
 
 fn group() -> VrrpConfig {

@@ -103,6 +103,17 @@ impl VrrpEngine {
         {
             faults.insert(Fault::NoKey(hmac.active_key));
         }
+        for name in &instance.needed_interfaces {
+            match self.links.state(name) {
+                None | Some(LinkState::Absent) => {
+                    faults.insert(Fault::InterfaceMissing(name.clone()));
+                }
+                Some(LinkState::Down) => {
+                    faults.insert(Fault::InterfaceDown(name.clone()));
+                }
+                Some(LinkState::Up) => {}
+            }
+        }
         let group = self.group_of(id);
         let group_links = group.iter().flat_map(|group| &group.track_interfaces);
         for tracked in instance.track_interfaces.iter().chain(group_links) {
@@ -229,6 +240,7 @@ impl VrrpEngine {
             .iter()
             .filter(|_| own)
             .chain(group.iter().flat_map(|group| &group.track_interfaces))
+            .filter(|tracked| !instance.needed_interfaces.contains(&tracked.name))
             .map(|tracked| (tracked.effect, Some(self.link_is_up(&tracked.name))));
         let scripts = instance
             .track_scripts

@@ -10,6 +10,7 @@ pub mod global;
 pub mod hmac;
 pub mod link;
 pub mod names;
+pub mod needed;
 pub mod route;
 pub mod rule;
 pub mod services;
@@ -176,6 +177,7 @@ impl Assembly {
         }
         vrrp::finish(&mut context, &mut config);
         tracked::settle_groups(&mut context, &mut config.vrrp);
+        needed::settle(&mut config.vrrp.instances);
         services::finish(&mut context, &mut config);
         let firewall = &config.global.firewall;
         config.check.shared_checks = config.global.shared_checks;

@@ -406,6 +406,9 @@ pub struct Instance {
     pub track_interfaces: Vec<TrackedInterface>,
     /// `track_script`.
     pub track_scripts: Vec<TrackedScript>,
+    /// Those of its addresses, routes and rules (but for `no_track` ones), where they are not its own: as
+    /// long as one is down the router is in FAULT, whatever weight it is tracked with.
+    pub needed_interfaces: Vec<String>,
     /// `dont_track_primary`: the instance's own interface may go down without FAULT.
     pub dont_track_primary: bool,
     /// `notify…`.
@@ -518,6 +521,7 @@ impl Default for Instance {
             preemption: Preemption::default(),
             garp: GarpSchedule::default(),
             track_interfaces: Vec::new(),
+            needed_interfaces: Vec::new(),
             track_scripts: Vec::new(),
             dont_track_primary: false,
             notify: NotifyScripts::default(),
