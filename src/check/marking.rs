@@ -4,8 +4,8 @@ use neli::consts::socket::NlFamily;
 
 use crate::core::config::model::Config;
 use crate::core::netlink::NetlinkError;
+use crate::core::netlink::nftables::SUBSYSTEM;
 use crate::core::netlink::nftables::marking::{Marking, Range};
-use crate::core::netlink::nftables::{SUBSYSTEM, TableFamily, find_table};
 use crate::core::netlink::socket::NetlinkSocket;
 
 /// Of the chain, when nothing else is written.
@@ -41,17 +41,14 @@ impl Marker {
 
     /// Puts the table back if somebody has removed it, or tries again what did not work.
     pub fn look(&mut self) {
-        if let (Some(socket), Some(installed)) = (&mut self.socket, &self.installed) {
-            let families = TableFamily::ALL.into_iter().filter(|family| installed.has(*family));
-            let gone = families.into_iter().any(|family| {
-                let found = socket.request(find_table(family, &installed.table), |_| {});
-                found.is_err_and(|error| error.errno() == Some(libc::ENOENT))
-            });
-            if gone {
-                let table = &installed.table;
-                tracing::warn!("nftables: the table {table} was removed, it is put back");
-                self.installed = None;
-            }
+        if let (Some(socket), Some(installed)) = (&mut self.socket, &self.installed)
+            && installed.is_broken(socket)
+        {
+            let table = &installed.table;
+            tracing::warn!(
+                "nftables: the table {table} or a part of it was removed, it is put back"
+            );
+            self.installed = None;
         }
         self.settle();
     }

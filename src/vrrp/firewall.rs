@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::core::config::model::services;
 use crate::core::netlink::NetlinkError;
-use crate::core::netlink::nftables::{Ruleset, SUBSYSTEM, TableFamily, find_table, parse_changer};
+use crate::core::netlink::nftables::{Ruleset, SUBSYSTEM, parse_changer};
 use crate::core::netlink::socket::{NetlinkSocket, empty, open_subscriber, receive_from_kernel};
 use crate::core::runtime;
 
@@ -205,17 +205,12 @@ impl Firewall {
         }
     }
 
-    /// Puts the table back if it is gone.
+    /// Puts the table back if it is gone, or its chains, sets or rules are.
     pub fn restore(&mut self, changer: &str) {
         let (Some(open), Some(wanted)) = (&mut self.open, &self.installed) else { return };
-        let gone =
-            TableFamily::ALL.into_iter().filter(|family| wanted.has(*family)).any(|family| {
-                let found = open.socket.request(find_table(family, &wanted.table), |_| {});
-                found.is_err_and(|error| error.errno() == Some(libc::ENOENT))
-            });
-        if gone {
+        if wanted.is_broken(&mut open.socket) {
             tracing::warn!(
-                "nftables: {changer} has removed the table {}, it is put back",
+                "nftables: {changer} has removed the table {} or a part of it, it is put back",
                 wanted.table
             );
             let wanted = wanted.clone();
@@ -258,8 +253,20 @@ mod tests {
         let noticed = tokio::time::timeout(LONG, firewall.disturbed()).await;
         assert_eq!(noticed.as_deref(), Ok("nft"), "what happens next is heard");
         firewall.restore("nft");
-        let list = Command::new("nft").args(["list", "table", "ip", TABLE]).output().unwrap();
-        assert!(String::from_utf8_lossy(&list.stdout).contains("192.0.2.255"), "{list:?}");
+        let listed = || {
+            let list = Command::new("nft").args(["list", "table", "ip", TABLE]).output().unwrap();
+            String::from_utf8_lossy(&list.stdout).into_owned()
+        };
+        let whole = listed();
+        assert!(whole.contains("192.0.2.255"), "{whole}");
+        for part in [&["flush", "table", "ip", TABLE][..], &["flush", "chain", "ip", TABLE, "out"]]
+        {
+            assert!(Command::new("nft").args(part).status().unwrap().success());
+            assert_ne!(listed(), whole, "{part:?}");
+            let noticed = tokio::time::timeout(LONG, firewall.disturbed()).await;
+            firewall.restore(&noticed.unwrap());
+            assert_eq!(listed(), whole, "{part:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ pub mod marking;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::message::{ACKNOWLEDGED, Attributes, Builder, Messages};
+use super::message::{ACKNOWLEDGED, Attributes, Builder, Message, Messages};
+use super::socket::NetlinkSocket;
 use neli::consts::nl::NlmF;
 
 /// `NFNL_SUBSYS_NFTABLES`.
@@ -17,6 +18,7 @@ const NEWTABLE: u16 = 0;
 const GETTABLE: u16 = 1;
 const DELTABLE: u16 = 2;
 const NEWCHAIN: u16 = 3;
+const GETCHAIN: u16 = 4;
 const NEWRULE: u16 = 6;
 const NEWSET: u16 = 9;
 const NEWSETELEM: u16 = 12;
@@ -131,6 +133,15 @@ impl Ruleset {
             }
         }
         out
+    }
+
+    /// Whether the kernel has no longer all tables, chains, sets and rules.
+    pub fn is_broken(&self, socket: &mut NetlinkSocket) -> bool {
+        TableFamily::ALL.into_iter().filter(|family| self.has(*family)).any(|family| {
+            let mut messages = Vec::new();
+            self.install_family(family, &mut messages);
+            is_broken(socket, family, &self.table, messages)
+        })
     }
 
     /// Elements that come and go, when nothing else differs from `before`.
@@ -332,9 +343,50 @@ fn remove(family: TableFamily, table: &str) -> [Builder; 2] {
 /// A key, and in a map its value.
 type Element = (Vec<u8>, Option<Vec<u8>>);
 
-/// Asks for a table of ours.
-pub fn find_table(family: TableFamily, name: &str) -> Builder {
-    header(GETTABLE, ACKNOWLEDGED, family.number()).text(1, name)
+/// Whether the kernel has fewer chains, sets or rules than these messages have made. Elements of sets are
+/// not looked at.
+fn is_broken(
+    socket: &mut NetlinkSocket,
+    family: TableFamily,
+    table: &str,
+    messages: Vec<Builder>,
+) -> bool {
+    let bytes: Vec<u8> = messages.into_iter().flat_map(|message| message.finish(0)).collect();
+    let (mut parts, mut rules) = (0, BTreeMap::<String, u32>::new());
+    for message in Messages(&bytes) {
+        let attributes = Attributes(message.body.get(4..).unwrap_or_default());
+        let chain = |attribute| attributes.find(attribute).map(super::message::text);
+        match message.kind & 0xff {
+            NEWSET => parts += 1,
+            NEWCHAIN => {
+                parts += 1;
+                rules.entry(chain(3).unwrap_or_default()).or_default();
+            }
+            NEWRULE => *rules.entry(chain(2).unwrap_or_default()).or_default() += 1,
+            _ => {}
+        }
+    }
+    let ask = |kind| header(kind, ACKNOWLEDGED, family.number()).text(1, table);
+    let chains = rules.into_iter().map(|(chain, rules)| (ask(GETCHAIN).text(3, &chain), rules));
+    std::iter::once((ask(GETTABLE), parts)).chain(chains).any(|(question, least)| {
+        let mut found = None;
+        let asked = socket.request(question, |answer| found = found.or_else(|| count(&answer)));
+        match asked {
+            Ok(()) => found.is_some_and(|found| found < least),
+            Err(error) => error.errno() == Some(libc::ENOENT),
+        }
+    })
+}
+
+/// The chains and sets of a table, or the rules of a chain, in the kernel's answer.
+fn count(answer: &Message<'_>) -> Option<u32> {
+    let attribute = match answer.kind & 0xff {
+        NEWTABLE => 3,
+        NEWCHAIN => 6,
+        _ => return None,
+    };
+    let count = Attributes(answer.body.get(4..)?).find(attribute)?;
+    Some(u32::from_be_bytes(*count.first_chunk()?))
 }
 
 /// The process that has changed something, if a datagram says so: its number and name.

