@@ -272,14 +272,24 @@ impl World {
     pub fn intrude(&mut self) -> &'static str {
         if self.plan.is_keyed() && self.chance.one_in(4) {
             let place = self.any();
-            let step = self.chance.pick(&[-CLOCK_STEP, 0, CLOCK_STEP]);
+            let mut step = self.chance.pick(&[-CLOCK_STEP, 0, CLOCK_STEP]);
+            // What it sends must not seem older than what it sent before it forgot that.
+            if self.now < self.nodes[place].forgot + 3 * CLOCK_STEP.unsigned_abs() {
+                step = CLOCK_STEP;
+            }
             self.note(|| format!("the clock of node {place} is set"));
             self.nodes[place].clock_set = step;
             return "clock set";
         }
-        if !self.captured.is_empty() && self.chance.one_in(2) {
-            let which = self.chance.index(self.captured.len());
-            let Captured { sent, from, lan, packet } = self.captured[which].clone();
+        let others =
+            |from: usize| self.nodes.iter().enumerate().filter(move |(place, _)| *place != from);
+        let refused = |captured: &&Captured| {
+            others(captured.from).all(|(_, node)| node.must_refuse(self.now, captured))
+        };
+        let captured: Vec<&Captured> = self.captured.iter().filter(refused).collect();
+        if !captured.is_empty() && self.chance.one_in(2) {
+            let which = self.chance.index(captured.len());
+            let Captured { sent, from, lan, packet } = captured[which].clone();
             self.note(|| format!("an advert of node {from} is sent again"));
             let letter = Letter { packet, arrived: self.now, again: Some(sent), genuine: None };
             self.post(from, lan, &letter);

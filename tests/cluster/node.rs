@@ -16,6 +16,7 @@ use steadfast::vrrp::engine::{
 use steadfast::vrrp::packet::hmac::Stamp;
 
 use super::plan::{Auth, Health, LANS, Plan, Preempt, Setting, own};
+use super::world::Captured;
 
 /// True time, in nanoseconds.
 pub type Time = u64;
@@ -27,6 +28,8 @@ const RETRY_LIMIT: Interval = Interval::from_secs(30);
 const OLDEST: Interval = Interval::from_millis(100);
 /// Of the smallest window of `auth_hmac`, 5 s, clocks take 2 s from one another, and twice this.
 pub const CLOCK_STEP: i64 = 1_000_000_000;
+/// By no more than this do the wall clocks of two nodes differ.
+const CLOCKS_DIFFER: Interval = Interval::from_secs(4);
 /// So many adverts are remembered.
 const TAKEN: usize = 64;
 /// What the kernel's receive buffer holds.
@@ -144,6 +147,8 @@ pub struct Node {
     taken: VecDeque<Vec<u8>>,
     /// Its wall clock was set by so much, in nanoseconds; at most by [`CLOCK_STEP`].
     pub clock_set: i64,
+    /// When a process of it last began that did not know the last trailer of the one before.
+    pub forgot: Time,
 }
 
 impl Node {
@@ -187,6 +192,7 @@ impl Node {
             trouble: None,
             taken: VecDeque::new(),
             clock_set: 0,
+            forgot: 0,
         }
     }
 
@@ -202,6 +208,7 @@ impl Node {
         if !resumes {
             // Whoever lost its last trailer must not have its clock set back: that is a replay to others.
             self.clock_set = CLOCK_STEP;
+            self.forgot = time;
         }
         self.kernel_changed = true;
         self.script_known = false;
@@ -388,6 +395,26 @@ impl Node {
         sent
     }
 
+    /// Whether an advert that was sent before means nothing to it: its process has taken that one, or it is
+    /// too old. One that has not heard the sender since its own start may well take it.
+    pub fn must_refuse(&self, time: Time, captured: &Captured) -> bool {
+        let old = |window| Interval::from_nanos(time - captured.sent) > window + CLOCKS_DIFFER;
+        self.engine.is_none()
+            || self.taken.contains(&captured.packet.payload)
+            || self.window().is_some_and(old)
+    }
+
+    /// Within this time a trailer is good, whichever instance takes it; none where one does not look at the
+    /// time.
+    fn window(&self) -> Option<Interval> {
+        let keyed = self.config.1.instances.iter().filter_map(|instance| instance.hmac.as_ref());
+        let windows = keyed.map(|hmac| match hmac.replay {
+            ReplayProtection::Time => Some(hmac.window),
+            ReplayProtection::Monotonic => None,
+        });
+        windows.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max())
+    }
+
     fn accepted(&self) -> u64 {
         let routers = self.engine.iter().flat_map(VrrpEngine::routers);
         routers.map(|router| router.statistics.advert_rcvd).sum()
@@ -399,15 +426,8 @@ impl Node {
         if self.taken.contains(&payload) {
             self.trouble = Some(format!("node {number} takes an advert twice"));
         }
-        let keyed = self.config.1.instances.iter().filter_map(|instance| instance.hmac.as_ref());
-        let window = keyed
-            .filter(|hmac| hmac.replay == ReplayProtection::Time)
-            .map(|hmac| hmac.window)
-            .max();
-        // Clocks differ by this much.
-        let differ = Interval::from_secs(4);
-        if let Some((sent, window)) = again.zip(window)
-            && Interval::from_nanos(time - sent) > window + differ
+        if let Some((sent, window)) = again.zip(self.window())
+            && Interval::from_nanos(time - sent) > window + CLOCKS_DIFFER
         {
             let age = Interval::from_nanos(time - sent);
             self.trouble = Some(format!("node {number} takes an advert that is {age} s old"));

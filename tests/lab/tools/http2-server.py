@@ -8,6 +8,7 @@ import ssl
 import sys
 import threading
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS, HEADERS, DATA = 4, 1, 0
 END_STREAM, END_HEADERS = 1, 4
 
@@ -34,11 +35,24 @@ def answer(text):
     yield frame(HEADERS, END_HEADERS | END_STREAM, 1, field(b"grpc-status", status.encode()))
 
 
+def asked(client):
+    """Reads until a request has come: before that an answer would be against the rules."""
+    got = b""
+    while part := client.recv(4096):
+        got += part
+        rest = got[len(PREFACE):]
+        while len(rest) >= 9:
+            if rest[3] == HEADERS:
+                return got.startswith(PREFACE)
+            rest = rest[9 + int.from_bytes(rest[:3], "big"):]
+    return False
+
+
 def talk(client, path, context):
     try:
         if context:
             client = context.wrap_socket(client, server_side=True)
-        if client.recv(4096).startswith(b"PRI * HTTP/2.0"):
+        if asked(client):
             with open(path) as file:
                 client.sendall(b"".join(answer(file.read().strip())))
             while client.recv(4096):
