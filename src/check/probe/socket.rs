@@ -56,5 +56,10 @@ mod tests {
         let bound = socket.local_addr().unwrap().as_socket().unwrap();
         assert_eq!(bound, ([127, 0, 0, 1], 0).into());
         assert!(open(&connect, Type::DGRAM, Some(Protocol::UDP)).unwrap().nonblocking().unwrap());
+        let source = Some((Some(Ipv6Addr::LOCALHOST.into()), 0));
+        let connect = Connect { source, ..connect_to((Ipv6Addr::LOCALHOST, 9).into()) };
+        let socket = open(&connect, Type::STREAM, None).unwrap();
+        let bound = socket.local_addr().unwrap().as_socket().unwrap();
+        assert_eq!(bound, (Ipv6Addr::LOCALHOST, 0).into());
     }
 }
