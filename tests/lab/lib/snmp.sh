@@ -6,7 +6,7 @@ KEEPALIVED=.1.3.6.1.4.1.9586.100.5 VRRP_V2=.1.3.6.1.2.1.68 VRRP_V3=.1.3.6.1.2.1.
 snmpd_start() {
     cat >"$LAB_DIR/snmpd.conf" <<C
 master agentx
-agentXSocket /run/agentx
+agentXSocket /run/agentx,tcp:127.0.0.1:705
 agentXTimeout 5
 agentaddress udp:127.0.0.1:161
 rwcommunity public

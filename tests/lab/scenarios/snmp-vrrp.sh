@@ -291,6 +291,15 @@ check "a reload takes it away" wait_until 10 eval 'snmp d1 get "$K.1.2.0" | grep
 configuration "$snmp_words" >"$LAB_DIR/d1.conf"; kill -HUP "$main"
 check "and brings it back" wait_until 10 says d1 "$K.2.3.1.7.2" 'INTEGER: 100'
 
+# The same agent over TCP, and back.
+over_tcp() { on d1 ss -Htn state established dport = :705 | grep -q .; }
+configuration "${snmp_words//\/run\/agentx/tcp:127.0.0.1:705}" >"$LAB_DIR/d1.conf"; kill -HUP "$main"
+check "the agent is asked over TCP" wait_until 10 over_tcp
+check "and shows the same" wait_until 10 says d1 "$K.2.3.1.7.2" 'INTEGER: 100'
+configuration "$snmp_words" >"$LAB_DIR/d1.conf"; kill -HUP "$main"
+check "and by its socket again" wait_until 10 eval '! over_tcp'
+check "with the same to show" wait_until 10 says d1 "$K.2.3.1.7.2" 'INTEGER: 100'
+
 # An agent that hangs, then dies: adverts do not care.
 gap() { # longest time between two adverts of V1, ms
     tcpdump -tt -nn -r "$LAB_DIR/adverts.pcap" 2>/dev/null |
