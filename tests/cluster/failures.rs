@@ -3,8 +3,11 @@
 
 use steadfast::core::time::{Interval, Timestamp};
 
+use steadfast::vrrp::engine::VrrpEngine;
+use steadfast::vrrp::event::State;
+
 use super::faults::Tally;
-use super::node::Time;
+use super::node::{CLOCK_STEP, Time};
 use super::plan::{Health, LANS, Preempt};
 use super::world::{Change, Deed, LATENCY, MILLI, Verdict, World, fail};
 
@@ -28,7 +31,7 @@ impl World {
         self.run(Interval::from_nanos(wait))?;
         self.changes.clear();
         let noisy = self.chance.one_in(3);
-        let name = match (self.chance.below(16), backup) {
+        let name = match (self.chance.below(18), backup) {
             (0 | 1, _) => {
                 self.note(|| format!("single: node {master} loses its power"));
                 self.power_off(master, true)?;
@@ -93,6 +96,8 @@ impl World {
                 self.set_health(master, health)?;
                 "single: link of the master"
             }
+            (15, _) => self.single_late_readers(master, router)?,
+            (16, _) => self.single_grouping(master, router)?,
             _ => {
                 let health = match self.chance.below(4) {
                     0 => Health { script: false, ..Health::default() },
@@ -220,10 +225,18 @@ impl World {
         self.note(|| format!("single: the process of node {master} dies and is back in {wait} s"));
         let masters = self.nodes[master].masters;
         self.kill(master)?;
+        let forgotten = self.now < self.nodes[master].forgot + 3 * CLOCK_STEP.unsigned_abs();
+        if self.plan.is_keyed() && !forgotten && self.chance.one_in(2) {
+            // The next process has the last trailer of this one only.
+            self.note(|| format!("the clock of node {master} is set back"));
+            self.nodes[master].clock_set = -CLOCK_STEP;
+        }
         self.later(wait, Deed::Respawn(master));
         let adverts = u64::from(self.plan.adverts);
         if wait < left.fraction(9, 10) || !wait.is_zero() {
-            self.run(wait + self.plan.longest * (adverts + 2))?;
+            self.run(wait + Interval::from_micros(1))?;
+            self.check_priority_of_heir(master)?;
+            self.run(self.plan.longest * (adverts + 2))?;
             let others = |change: &&Change| change.node != master;
             if let Some(change) = self.changes.iter().find(others) {
                 return fail(format!("a process was back in time, and {change:?}"));
@@ -233,6 +246,80 @@ impl World {
             }
         }
         Ok("single: process dies, back in time")
+    }
+
+    /// Until its scripts speak, a process that goes on has the priority of the dead one.
+    fn check_priority_of_heir(&self, place: usize) -> Verdict {
+        let expected = self.priority(place);
+        let Some(engine) = &self.nodes[place].engine else { return Ok(()) };
+        let mut masters = engine.routers().filter(|router| router.state == State::Master);
+        if let Some(router) = masters.find(|router| router.priority.get() != expected) {
+            let (name, found) = (&router.instance.name, router.priority);
+            return fail(format!(
+                "node {place} goes on with priority {found} of {name}, not {expected}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The others read the last advert of the master late. Their waits count from when it came.
+    fn single_late_readers(
+        &mut self,
+        master: usize,
+        router: usize,
+    ) -> Result<&'static str, super::world::Violation> {
+        let next = self.nodes[master].engine.as_ref().and_then(VrrpEngine::poll_timeout);
+        let Some(next) = next else { return Ok("single: nothing") };
+        let next = self.nodes[master].clock.time(next.at);
+        let ahead = 5 * MILLI;
+        if self.plan.interval < Interval::from_millis(100) || next < self.now + ahead {
+            return Ok("single: nothing");
+        }
+        self.run(Interval::from_nanos(next - ahead - self.now))?;
+        let length = Interval::from_millis(self.chance.between(20, 90));
+        for place in (0..self.nodes.len()).filter(|place| *place != master) {
+            self.pause(place, length, false);
+        }
+        self.run(Interval::from_nanos(ahead + slack(self)))?;
+        self.note(|| format!("single: node {master} loses its power"));
+        self.power_off(master, true)?;
+        self.run(length)?;
+        self.expect_takeover(master, router, false, false)?;
+        Ok("single: late readers of the last advert")
+    }
+
+    /// A node that is master of one router and, by `nopreempt`, backup of another is told that they
+    /// are a sync group.
+    fn single_grouping(
+        &mut self,
+        node: usize,
+        router: usize,
+    ) -> Result<&'static str, super::world::Violation> {
+        let lan = self.plan.routers[router].lan;
+        let other = (0..self.plan.routers.len()).find(|other| self.plan.routers[*other].lan != lan);
+        let mut setting = self.nodes[node].setting.clone();
+        let Some(other) = other.filter(|_| !setting.grouped && setting.priority != 255) else {
+            return Ok("single: nothing");
+        };
+        setting.preempt = Preempt::Never;
+        self.reload(node, setting.clone())?;
+        let mut health = Health::default();
+        health.links[self.plan.routers[other].lan] = false;
+        self.set_health(node, health)?;
+        self.run(self.patience())?;
+        self.set_health(node, Health::default())?;
+        self.run(self.patience())?;
+        let state = |world: &Self, router| world.state(node, router);
+        if state(self, router) != Some(State::Master) || state(self, other) != Some(State::Backup) {
+            return Ok("single: nothing");
+        }
+        setting.grouped = true;
+        for there in &mut setting.routers {
+            there.get_or_insert(1);
+        }
+        self.reload(node, setting)?;
+        self.check_group(node)?;
+        Ok("single: sync group of a master and a backup")
     }
 
     fn single_pause(
