@@ -3,7 +3,7 @@
 
 use steadfast::core::time::{Interval, Timestamp};
 
-use steadfast::vrrp::engine::VrrpEngine;
+use steadfast::vrrp::engine::{Awaited, VrrpEngine};
 use steadfast::vrrp::event::State;
 
 use super::faults::Tally;
@@ -269,7 +269,9 @@ impl World {
         router: usize,
     ) -> Result<&'static str, super::world::Violation> {
         let next = self.nodes[master].engine.as_ref().and_then(VrrpEngine::poll_timeout);
-        let Some(next) = next else { return Ok("single: nothing") };
+        let Some(next) = next.filter(|next| next.why == Awaited::Advert) else {
+            return Ok("single: nothing");
+        };
         let next = self.nodes[master].clock.time(next.at);
         let ahead = 5 * MILLI;
         if self.plan.interval < Interval::from_millis(100) || next < self.now + ahead {

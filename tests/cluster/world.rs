@@ -249,6 +249,8 @@ impl World {
         if node.is_awake(self.now) {
             return self.look_at(to);
         }
+        // It waits to be read.
+        self.reschedule(to);
         Ok(())
     }
 
