@@ -36,11 +36,11 @@ fn first(text: &str) -> Instance {
 }
 
 fn route(line: &str) -> Option<Route> {
-    first(&instance(&format!("virtual_routes {{\n{line}\n}}"))).routes.into_iter().next()
+    first(&instance(&format!("virtual_routes {{\n{line}\n}}"))).routes.first().cloned()
 }
 
 fn rule(line: &str) -> Option<Rule> {
-    first(&instance(&format!("virtual_rules {{\n{line}\n}}"))).rules.into_iter().next()
+    first(&instance(&format!("virtual_rules {{\n{line}\n}}"))).rules.first().cloned()
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn announcements_of_a_lower_priority_follow_those_of_a_new_master() {
 
 #[test]
 fn a_virtual_mac_has_the_number_of_its_router() {
-    let vmac = |text: &str| match first(text).virtual_link {
+    let vmac = |text: &str| match first(text).virtual_link.clone() {
         Some(VirtualLink::Vmac(vmac)) => vmac,
         other => panic!("{other:?}"),
     };
@@ -310,7 +310,7 @@ fn addresses_get_virtual_macs_of_their_own_where_they_ask_for_them() {
         let instances = read(text).config.vrrp.instances;
         let places = |instance: &Instance| {
             let all = instance.addresses.iter().chain(&instance.excluded_addresses);
-            all.map(|address| address.interface.clone().unwrap_or_default()).collect()
+            all.map(|address| address.interface.as_deref().unwrap_or_default().to_owned()).collect()
         };
         instances.iter().map(|instance| places(instance)).collect()
     };

@@ -408,7 +408,11 @@ fn lines(config: &Config) -> Vec<(String, String)> {
         .map(|line| {
             let text = line.trim_start();
             let depth = (line.len() - text.len()) / 4;
-            let name = text.split_once(": ").map_or("", |(name, _)| name);
+            let name = match text.split_once(": ") {
+                // Their fields are as good as those of what they belong to.
+                None | Some((_, "InstanceOptions {" | "AddressOptions {")) => "",
+                Some((name, _)) => name,
+            };
             stack.truncate(depth);
             stack.push(name.to_owned());
             let path: Vec<&str> =

@@ -171,6 +171,8 @@ struct Daemon<'a> {
     left_stamp: Option<Stamp>,
     /// Log lines and notifications, for when the network has got its due.
     untold: Vec<Output>,
+    /// Much memory may have been freed since it was last given back.
+    untidy: bool,
     /// Since when the process has had no moment for what can wait.
     busy_since: Option<Timestamp>,
     /// The kernel's addresses or links have changed since they were last brought in line.
@@ -262,6 +264,7 @@ impl<'a> Daemon<'a> {
             is_master: false,
             left_stamp: None,
             untold: Vec::new(),
+            untidy: true,
             busy_since: None,
             kernel_changed: true,
             unsent: Unsent::default(),
@@ -293,7 +296,10 @@ impl<'a> Daemon<'a> {
             }
         }
         report(&reports, DaemonReport::Ready);
+        // Nothing followed from what was heard last.
+        let mut calm = false;
         loop {
+            let rest = !self.unread.is_empty();
             let deadline = self.next_deadline();
             let takeover = self.engine.poll_timeout();
             let takeover = takeover.filter(|next| next.why == Awaited::MasterDown);
@@ -302,6 +308,9 @@ impl<'a> Daemon<'a> {
                 // Packets before timers: after a stall the mailbox is the truth.
                 biased;
                 () = unread(&self.listener, &mut self.unread) => {
+                    if calm && !rest {
+                        self.gather();
+                    }
                     self.sweep_sockets();
                     heard = true;
                 }
@@ -352,9 +361,10 @@ impl<'a> Daemon<'a> {
             let acted = self.settle();
             if self.has_time() {
                 self.catch_up();
+                self.tidy();
             }
-            if heard && !fired && !acted {
-                self.gather();
+            if heard {
+                calm = !fired && !acted;
             }
         }
         self.stop().await;
@@ -450,10 +460,10 @@ impl<'a> Daemon<'a> {
     }
 
     /// Adverts of many routers come one after the other, and to wake up costs more than to read some. Where
-    /// the last ones changed nothing, the next ones are left to gather; they have the kernel's stamps.
-    /// The event loop would be woken by each of them, hence this sleep outside it.
+    /// the last ones changed nothing, the first of the next ones waits for those behind it; they have the
+    /// kernel's stamps. The event loop would be woken by each of them, hence this sleep outside it.
     fn gather(&self) {
-        if self.config.vrrp.instances.len() < MANY_ROUTERS || !self.unread.is_empty() {
+        if self.config.vrrp.instances.len() < MANY_ROUTERS {
             return;
         }
         let now = runtime::now();
@@ -517,6 +527,7 @@ impl<'a> Daemon<'a> {
     fn reload(&mut self, mut config: Config) {
         scripts::leave_out_unusable(&mut config);
         self.options.snmp.outweigh(&mut config.global.snmp);
+        self.untidy = true;
         if config == self.config {
             tracing::info!("Nothing differs");
             self.telling.states(&self.engine);
@@ -570,9 +581,18 @@ impl<'a> Daemon<'a> {
                 Output::Transmit(_) | Output::Announce(_) => {}
             }
         }
-        if much {
-            runtime::give_memory_back();
+        self.untidy |= much;
+    }
+
+    /// Thousands of routers that move, or a reload of them, leave many holes behind.
+    fn tidy(&mut self) {
+        if !std::mem::take(&mut self.untidy) {
+            return;
         }
+        // Built anew, they have no empty places.
+        self.actual = std::mem::take(&mut self.actual).into_iter().collect();
+        self.managed = std::mem::take(&mut self.managed).into_iter().collect();
+        runtime::give_memory_back();
     }
 
     fn pump_outputs(&mut self) -> bool {

@@ -327,12 +327,12 @@ mod tests {
             notify_again: false,
             group: None,
         };
-        let over = data(Instance { virtual_link: Some(VirtualLink::Vmac(vmac)), ..eth0 });
+        let over = data(eth0.with(|options| options.virtual_link = Some(VirtualLink::Vmac(vmac))));
         assert_eq!(
             (&over["vmac_ifname"], &over["ifp_ifname"]),
             (&"vrrp.1".into(), &"vrrp.1".into())
         );
-        let within = data(Instance { vrf: Some("red".into()), ..Instance::default() });
+        let within = data(Instance::default().with(|options| options.vrf = Some("red".into())));
         assert_eq!(within["vrf"], "red");
         assert!(within.get("ifp_ifname").is_none());
     }

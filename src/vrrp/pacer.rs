@@ -186,7 +186,9 @@ mod tests {
             interfaces: vec!["eth0".to_owned(), "eth1".to_owned()],
         };
         VrrpConfig {
-            instances: vec![Instance { address_links: vec![link], ..Instance::default() }.into()],
+            instances: vec![
+                Instance::default().with(|options| options.address_links = vec![link]).into(),
+            ],
             garp_groups: vec![group],
             ..VrrpConfig::default()
         }

@@ -1,10 +1,12 @@
 //! Counters of a virtual router, by keepalived's names.
 
+use std::ops::{Deref, DerefMut};
+
 use super::event::Rejection;
 use crate::core::time::Interval;
 
 /// Since the start, or since they were cleared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// Adverts accepted.
     pub advert_rcvd: u64,
@@ -14,6 +16,17 @@ pub struct Statistics {
     pub become_master: u64,
     /// Times it ceased to be master.
     pub release_master: u64,
+    /// Adverts that left a tenth of their interval or more after their time.
+    pub advert_late: u64,
+    /// The advert that was sent the longest after its time.
+    pub advert_latest: Interval,
+    rare: Option<Box<RareStatistics>>,
+}
+
+/// What most routers never count: it takes no room until then. Its fields read and change as if they
+/// were in [`Statistics`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RareStatistics {
     /// Wrong length.
     pub packet_len_err: u64,
     /// Interval differs (version 2), or is zero (version 3).
@@ -54,16 +67,51 @@ pub struct Statistics {
     pub source_err: u64,
     /// Owner's adverts that an owner ignores.
     pub ignored: u64,
-    /// Adverts that left a tenth of their interval or more after their time.
-    pub advert_late: u64,
-    /// The advert that was sent the longest after its time.
-    pub advert_latest: Interval,
     /// Times that another router went on as master beside this better one.
     pub rivals: u64,
     /// Adverts of such routers.
     pub rival_adverts: u64,
     /// Accepted with the less common form of the version 3 checksum.
     pub checksum_other_form: u64,
+}
+
+static NONE: RareStatistics = RareStatistics {
+    packet_len_err: 0,
+    advert_interval_err: 0,
+    ip_ttl_err: 0,
+    invalid_type_rcvd: 0,
+    addr_list_err: 0,
+    invalid_authtype: 0,
+    authtype_mismatch: 0,
+    auth_failure: 0,
+    auth_ext_missing: 0,
+    auth_ext_malformed: 0,
+    auth_ext_unknown_key: 0,
+    auth_ext_invalid_hmac: 0,
+    auth_ext_stale: 0,
+    auth_ext_replay: 0,
+    pri_zero_rcvd: 0,
+    pri_zero_sent: 0,
+    version_err: 0,
+    checksum_err: 0,
+    source_err: 0,
+    ignored: 0,
+    rivals: 0,
+    rival_adverts: 0,
+    checksum_other_form: 0,
+};
+
+impl Deref for Statistics {
+    type Target = RareStatistics;
+    fn deref(&self) -> &RareStatistics {
+        self.rare.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for Statistics {
+    fn deref_mut(&mut self) -> &mut RareStatistics {
+        self.rare.get_or_insert_default()
+    }
 }
 
 impl Statistics {
@@ -92,5 +140,22 @@ impl Statistics {
             Rejection::Owner => &mut self.ignored,
         };
         *counter += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_never_counted_takes_no_room() {
+        let mut statistics = Statistics::default();
+        statistics.advert_sent += 1;
+        assert_eq!((statistics.source_err, statistics.rare.is_none()), (0, true));
+        statistics.count(Rejection::Source);
+        assert_eq!((statistics.source_err, statistics.checksum_err), (1, 0));
+        assert!(
+            size_of::<Statistics>() <= 64 && *Statistics::default() == RareStatistics::default()
+        );
     }
 }

@@ -275,11 +275,11 @@ mod tests {
             group: None,
         };
         let virtual_link = Some(VirtualLink::Vmac(vmac));
-        let mut over = Instance { virtual_link, ..plain };
+        let mut over = plain.with(|options| options.virtual_link = virtual_link);
         assert!(shown(over.clone()).contains("   Interface = vrrp.1, vmac on eth0\n"));
         over.transmit_on_base = true;
         assert!(shown(over).contains("   Interface = vrrp.1, vmac on eth0, xmit base i/f\n"));
-        let text = shown(Instance { vrf: Some("red".into()), ..Instance::default() });
+        let text = shown(Instance::default().with(|options| options.vrf = Some("red".into())));
         assert!(text.contains("   VRF = red\n") && !text.contains("Interface"));
     }
 }

@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::model::Config;
 use super::model::check::{Probe, Url, VirtualServer};
-use super::model::vrrp::Instance;
+use super::model::vrrp::{AddressOptions, Instance, InstanceOptions};
 use crate::core::shared::Shared;
 
 /// Whom the bytes are for: everybody gets what concerns everybody, and a part.
@@ -151,7 +151,9 @@ impl Reader {
         let mut config = Config::default();
         match part {
             Part::Vrrp => {
-                let instances = input.objects(&mut self.instances, |_: &mut Instance| {})?;
+                let mut common = Common::default();
+                let share = |instance: &mut Instance| common.share(instance);
+                let instances = input.objects(&mut self.instances, share)?;
                 config.vrrp = input.value("part")?;
                 config.vrrp.instances = instances;
             }
@@ -177,13 +179,35 @@ fn share_urls(service: &mut VirtualServer, last: &mut Shared<Vec<Url>>) {
                 continue;
             }
             if let Probe::Http(http) = &mut checker.probe {
-                if http.urls == *last {
-                    http.urls = last.clone();
-                } else {
-                    *last = http.urls.clone();
-                }
+                share(last, &mut http.urls);
             }
         }
+    }
+}
+
+/// What instances mostly have in common with the ones before: it is in memory once.
+#[derive(Default)]
+struct Common {
+    instance: Shared<InstanceOptions>,
+    address: Shared<AddressOptions>,
+    interface: Option<Arc<str>>,
+}
+
+impl Common {
+    fn share(&mut self, instance: &mut Instance) {
+        for address in instance.addresses.iter_mut().filter_map(Arc::get_mut) {
+            share(&mut self.address, &mut address.options);
+            share(&mut self.interface, &mut address.interface);
+        }
+        share(&mut self.instance, &mut instance.options);
+    }
+}
+
+fn share<T: PartialEq + Clone>(last: &mut T, this: &mut T) {
+    if this == last {
+        this.clone_from(last);
+    } else {
+        last.clone_from(this);
     }
 }
 
@@ -294,6 +318,7 @@ fn travelled(config: &Config, part: Part, reader: &mut Reader) -> Config {
 mod tests {
     use super::*;
     use crate::core::config::compile::compile;
+    use crate::core::config::model::vrrp::VirtualAddress;
     use crate::core::config::source::SourceSet;
 
     const TEXT: &str = "\
@@ -366,6 +391,27 @@ real_server 10.1.0.1 80 {\nHTTP_GET {\nurl {\npath /\nstatus_code 200\n}\n}\n}\n
         });
         let urls: Vec<_> = urls.collect();
         assert_eq!(urls, [urls[0]; 3]);
+    }
+
+    #[test]
+    fn what_instances_have_in_common_is_in_memory_once() {
+        let text = TEXT.replace("10.0.0.2\n", "10.0.0.2 label lo:1\n");
+        let places = |text: &str| {
+            let bytes = bytes(&config(text), Part::Vrrp);
+            let instances =
+                read(&mut Reader::default(), Part::Vrrp, &bytes).unwrap().vrrp.instances;
+            let [first, second] = [0, 1].map(|place| instances[place].clone());
+            let [one, other] = [&first, &second].map(|instance| instance.addresses[0].clone());
+            let name = |address: &VirtualAddress| address.interface.clone().unwrap().as_ptr();
+            let same = std::ptr::eq(&raw const *first.options, &raw const *second.options);
+            let plain = std::ptr::eq(&raw const *one.options, &raw const *other.options);
+            (same, plain, name(&one) == name(&other))
+        };
+        assert_eq!(places(TEXT), (true, true, true));
+        assert_eq!(places(&text), (true, false, true), "a label is another option");
+        let text = TEXT.replacen("interface lo\n", "interface lo\ngarp_master_delay 7\n", 1);
+        assert_eq!(places(&text), (false, true, true));
+        assert!(size_of::<Instance>() <= 256 && size_of::<VirtualAddress>() <= 64);
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn grouped(own: Vec<Tracked>, group: Vec<Tracked>, tracking_weight: bool) -> Vrr
     let second = Instance { vrid: Vrid::new(52).unwrap(), ..instance("W", 100) };
     VrrpConfig {
         instances: vec![
-            Arc::new(Instance { track_bfd: own, ..instance("V", 100) }),
+            Arc::new(instance("V", 100).with(|options| options.track_bfd = own)),
             Arc::new(second),
         ],
         sync_groups: vec![SyncGroup {
@@ -31,8 +31,9 @@ fn grouped(own: Vec<Tracked>, group: Vec<Tracked>, tracking_weight: bool) -> Vrr
 
 #[test]
 fn a_lost_session_without_weight_is_a_fault_and_its_return_ends_it() {
-    let mut rig =
-        Rig::new(vec![Instance { track_bfd: tracked(TrackEffect::Fault), ..instance("V", 100) }]);
+    let mut rig = Rig::new(vec![
+        instance("V", 100).with(|options| options.track_bfd = tracked(TrackEffect::Fault)),
+    ]);
     rig.run(Interval::from_secs(2));
     assert_eq!(rig.state(), State::Init, "it is told when it has had its time to come up");
     told(&mut rig, true);
@@ -53,7 +54,8 @@ fn a_session_that_is_down_at_the_start_is_a_fault_unless_reversed() {
         [(TrackEffect::Fault, State::Fault), (TrackEffect::FaultWhenGood, State::Backup)]
     {
         let track_bfd = tracked(effect);
-        let mut rig = Rig::new(vec![Instance { track_bfd, ..instance("V", 100) }]);
+        let mut rig =
+            Rig::new(vec![instance("V", 100).with(|options| options.track_bfd = track_bfd)]);
         told(&mut rig, false);
         assert_eq!(rig.state(), state, "{effect:?}");
     }
@@ -63,7 +65,8 @@ fn a_session_that_is_down_at_the_start_is_a_fault_unless_reversed() {
 fn a_weighted_session_moves_the_priority() {
     for (weight, up, down) in [(50, 150, 100), (-60, 100, 40)] {
         let track_bfd = tracked(TrackEffect::Weight(weight));
-        let mut rig = Rig::new(vec![Instance { track_bfd, ..instance("V", 100) }]);
+        let mut rig =
+            Rig::new(vec![instance("V", 100).with(|options| options.track_bfd = track_bfd)]);
         told(&mut rig, true);
         rig.run(Interval::from_secs(10));
         assert_eq!(rig.priorities_sent().last(), Some(&up));
@@ -108,7 +111,7 @@ fn a_member_has_weights_of_its_own_only_where_the_group_says_so() {
 fn a_process_after_a_dead_master_goes_on_until_it_is_told_otherwise() {
     let track_bfd = tracked(TrackEffect::Fault);
     let config = VrrpConfig {
-        instances: vec![Arc::new(Instance { track_bfd, ..instance("V", 100) })],
+        instances: vec![Arc::new(instance("V", 100).with(|options| options.track_bfd = track_bfd))],
         ..VrrpConfig::default()
     };
     let mut rig = Rig::after(&["V"], config);
@@ -122,7 +125,7 @@ fn a_reload_that_adds_a_session_interrupts_nobody() {
     let mut rig = Rig::master(instance("V", 100));
     let track_bfd = tracked(TrackEffect::Fault);
     let with = VrrpConfig {
-        instances: vec![Arc::new(Instance { track_bfd, ..instance("V", 100) })],
+        instances: vec![Arc::new(instance("V", 100).with(|options| options.track_bfd = track_bfd))],
         ..VrrpConfig::default()
     };
     rig.input(Input::Reconfigure(Box::new((Global::default(), with.clone()))));

@@ -22,9 +22,9 @@ pub(crate) fn instance(name: &str, priority: u8) -> Instance {
         priority: Priority::new(priority),
         transport: Transport::Multicast { group: defaults.multicast4.into() },
         addresses: vec![address.into()],
-        garp: defaults.garp,
         ..Instance::default()
     }
+    .with(|options| options.garp = defaults.garp)
 }
 
 const OWN: [u8; 4] = [10, 0, 0, 10];
@@ -128,7 +128,7 @@ impl Rig {
     }
 
     fn statistics(&self) -> Statistics {
-        self.engine.routers().next().unwrap().statistics
+        self.engine.routers().next().unwrap().statistics.clone()
     }
 
     fn advert(&self, priority: u8) -> Advert {
@@ -497,11 +497,8 @@ fn v_005_and_v_031_and_v_034_and_v_060_and_v_061_and_v_066_and_v_068_and_v_069_a
             rig.input(Input::Packet(packet));
             assert_eq!(rig.state(), State::Master, "{name}");
             let counters = rig.statistics();
-            let before = Statistics {
-                advert_sent: counters.advert_sent,
-                become_master: 1,
-                ..Statistics::default()
-            };
+            let mut before = Statistics::default();
+            (before.advert_sent, before.become_master) = (counters.advert_sent, 1);
             let counted = counters != before || rig.engine.unknown_vrid_count() == 1;
             assert!(counted, "{name}: {counters:?}");
             assert_eq!(counters.advert_rcvd, 0, "{name}");
@@ -721,7 +718,8 @@ fn v_220_a_fault_resigns_and_recovery_goes_through_backup() {
 #[test]
 fn v_221_and_v_224_a_tracked_script_moves_the_priority_of_the_next_advert() {
     let tracked = TrackedScript { name: "chk".into(), effect: TrackEffect::Weight(-60) };
-    let mut rig = Rig::master(Instance { track_scripts: vec![tracked], ..instance("V", 100) });
+    let mut rig =
+        Rig::master(instance("V", 100).with(|options| options.track_scripts = vec![tracked]));
     rig.input(Input::Script { name: "chk".into(), good: false });
     assert!(rig.lines.contains(&"(V) Changing effective priority from 100 to 40".into()));
     rig.run(ms(1000));
@@ -735,7 +733,7 @@ fn v_221_and_v_224_a_tracked_script_moves_the_priority_of_the_next_advert() {
 fn v_220_a_script_without_weight_holds_the_start_and_faults_while_bad() {
     let tracked = TrackedScript { name: "chk".into(), effect: TrackEffect::Fault };
     let other = Instance { vrid: Vrid::new(52).unwrap(), ..instance("W", 100) };
-    let held = Instance { track_scripts: vec![tracked], ..instance("V", 100) };
+    let held = instance("V", 100).with(|options| options.track_scripts = vec![tracked]);
     for alone in [true, false] {
         let instances = if alone { vec![held.clone()] } else { vec![held.clone(), other.clone()] };
         let mut rig = Rig::new(instances);
@@ -755,23 +753,23 @@ fn v_220_a_tracked_interface_faults_or_weighs() {
     let up = |rig: &mut Rig, state| {
         rig.input(Input::Link { interface: "eth1".into(), state, own: OwnAddresses::default() });
     };
-    let mut rig = Rig::new(vec![Instance {
-        track_interfaces: track(TrackEffect::Fault),
-        ..instance("V", 100)
-    }]);
+    let mut rig = Rig::new(vec![
+        instance("V", 100).with(|options| options.track_interfaces = track(TrackEffect::Fault)),
+    ]);
     assert_eq!(rig.state(), State::Fault);
     up(&mut rig, LinkState::Up);
     assert_eq!(rig.state(), State::Backup);
-    let mut rig = Rig::new(vec![Instance {
-        track_interfaces: track(TrackEffect::Weight(20)),
-        ..instance("V", 100)
-    }]);
+    let mut rig = Rig::new(vec![
+        instance("V", 100)
+            .with(|options| options.track_interfaces = track(TrackEffect::Weight(20))),
+    ]);
     up(&mut rig, LinkState::Up);
     assert_eq!(rig.engine.routers().next().unwrap().priority.get(), 120);
     // One that an address is on counts as a fault, and its weight for nothing.
-    let track_interfaces = track(TrackEffect::Weight(20));
-    let needs =
-        Instance { needed_interfaces: vec!["eth1".into()], track_interfaces, ..instance("V", 100) };
+    let needs = instance("V", 100).with(|options| {
+        options.track_interfaces = track(TrackEffect::Weight(20));
+        options.needed_interfaces = vec!["eth1".into()];
+    });
     let mut rig = Rig::new(vec![needs]);
     assert_eq!(rig.state(), State::Fault);
     up(&mut rig, LinkState::Up);

@@ -14,16 +14,14 @@ const WINDOW: u64 = 5;
 
 fn keyed(priority: u8) -> Instance {
     let key = |id, secret: [u8; 32]| HmacKey { id, secret: HmacSecret::Bytes(secret.to_vec()) };
-    Instance {
-        hmac: Some(HmacAuthentication {
-            keys: vec![key(1, ONE), key(2, TWO)],
-            active_key: 1,
-            window: Interval::from_secs(WINDOW),
-            replay: ReplayProtection::Time,
-            mode: HmacMode::Enforce,
-        }),
-        ..instance("V", priority)
-    }
+    let hmac = HmacAuthentication {
+        keys: vec![key(1, ONE), key(2, TWO)],
+        active_key: 1,
+        window: Interval::from_secs(WINDOW),
+        replay: ReplayProtection::Time,
+        mode: HmacMode::Enforce,
+    };
+    instance("V", priority).with(|options| options.hmac = Some(hmac))
 }
 
 fn changed(mut instance: Instance, change: impl FnOnce(&mut HmacAuthentication)) -> Instance {
@@ -174,7 +172,7 @@ impl Net {
     }
 
     fn statistics(&self, place: usize) -> Statistics {
-        self.nodes[place].engine.routers().next().unwrap().statistics
+        self.nodes[place].engine.routers().next().unwrap().statistics.clone()
     }
 
     /// The last advert that a node has sent.

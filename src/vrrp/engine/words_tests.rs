@@ -257,7 +257,7 @@ fn v_070_a_first_address_that_is_not_link_local_is_told_and_in_strict_mode_refus
         for advert in [&good, &bad, &bad] {
             engine.handle(Timestamp::ZERO, Input::Packet(packet(advert)));
         }
-        let statistics = engine.routers().next().unwrap().statistics;
+        let statistics = engine.routers().next().unwrap().statistics.clone();
         let expected = if strict { (1, 2) } else { (3, 0) };
         assert_eq!((statistics.advert_rcvd, statistics.addr_list_err), expected);
         let lines = std::iter::from_fn(|| engine.poll_output());

@@ -181,7 +181,7 @@ impl Gathered {
             priority: router.priority,
             master: router.master,
             source: router.source(),
-            statistics: router.statistics,
+            statistics: router.statistics.clone(),
             past: around.pasts.get(&router.instance.name).copied().unwrap_or_default(),
             group: group_of.get(router.instance.name.as_str()).copied(),
         };

@@ -58,7 +58,7 @@ pub(super) fn add(view: &mut View, gathered: &Gathered) {
     view.scalar(part(&[2, 1]), sum(|statistics| statistics.checksum_err));
     view.scalar(part(&[2, 2]), sum(|statistics| statistics.version_err));
     view.scalar(part(&[2, 3]), Value::counter32(gathered.unknown_vrids));
-    let rows = shown.iter().map(|row| (index(row), row.statistics));
+    let rows = shown.iter().map(|row| (index(row), row.statistics.clone()));
     view.table(part(&[2, 4, 1]), 1..=12, rows.collect(), count);
 }
 

@@ -44,7 +44,7 @@ pub fn statics(context: &mut Context, block: &Statement, config: &mut Config) {
     for (mut address, span) in found {
         if address.interface.is_none() {
             context.needs_interface(interface, span, Need::Mentioned);
-            address.interface = Some(interface.to_owned());
+            address.interface = Some(interface.into());
         }
         config.vrrp.static_addresses.push(address);
     }
@@ -83,7 +83,7 @@ fn address_line(
             "dev" => {
                 let name = needs_value(context, word, value())?;
                 context.needs_interface(&name.text, name.span, Need::Mentioned);
-                found.interface = Some(name.text.to_string());
+                found.interface = Some((*name.text).into());
             }
             "scope" => {
                 let name = needs_value(context, word, value())?;

@@ -222,9 +222,10 @@ fn name_own_link(
         let name = name.clone();
         names.taken.insert(name.clone(), owner);
         // Addresses that name no interface are on this one.
-        let addresses = instance.addresses.iter_mut().chain(&mut instance.excluded_addresses);
+        let addresses =
+            instance.addresses.iter_mut().chain(&mut instance.options.excluded_addresses);
         for address in addresses.filter(|found| found.interface.as_deref() == Some("")) {
-            Arc::make_mut(address).interface = Some(name.clone());
+            Arc::make_mut(address).interface = Some(name.as_str().into());
         }
     }
     if let (Some(VirtualLink::Vmac(vmac)), Some(base)) =
@@ -267,7 +268,7 @@ fn make_address_links(
     let mut addresses = std::mem::take(&mut instance.addresses);
     let mut excluded = std::mem::take(&mut instance.excluded_addresses);
     for address in addresses.iter_mut().chain(&mut excluded).filter(|found| found.use_vmac) {
-        let Some(base) = address.interface.clone() else { continue };
+        let Some(base) = address.interface.as_deref().map(str::to_owned) else { continue };
         let family = Family::of(address.address);
         let on_own = own.as_ref().filter(|own| own.name == base);
         if on_own.is_some() {
@@ -301,7 +302,7 @@ fn make_address_links(
             };
             links.push(AddressLink { base, family, vmac });
         }
-        Arc::make_mut(address).interface = Some(name);
+        Arc::make_mut(address).interface = Some(name.into());
     }
     instance.addresses = addresses;
     instance.excluded_addresses = excluded;

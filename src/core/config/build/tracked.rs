@@ -336,22 +336,22 @@ pub fn settle_groups(context: &mut Context, config: &mut VrrpConfig) {
 /// down.
 fn track_static_interfaces(config: &mut VrrpConfig) {
     let mut found: Vec<(String, String)> = Vec::new();
-    let mut note = |group: &Option<String>, interface: &Option<String>| {
+    let mut note = |group: &Option<String>, interface: Option<&str>| {
         if let (Some(group), Some(interface)) = (group, interface) {
-            found.push((group.clone(), interface.clone()));
+            found.push((group.clone(), interface.to_owned()));
         }
     };
     for address in &config.static_addresses {
-        note(&address.track_group, &address.interface);
+        note(&address.track_group, address.interface.as_deref());
     }
     for route in &config.static_routes {
-        note(&route.track_group, &route.hop.interface);
+        note(&route.track_group, route.hop.interface.as_deref());
         for next in &route.next_hops {
-            note(&route.track_group, &next.hop.interface);
+            note(&route.track_group, next.hop.interface.as_deref());
         }
     }
     for rule in &config.static_rules {
-        note(&rule.track_group, &rule.input);
+        note(&rule.track_group, rule.input.as_deref());
     }
     for (group, interface) in found {
         let Some(group) = config.track_groups.iter().find(|known| known.name == group) else {

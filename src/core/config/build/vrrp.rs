@@ -16,13 +16,15 @@ use crate::core::config::model::global::{Global, VrrpDefaults};
 use crate::core::config::model::hmac::HmacMode;
 use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::vrrp::{
-    Authentication, InitialState, Instance, NotifyScripts, OldChecksum, Preemption, Priority,
-    TrackedInterface, Transport, UnicastPeer, VirtualAddress, Vrid, VrrpVersion,
+    Authentication, InitialState, Instance, InstanceOptions, NotifyScripts, OldChecksum,
+    Preemption, Priority, TrackedInterface, Transport, UnicastPeer, VirtualAddress, Vrid,
+    VrrpVersion,
 };
 use crate::core::config::model::{Config, Family};
 use crate::core::config::tree::Statement;
 use crate::core::config::values;
 use crate::core::diagnostics::Span;
+use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
 const INSTANCE: &str = "vrrp_instance";
@@ -105,7 +107,6 @@ fn blank(name: String, global: &Global) -> Instance {
         name,
         version: defaults.version,
         transport: Transport::Multicast { group: defaults.multicast4.into() },
-        garp: defaults.garp,
         strict: defaults.strict,
         skip_check_adv_addr: defaults.skip_check_adv_addr,
         lower_priority_no_advert: defaults.lower_priority_no_advert,
@@ -114,8 +115,12 @@ fn blank(name: String, global: &Global) -> Instance {
         v3_checksum_as_v2: defaults.v3_checksum_as_v2,
         down_timer_adverts: defaults.down_timer_adverts,
         notify_priority_changes: defaults.notify_priority_changes,
-        extra_announcements: defaults.extra_announcements,
         smtp_alert: global.mail.vrrp_default(),
+        options: Shared::from(InstanceOptions {
+            garp: defaults.garp,
+            extra_announcements: defaults.extra_announcements,
+            ..InstanceOptions::default()
+        }),
         ..Instance::default()
     }
 }
@@ -554,10 +559,11 @@ fn complete(
     if draft.addresses_on_vmac {
         // On its own interface an address needs to say so itself, as with keepalived.
         let (own, link) = (instance.interface.clone(), instance.address_interface());
-        let link = link.map(str::to_owned);
-        let addresses = instance.addresses.iter_mut().chain(&mut instance.excluded_addresses);
+        let (own, link) = (own.as_deref(), link.map(str::to_owned));
+        let addresses =
+            instance.addresses.iter_mut().chain(&mut instance.options.excluded_addresses);
         addresses
-            .filter(|address| address.interface != own && address.interface != link)
+            .filter(|address| ![own, link.as_deref()].contains(&address.interface.as_deref()))
             .for_each(|address| Arc::make_mut(address).use_vmac = true);
     }
     Some(instance)
@@ -594,8 +600,9 @@ fn settle_rest(context: &mut Context, block: Span, rest: Rest, instance: &mut In
     let unicast = matches!(instance.transport, Transport::Unicast { .. });
     if let Some((draft, span)) = rest.hmac {
         instance.hmac = hmac::complete(context, span, draft, instance.advert_interval);
+        let strict = instance.strict;
         if let Some(hmac) = &mut instance.hmac {
-            if instance.strict {
+            if strict {
                 hmac.mode = HmacMode::Enforce;
             }
             instance.authentication = Authentication::None;
@@ -874,11 +881,11 @@ fn settle_addresses(
 ) {
     let (beneath, family) = (instance.interface.clone(), instance.family);
     let vmac = matches!(instance.virtual_link, Some(VirtualLink::Vmac(_)));
-    let usual = |family| instance.interface_for(family).map(str::to_owned);
+    let usual = |family| instance.interface_for(family).map(Arc::from);
     let (inet, inet6) = (usual(Family::Inet), usual(Family::Inet6));
     let located = |mut address: VirtualAddress| {
         let own = Family::of(address.address);
-        let on_vmac = vmac && own == family && address.interface == beneath;
+        let on_vmac = vmac && own == family && address.interface.as_deref() == beneath.as_deref();
         if address.interface.is_none() || on_vmac {
             address.interface = match own {
                 Family::Inet => inet.clone(),

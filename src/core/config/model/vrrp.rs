@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -202,7 +203,19 @@ pub struct VirtualAddress {
     /// Prefix length; the dialect's default is a host address.
     pub prefix: u8,
     /// `dev`, else the instance's interface; `None` only when neither is given.
-    pub interface: Option<String>,
+    pub interface: Option<Arc<str>>,
+    /// `use_vmac`, or the instance's `use_vmac_addr`: on a virtual MAC of its interface, which
+    /// [`Self::interface`] then is.
+    pub use_vmac: bool,
+    /// `no_track`: losing it does not end the master state.
+    pub no_track: bool,
+    /// The rest, which many have in common; its fields read and change as if they were here.
+    pub options: Shared<AddressOptions>,
+}
+
+/// What takes much room in a [`VirtualAddress`], and is the same in most of thousands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct AddressOptions {
     /// `label`.
     pub label: Option<String>,
     /// `scope` as the kernel's number: 0 global, 253 link, 254 host.
@@ -211,8 +224,6 @@ pub struct VirtualAddress {
     pub broadcast: Option<IpAddr>,
     /// `peer` of a point-to-point address.
     pub peer: Option<IpAddr>,
-    /// `no_track`: losing it does not end the master state.
-    pub no_track: bool,
     /// `home`, `-nodad`, … .
     pub flags: AddressFlags,
     /// `preferred_lft`: seconds until it is no longer a source of new connections; `None` for
@@ -220,28 +231,36 @@ pub struct VirtualAddress {
     pub preferred_lifetime: Option<u32>,
     /// `track_group` of a static address.
     pub track_group: Option<String>,
-    /// `use_vmac`, or the instance's `use_vmac_addr`: on a virtual MAC of its interface, which
-    /// [`Self::interface`] then is.
-    pub use_vmac: bool,
+}
+
+impl Deref for VirtualAddress {
+    type Target = AddressOptions;
+    fn deref(&self) -> &AddressOptions {
+        &self.options
+    }
+}
+
+impl DerefMut for VirtualAddress {
+    fn deref_mut(&mut self) -> &mut AddressOptions {
+        &mut self.options
+    }
 }
 
 impl VirtualAddress {
     /// An address without options, on no interface yet.
     pub fn new(address: IpAddr, prefix: u8) -> Self {
         let deprecated = address.is_ipv6() && prefix == 128;
+        let options = AddressOptions {
+            preferred_lifetime: deprecated.then_some(0),
+            ..AddressOptions::default()
+        };
         Self {
             address,
             prefix,
             interface: None,
-            label: None,
-            scope: 0,
-            broadcast: None,
-            peer: None,
-            no_track: false,
-            flags: AddressFlags::default(),
-            preferred_lifetime: deprecated.then_some(0),
-            track_group: None,
             use_vmac: false,
+            no_track: false,
+            options: options.into(),
         }
     }
 }
@@ -396,23 +415,10 @@ pub struct Instance {
     pub source: Option<IpAddr>,
     /// `virtual_ipaddress`: announced and sent in adverts.
     pub addresses: Vec<Arc<VirtualAddress>>,
-    /// `virtual_ipaddress_excluded`: announced, not sent in adverts.
-    pub excluded_addresses: Vec<Arc<VirtualAddress>>,
     /// `nopreempt` / `preempt_delay`.
     pub preemption: Preemption,
-    /// `garp_…`.
-    pub garp: GarpSchedule,
-    /// `track_interface`.
-    pub track_interfaces: Vec<TrackedInterface>,
-    /// `track_script`.
-    pub track_scripts: Vec<TrackedScript>,
-    /// Those of its addresses, routes and rules (but for `no_track` ones), where they are not its own: as
-    /// long as one is down the router is in FAULT, whatever weight it is tracked with.
-    pub needed_interfaces: Vec<String>,
     /// `dont_track_primary`: the instance's own interface may go down without FAULT.
     pub dont_track_primary: bool,
-    /// `notify…`.
-    pub notify: NotifyScripts,
     /// `strict_mode`, else `vrrp_strict`.
     pub strict: bool,
     /// `skip_check_adv_addr`.
@@ -429,22 +435,10 @@ pub struct Instance {
     pub down_timer_adverts: u8,
     /// `notify_priority_changes`, else its group's, else the global one.
     pub notify_priority_changes: bool,
-    /// `vrf`: unicast within it, without an interface.
-    pub vrf: Option<String>,
-    /// `use_vmac`, `use_ipvlan`.
-    pub virtual_link: Option<VirtualLink>,
-    /// Virtual MACs of single addresses, on the interfaces of those.
-    pub address_links: Vec<AddressLink>,
     /// `vmac_xmit_base`: adverts go over the instance's interface, not the virtual one.
     pub transmit_on_base: bool,
     /// `accept`: answer for the virtual addresses without owning them.
     pub accept: bool,
-    /// `auth_hmac`.
-    pub hmac: Option<HmacAuthentication>,
-    /// `virtual_routes`.
-    pub routes: Vec<Route>,
-    /// `virtual_rules`.
-    pub rules: Vec<Rule>,
     /// `promote_secondaries`: losing the first address of a network keeps the others.
     pub promote_secondaries: bool,
     /// `track_src_ip`: FAULT while the source address is not on this node.
@@ -455,6 +449,47 @@ pub struct Instance {
     pub old_unicast_checksum: OldChecksum,
     /// `linkbeat_use_polling`: the link of its interface is polled.
     pub linkbeat_polling: bool,
+    /// `timer_expired_backup`: after its own timer was so late that a router of this priority may
+    /// have taken over, it becomes backup.
+    pub timer_expired_backup: Option<Priority>,
+    /// `notify_deleted`: a reload that removes it tells DELETED instead of FAULT.
+    pub notify_deleted: bool,
+    /// `smtp_alert`, else `smtp_alert_vrrp`, else the global one.
+    pub smtp_alert: bool,
+    /// `kernel_rx_buf_size`, bytes.
+    pub receive_buffer: Option<u32>,
+    /// The rest, which many have in common; its fields read and change as if they were here.
+    pub options: Shared<InstanceOptions>,
+}
+
+/// What takes much room in an [`Instance`], and is the same in most of thousands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct InstanceOptions {
+    /// `virtual_ipaddress_excluded`: announced, not sent in adverts.
+    pub excluded_addresses: Vec<Arc<VirtualAddress>>,
+    /// `garp_…`.
+    pub garp: GarpSchedule,
+    /// `track_interface`.
+    pub track_interfaces: Vec<TrackedInterface>,
+    /// `track_script`.
+    pub track_scripts: Vec<TrackedScript>,
+    /// Those of its addresses, routes and rules (but for `no_track` ones), where they are not its own: as
+    /// long as one is down the router is in FAULT, whatever weight it is tracked with.
+    pub needed_interfaces: Vec<String>,
+    /// `notify…`.
+    pub notify: NotifyScripts,
+    /// `vrf`: unicast within it, without an interface.
+    pub vrf: Option<String>,
+    /// `use_vmac`, `use_ipvlan`.
+    pub virtual_link: Option<VirtualLink>,
+    /// Virtual MACs of single addresses, on the interfaces of those.
+    pub address_links: Vec<AddressLink>,
+    /// `auth_hmac`.
+    pub hmac: Option<HmacAuthentication>,
+    /// `virtual_routes`.
+    pub routes: Vec<Route>,
+    /// `virtual_rules`.
+    pub rules: Vec<Rule>,
     /// `track_file`.
     pub track_files: Vec<TrackedFile>,
     /// `track_process`.
@@ -463,17 +498,30 @@ pub struct Instance {
     pub track_bfd: Vec<Tracked>,
     /// `garp_extra_if`.
     pub extra_announcements: Option<ExtraAnnouncements>,
-    /// `timer_expired_backup`: after its own timer was so late that a router of this priority may
-    /// have taken over, it becomes backup.
-    pub timer_expired_backup: Option<Priority>,
-    /// `notify_deleted`: a reload that removes it tells DELETED instead of FAULT.
-    pub notify_deleted: bool,
-    /// `smtp_alert`, else `smtp_alert_vrrp`, else the global one.
-    pub smtp_alert: bool,
     /// `lvs_sync_daemon_interface` (the old place of `lvs_sync_daemon`).
     pub lvs_sync_interface: Option<String>,
-    /// `kernel_rx_buf_size`, bytes.
-    pub receive_buffer: Option<u32>,
+}
+
+impl Deref for Instance {
+    type Target = InstanceOptions;
+    fn deref(&self) -> &InstanceOptions {
+        &self.options
+    }
+}
+
+impl DerefMut for Instance {
+    fn deref_mut(&mut self) -> &mut InstanceOptions {
+        &mut self.options
+    }
+}
+
+#[cfg(test)]
+impl Instance {
+    /// The same with other options.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut InstanceOptions)) -> Self {
+        change(&mut self.options);
+        self
+    }
 }
 
 impl Instance {
@@ -517,14 +565,8 @@ impl Default for Instance {
             },
             source: None,
             addresses: Vec::new(),
-            excluded_addresses: Vec::new(),
             preemption: Preemption::default(),
-            garp: GarpSchedule::default(),
-            track_interfaces: Vec::new(),
-            needed_interfaces: Vec::new(),
-            track_scripts: Vec::new(),
             dont_track_primary: false,
-            notify: NotifyScripts::default(),
             strict: false,
             skip_check_adv_addr: false,
             lower_priority_no_advert: false,
@@ -533,28 +575,18 @@ impl Default for Instance {
             v3_checksum_as_v2: false,
             down_timer_adverts: 3,
             notify_priority_changes: false,
-            vrf: None,
-            virtual_link: None,
-            address_links: Vec::new(),
             transmit_on_base: false,
             accept: true,
-            hmac: None,
-            routes: Vec::new(),
-            rules: Vec::new(),
             promote_secondaries: false,
             track_source: false,
             fault_without_peer: false,
             old_unicast_checksum: OldChecksum::Detect,
             linkbeat_polling: false,
-            track_files: Vec::new(),
-            track_processes: Vec::new(),
-            track_bfd: Vec::new(),
-            extra_announcements: None,
             timer_expired_backup: None,
             notify_deleted: false,
             smtp_alert: false,
-            lvs_sync_interface: None,
             receive_buffer: None,
+            options: Shared::default(),
         }
     }
 }
