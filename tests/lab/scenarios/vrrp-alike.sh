@@ -4,7 +4,8 @@
 #   lab-netns run --layout routed --directors 2 -- scenarios/vrrp-alike.sh
 set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
-printf '#!/bin/sh\nexit 0\n' >"$LAB_DIR/good"; chmod 755 "$LAB_DIR/good"
+printf '#!/bin/sh\nexit 0\n' >"$LAB_DIR/good"; printf '#!/bin/sh\nexec sleep 300\n' >"$LAB_DIR/service"
+printf '#!/bin/sh\necho >>%s/stopped\n' "$LAB_DIR" >"$LAB_DIR/end"; chmod 755 "$LAB_DIR"/{good,service,end}
 instance() { # NAME VRID PRIORITY INTERFACE ADDRESS LINES
     printf 'vrrp_instance %s {\n    interface %s\n    virtual_router_id %s\n    priority %s\n    advert_int 1\n%b\n    virtual_ipaddress {\n%b\n    }\n}\n' \
         "$1" "$4" "$2" "$3" "$6" "$5"
@@ -21,7 +22,7 @@ single() {
     globals d2
     # shellcheck disable=SC2059
     printf "$script" "$LAB_DIR/good"
-    instance C 53 100 eth0 10.77.1.203/24 "${1:-}"
+    instance C 53 100 eth0 10.77.1.203/24 "    notify_master $LAB_DIR/service\n    notify_stop $LAB_DIR/end\n${1:-}"
     instance M 54 100 eth0 "$many" '    version 3'
     instance S 55 100 eth0 10.77.1.205/24 '    track_script {\n        good\n    }'
 }
@@ -73,6 +74,7 @@ for who in steadfast keepalived; do
     stop d2 eth1; rm "$(bg_log d2 eth1)"
     check "$who: a refresh that a reload sets is heeded by a master" often 10.77.1.203
     check "$who: the others have stayed masters" masters 10.77.1.203 fd77:9::5f
-    stop d2 daemon
+    rm -f "$LAB_DIR/stopped"; stop d2 daemon
+    check "$who: a script that does not end does not keep the last one from being run" test -e "$LAB_DIR/stopped"
 done
 lab_done
