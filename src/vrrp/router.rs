@@ -258,12 +258,17 @@ impl Router {
         self.master_interval() * u64::from(self.instance.down_timer_adverts) + self.skew()
     }
 
+    /// Whether a backup has waited for its master for long enough, or was told that it goes.
+    pub const fn is_without_master(&self) -> bool {
+        self.overdue || self.resigned
+    }
+
     /// Whether a backup whose master down timer goes off in `left` has missed all adverts but the last
     /// one that it waits for: its master is gone, or was silent for as long.
     pub fn misses_its_master(&self, left: Interval) -> bool {
         // With fewer, the last one is the only one.
         let several = self.instance.down_timer_adverts > 2;
-        self.overdue || self.resigned || several && left <= self.master_interval() + self.skew()
+        self.is_without_master() || several && left <= self.master_interval() + self.skew()
     }
 
     /// The addresses that the kernel should have now.

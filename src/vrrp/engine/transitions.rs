@@ -4,10 +4,21 @@ use super::{RouterId, TimerKind, VrrpEngine};
 use crate::core::config::model::vrrp::Priority;
 use crate::core::time::Timestamp;
 use crate::vrrp::event::{EventKind, Reason, State};
-use crate::vrrp::router::Master;
+use crate::vrrp::router::{Master, Router};
 
 /// The part of an interval that a master's advert may take longer by another clock.
 const MARGIN: u64 = 16;
+
+/// Who wants its sync group to become master.
+#[derive(Debug, Clone, Copy)]
+enum Asker {
+    /// Its master has just been silent for too long.
+    First,
+    /// It was refused before: it has no say in when the others have waited for long enough.
+    Again,
+    /// Its master has resigned.
+    Resigned,
+}
 
 impl VrrpEngine {
     /// No advert since the master down timer was set; it should have gone off at `due`.
@@ -31,13 +42,20 @@ impl VrrpEngine {
             self.log(&name, EventKind::WasAway { late }, None);
             return;
         }
-        let (again, resigned) = (now + router.master_down_interval(), router.resigned);
+        let again = now + router.master_down_interval();
+        let asker = if router.resigned {
+            Asker::Resigned
+        } else if router.overdue {
+            Asker::Again
+        } else {
+            Asker::First
+        };
         let group = self.group_of(id);
         let members = self.members(id);
         self.log(&name, EventKind::MasterTimeout, None);
         if let Some(group) = &group {
             let mut others = members.iter().filter(|member| **member != id);
-            if !others.all(|member| self.may_be_master(now, *member, resigned)) {
+            if !others.all(|member| self.may_be_master(now, *member, asker)) {
                 // The group cannot move yet: ask again after another interval.
                 self.timers.set((id, TimerKind::MasterDown), again);
                 if let Some(router) = self.routers.get_mut(&id) {
@@ -62,11 +80,14 @@ impl VrrpEngine {
     /// one would send it back at the next advert, and all of the group with it, again and again. A
     /// master that resigns on one link has most often lost another one, on which it cannot say so: then
     /// nobody is waited for.
-    fn may_be_master(&self, now: Timestamp, id: RouterId, resigned: bool) -> bool {
-        match self.state_of(id) {
-            Some(State::Master) => true,
-            Some(State::Backup) => resigned || self.misses_its_master(now, id),
-            Some(State::Init | State::Fault) | None => false,
+    fn may_be_master(&self, now: Timestamp, id: RouterId, asker: Asker) -> bool {
+        match (self.state_of(id), asker) {
+            (Some(State::Master), _) | (Some(State::Backup), Asker::Resigned) => true,
+            (Some(State::Backup), Asker::First) => self.misses_its_master(now, id),
+            (Some(State::Backup), Asker::Again) => {
+                self.routers.get(&id).is_some_and(Router::is_without_master)
+            }
+            (Some(State::Init | State::Fault) | None, _) => false,
         }
     }
 
