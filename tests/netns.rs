@@ -65,6 +65,11 @@ fn interfaces_of_addresses_routes_and_rules_count_as_with_keepalived() {
 }
 
 #[test]
+fn what_no_keyword_names_is_as_with_keepalived() {
+    scenario("vrrp-alike");
+}
+
+#[test]
 fn flapping_links_missing_sources_and_late_timers_are_treated_as_configured() {
     scenario("vrrp-words");
 }

@@ -44,6 +44,16 @@ impl Schedule {
         rounds(&new, schedule.repeat)
     }
 
+    /// A reload may have changed how often all are announced anew; an earlier deadline stays.
+    pub fn set_refresh(&mut self, now: Timestamp, schedule: &GarpSchedule) {
+        let at = now + schedule.refresh;
+        self.refresh = match self.refresh {
+            _ if schedule.refresh.is_zero() || self.confirmed.is_empty() => None,
+            Some(old) => Some(old.min(at)),
+            None => Some(at),
+        };
+    }
+
     /// The period of announcements on other interfaces (`garp_extra_if`); zero for none. Counted
     /// from now, unless it is running already.
     pub fn set_extra(&mut self, now: Timestamp, period: Interval) {

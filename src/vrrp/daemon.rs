@@ -1,6 +1,7 @@
 //! The vrrp process: sockets, kernel events, script results and commands in; adverts, addresses,
 //! announcements and notifications out. What to do is the engine's to say.
 
+mod fitting;
 mod heirs;
 mod kernel;
 mod keys;
@@ -34,6 +35,7 @@ use super::interface_settings::{InterfaceSettings, Settings};
 use super::json;
 use super::losses::Losses;
 use super::packet::hmac::Stamp;
+use super::router::identity;
 use super::routing::Routing;
 use super::socket::{AdvertSocket, FrameSocket, InterfaceId, Listener, Space};
 use super::status;
@@ -183,6 +185,10 @@ struct Daemon<'a> {
 }
 
 /// Index of the interface, address, prefix length: what is unique in the kernel.
+fn mtu_of(links: &BTreeMap<u32, Link>) -> impl Fn(&str) -> Option<u32> {
+    move |name| links.values().find(|link| link.name == name).map(|link| link.mtu)
+}
+
 type Place = (u32, IpAddr, u8);
 
 fn place_of(address: &KernelAddress) -> Place {
@@ -216,7 +222,9 @@ impl<'a> Daemon<'a> {
         // Subscribe first, then read: nothing falls between.
         let monitor = Monitor::open()?;
         let mut route = RouteSocket::open()?;
-        let links = route.links()?.into_iter().map(|link| (link.index, link)).collect();
+        let links: BTreeMap<u32, Link> =
+            route.links()?.into_iter().map(|link| (link.index, link)).collect();
+        fitting::exclude_what_does_not_fit(&mut config.vrrp, mtu_of(&links));
         let actual = table(route.addresses()?);
         let (results, script_inbox) = mpsc::channel(64);
         let (file_results, file_inbox) = mpsc::channel(64);
@@ -456,6 +464,9 @@ impl<'a> Daemon<'a> {
         self.tell_time();
         self.resume();
         self.engine.handle(runtime::now(), Input::Start);
+        // Nobody is told that it goes on: a script would start what the next one stops.
+        self.pump_outputs();
+        self.untold.clear();
         self.stop().await;
     }
 
@@ -526,6 +537,7 @@ impl<'a> Daemon<'a> {
 
     fn reload(&mut self, mut config: Config) {
         scripts::leave_out_unusable(&mut config);
+        fitting::exclude_what_does_not_fit(&mut config.vrrp, mtu_of(&self.links));
         self.options.snmp.outweigh(&mut config.global.snmp);
         self.untidy = true;
         if config == self.config {
@@ -535,6 +547,10 @@ impl<'a> Daemon<'a> {
         }
         self.tell_time();
         let now = runtime::now();
+        // What goes says so while its socket and its virtual interface are there.
+        let kept = config.vrrp.instances.iter().map(|instance| identity(instance)).collect();
+        self.engine.handle(now, Input::Keep(kept));
+        self.pump_outputs();
         let (global, vrrp) = (config.global.clone(), config.vrrp.clone());
         self.sync_follows = connection_sync::followed(&config);
         self.config = config;

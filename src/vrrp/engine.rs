@@ -24,7 +24,7 @@ use super::event::{Event, EventKind, Notice, Reason, State, Subject};
 use super::pacer::Pacer;
 use super::packet::hmac::Stamp;
 pub use super::router::ReceivedPacket;
-use super::router::{Router, identity};
+use super::router::{Identity, Router, identity};
 use super::statistics::Statistics;
 use crate::core::config::model::Family;
 use crate::core::config::model::global::Global;
@@ -168,6 +168,8 @@ pub enum Input {
         /// Whether it is.
         up: bool,
     },
+    /// A reload is about to take the sockets and interfaces of all other routers away.
+    Keep(BTreeSet<Identity>),
     /// A reload.
     Reconfigure(Box<(Global, VrrpConfig)>),
     /// Count from zero.
@@ -459,6 +461,7 @@ impl VrrpEngine {
                 self.sessions.insert(name, up);
                 self.review(now);
             }
+            Input::Keep(kept) => self.retire(now, &kept),
             Input::Reconfigure(config) => self.reconfigure(now, *config),
             Input::ClearStatistics => {
                 for router in self.routers.values_mut() {
@@ -657,6 +660,9 @@ impl VrrpEngine {
         let used: BTreeSet<&str> = own.chain(grouped).map(|found| found.name.as_str()).collect();
         // One that is tracked again later is told anew.
         self.sessions.retain(|name, _| used.contains(name.as_str()));
+        let known: BTreeSet<&str> =
+            config.scripts.iter().map(|script| script.name.as_str()).collect();
+        self.scripts.retain(|name, _| known.contains(name.as_str()));
         let mut old: BTreeMap<_, _> = std::mem::take(&mut self.routers)
             .into_iter()
             .map(|(id, router)| (router.identity(), (id, router)))
@@ -677,9 +683,8 @@ impl VrrpEngine {
                 }
             }
         }
-        // What is left was removed. Built anew, the table has no empty places.
-        let removed = old.into_values();
-        self.routers = std::mem::take(&mut self.routers).into_iter().chain(removed).collect();
+        // Built anew, the table has no empty places.
+        self.routers = std::mem::take(&mut self.routers).into_iter().collect();
         let mut names = BTreeSet::new();
         self.routers.values_mut().for_each(|router| router.make_compact(&mut names));
         let mut seen = BTreeSet::new();
@@ -698,22 +703,26 @@ impl VrrpEngine {
         }
     }
 
-    fn reconfigure(&mut self, now: Timestamp, (global, config): (Global, VrrpConfig)) {
-        let kept: BTreeSet<_> = config.instances.iter().map(|found| identity(found)).collect();
-        let before: BTreeMap<RouterId, Arc<Instance>> =
-            self.routers.iter().map(|(id, router)| (*id, router.instance.clone())).collect();
-        self.global = global;
-        self.links.set(now, &config);
-        self.take_config(config);
-        let gone: Vec<RouterId> = self
-            .routers
-            .iter()
+    /// Routers that are not among `kept` resign, and are no more.
+    fn retire(&mut self, now: Timestamp, kept: &BTreeSet<Identity>) {
+        let all = self.routers.iter();
+        let gone: Vec<RouterId> = all
             .filter(|(_, router)| !kept.contains(&router.identity()))
             .map(|(id, _)| *id)
             .collect();
         for id in gone {
             self.remove(now, id);
         }
+    }
+
+    fn reconfigure(&mut self, now: Timestamp, (global, config): (Global, VrrpConfig)) {
+        let kept: BTreeSet<_> = config.instances.iter().map(|found| identity(found)).collect();
+        let before: BTreeMap<RouterId, Arc<Instance>> =
+            self.routers.iter().map(|(id, router)| (*id, router.instance.clone())).collect();
+        self.retire(now, &kept);
+        self.global = global;
+        self.links.set(now, &config);
+        self.take_config(config);
         let changed: Vec<RouterId> = self
             .routers
             .iter()
@@ -735,6 +744,7 @@ impl VrrpEngine {
 
     /// A router goes on with another configuration.
     fn changed(&mut self, now: Timestamp, id: RouterId) {
+        let from = self.waits_begin(now);
         let Some(router) = self.routers.get_mut(&id) else {
             return;
         };
@@ -747,13 +757,14 @@ impl VrrpEngine {
         match router.state {
             State::Master => {
                 router.schedule.set_extra(now, extra_period(&router.instance));
+                router.schedule.set_refresh(now, &router.instance.garp);
                 self.send_advert(now, id, None);
                 self.arm_advert(now, id);
                 self.announce(now, id, Vec::new());
             }
             State::Backup => {
                 // The old deadline stays when it is earlier: a reload must not delay a takeover.
-                let at = now + router.master_down_interval();
+                let at = from + router.master_down_interval();
                 let key = (id, TimerKind::MasterDown);
                 if self.timers.get(&key).is_none_or(|old| old > at) {
                     self.timers.set(key, at);
@@ -805,11 +816,10 @@ impl VrrpEngine {
     // ---- beginning and end
 
     fn start(&mut self, now: Timestamp) {
-        if self.startup_until.is_some_and(|until| now < until) {
-            return;
-        }
+        // Until then a router is a backup at most, and nobody's timer goes off.
+        let delayed = self.startup_until.is_some_and(|until| now < until);
         self.review(now);
-        self.started = true;
+        self.started = !delayed;
         let waiting: Vec<RouterId> = self
             .routers
             .iter()
@@ -821,13 +831,20 @@ impl VrrpEngine {
             .map(|(id, _)| *id)
             .collect();
         for id in waiting {
-            self.begin(now, id);
+            if !delayed || !self.begins_as_master(id) {
+                self.begin(now, id);
+            }
         }
         self.resuming.clear();
     }
 
+    /// Waits begin then: `vrrp_startup_delay` comes before them.
+    fn waits_begin(&self, now: Timestamp) -> Timestamp {
+        self.startup_until.map_or(now, |until| until.max(now))
+    }
+
     fn begin(&mut self, now: Timestamp, id: RouterId) {
-        let members = self.members(id);
+        let from = self.waits_begin(now);
         let Some(router) = self.routers.get_mut(&id) else {
             return;
         };
@@ -845,18 +862,11 @@ impl VrrpEngine {
             return;
         }
         let delay = router.preempt_delay();
-        router.preempt_at = (!delay.is_zero()).then(|| now + delay);
+        router.preempt_at = (!delay.is_zero()).then(|| from + delay);
         let router_name = router.instance.name.clone();
-        let all_owners = members.iter().all(|member| {
-            self.routers.get(member).is_some_and(|router| {
-                router.priority.is_owner()
-                    && router.instance.initial_state == InitialState::Master
-                    && router.faults.is_empty()
-            })
-        });
         if self.resuming.contains(&router_name) {
             self.enter_master(now, id, Reason::Resumed);
-        } else if all_owners {
+        } else if self.begins_as_master(id) {
             self.enter_master(now, id, Reason::Owner);
         } else if let Some(group) = self.group_that_is_master(id) {
             self.enter_master(now, id, Reason::Group(group));
@@ -864,6 +874,17 @@ impl VrrpEngine {
             self.enter_backup(now, id, Reason::Start, None);
         }
         self.group_state_changed(id);
+    }
+
+    /// The owner of its addresses does, and a sync group of owners.
+    fn begins_as_master(&self, id: RouterId) -> bool {
+        self.members(id).iter().all(|member| {
+            self.routers.get(member).is_some_and(|router| {
+                router.priority.is_owner()
+                    && router.instance.initial_state == InitialState::Master
+                    && router.faults.is_empty()
+            })
+        })
     }
 
     fn shutdown(&mut self, now: Timestamp) {

@@ -117,6 +117,10 @@ pub struct Router {
     pub waiting_for: BTreeSet<String>,
     /// In the next advert.
     pub priority: Priority,
+    /// Its master is gone, but its sync group could not move yet.
+    pub overdue: bool,
+    /// The last advert that counted had priority 0.
+    pub resigned: bool,
     /// Who is master.
     pub master: Option<Master>,
     /// Lower-priority adverts are accepted until then.
@@ -167,6 +171,8 @@ impl Router {
             state: State::Init,
             faults: BTreeSet::new(),
             waiting_for: BTreeSet::new(),
+            overdue: false,
+            resigned: false,
             master: None,
             preempt_at: None,
             primary: None,
@@ -250,6 +256,19 @@ impl Router {
     /// Without an advert for this long, the master is gone.
     pub fn master_down_interval(&self) -> Interval {
         self.master_interval() * u64::from(self.instance.down_timer_adverts) + self.skew()
+    }
+
+    /// Whether a backup has waited for its master for long enough, or was told that it goes.
+    pub const fn is_without_master(&self) -> bool {
+        self.overdue || self.resigned
+    }
+
+    /// Whether a backup whose master down timer goes off in `left` has missed all adverts but the last
+    /// one that it waits for: its master is gone, or was silent for as long.
+    pub fn misses_its_master(&self, left: Interval) -> bool {
+        // With fewer, the last one is the only one.
+        let several = self.instance.down_timer_adverts > 2;
+        self.is_without_master() || several && left <= self.master_interval() + self.skew()
     }
 
     /// The addresses that the kernel should have now.

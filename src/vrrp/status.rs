@@ -10,8 +10,7 @@ use crate::core::config::model::global::Global;
 use crate::core::config::model::hmac::ReplayProtection;
 use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::vrrp::{
-    Authentication, InitialState, Instance, Preemption, TrackScript, Transport, VirtualAddress,
-    VrrpVersion,
+    Authentication, Instance, Preemption, TrackScript, Transport, VirtualAddress, VrrpVersion,
 };
 use crate::core::time::Timestamp;
 
@@ -78,11 +77,8 @@ fn router_data(text: &mut String, router: &Router, engine: &VrrpEngine, now: Tim
     line(text, 1, "VRRP Instance", &instance.name);
     line(text, 3, "VRRP Version", &instance.version.number());
     line(text, 3, "State", &router.state.name());
-    let wanted = match instance.initial_state {
-        InitialState::Master => "MASTER",
-        InitialState::Backup => "BACKUP",
-    };
-    line(text, 3, "Wantstate", &wanted);
+    // By the time that anybody asks, it is what it wants to be.
+    line(text, 3, "Wantstate", &router.state.name());
     for fault in &router.faults {
         line(text, 3, "Fault", fault);
     }

@@ -134,7 +134,9 @@ impl World {
                 };
                 self.nodes[place].clock.time(self.nodes[place].heard_any[*member] + wait)
             });
-            (place, ends.min().unwrap_or(self.now))
+            // Where only one advert may be missed, a group waits for each of its members.
+            let end = if resigned || self.plan.adverts > 2 { ends.min() } else { ends.max() };
+            (place, end.unwrap_or(self.now))
         })
         .collect()
     }

@@ -1,7 +1,7 @@
 //! What must hold, whatever happens: at every event, and at audits now and then. [`super::rest`] says
 //! what must hold at rest.
 
-use steadfast::core::time::Interval;
+use steadfast::core::time::{Interval, Timestamp};
 use steadfast::vrrp::event::State;
 
 use super::node::Time;
@@ -208,16 +208,13 @@ impl World {
                 if node.setting.is_grouped() {
                     patience = patience + down + down;
                 }
-                let quiet = match node.setting.preempt {
-                    // Lower ones may be there; nobody may keep it quiet.
-                    Preempt::AtOnce if !plan.auth.is_numbered() => {
-                        node.heard[router].map(|heard| heard.at)
-                    }
-                    Preempt::AtOnce | Preempt::After(_) | Preempt::Never => {
-                        Some(node.heard_any[router])
-                    }
-                };
-                let since = quiet.unwrap_or_default().max(node.steady).max(node.moved[router]);
+                // One that hears its master keeps its group back.
+                let grouped = node.setting.is_grouped();
+                let members = (0..self.plan.routers.len()).filter(|member| {
+                    *member == router || grouped && node.setting.routers[*member].is_some()
+                });
+                let since = members.map(|member| self.quiet_since(place, member)).max();
+                let since = since.unwrap_or_default().max(node.steady);
                 let waited = now.since(since);
                 if waited > patience + Interval::from_millis(5) {
                     return fail(format!(
@@ -227,6 +224,19 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// When a backup last heard something that keeps it quiet, or became one.
+    fn quiet_since(&self, place: usize, router: usize) -> Timestamp {
+        let node = &self.nodes[place];
+        let quiet = match node.setting.preempt {
+            // Lower ones may be there; nobody may keep it quiet.
+            Preempt::AtOnce if !self.plan.routers[router].auth.is_numbered() => {
+                node.heard[router].map(|heard| heard.at)
+            }
+            Preempt::AtOnce | Preempt::After(_) | Preempt::Never => Some(node.heard_any[router]),
+        };
+        quiet.unwrap_or_default().max(node.moved[router])
     }
 
     /// The longest wait of this node for a master that is gone, in true time.

@@ -1,22 +1,25 @@
-//! Notifications in order: for one object, a script starts only when the one before it has ended.
+//! Notifications in order: for one object, a script starts when the one before it has ended, or has
+//! had its time.
 //!
 //! keepalived starts them all at once, so that the script of an old state may end after that of the
 //! new one. Here each object (an instance, a group, a service) has a queue of its own; objects do
-//! not wait for one another, and the engines never wait for a script.
+//! not wait for one another, and the engines never wait for a script. Some scripts do not end by
+//! themselves: they are a service, which the next one stops. So nothing waits for one for long, nor is
+//! it ended.
 
 use std::collections::BTreeMap;
 
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::script::{self, Outcome, ScriptPolicy};
 use crate::core::config::model::Script;
 use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
-/// A notification script that runs longer than this is ended, lest the queue behind it grow.
-const LIMIT: Interval = Interval::from_secs(300);
-/// Notifications of one object that may wait; the oldest are the ones kept.
+/// From the start of a script to that of the next one, when the first has not ended.
+const PATIENCE: Interval = Interval::from_secs(10);
+/// Notifications of one object that may wait, and that may run; the oldest are the ones kept.
 const WAITING: usize = 256;
 
 /// One script to run.
@@ -32,13 +35,17 @@ pub struct Notification {
 #[derive(Debug)]
 pub struct NotifyQueues {
     policy: ScriptPolicy,
+    patience: Interval,
+    /// Becomes true when there is no time left to wait for anything.
+    hurry: watch::Sender<bool>,
     queues: BTreeMap<String, (mpsc::Sender<Notification>, JoinHandle<()>)>,
 }
 
 impl NotifyQueues {
     /// No queue yet.
     pub fn new(policy: ScriptPolicy) -> Self {
-        Self { policy, queues: BTreeMap::new() }
+        let (hurry, _) = watch::channel(false);
+        Self { policy, patience: PATIENCE, hurry, queues: BTreeMap::new() }
     }
 
     /// Applies to objects that are not in the middle of something from now on.
@@ -52,10 +59,10 @@ impl NotifyQueues {
 
     /// Runs `notification` after those already given for `object`.
     pub fn push(&mut self, object: &str, notification: Notification) {
-        let policy = &self.policy;
+        let (policy, patience, hurry) = (&self.policy, self.patience, &self.hurry);
         let (sender, _) = self.queues.entry(object.to_owned()).or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(WAITING);
-            (sender, tokio::spawn(work(receiver, policy.clone())))
+            (sender, tokio::spawn(work(receiver, policy.clone(), patience, hurry.subscribe())))
         });
         if let Err(error) = sender.try_send(notification) {
             let notification = error.into_inner();
@@ -66,7 +73,8 @@ impl NotifyQueues {
         }
     }
 
-    /// Waits until everything given has run, at most `limit`. Returns whether it has.
+    /// Waits until everything given has run, for `limit`; after half of that, what waits for another
+    /// script is started too, and has as long. Returns whether all have ended.
     pub async fn drain(&mut self, limit: Interval) -> bool {
         let queues = std::mem::take(&mut self.queues);
         let all = async {
@@ -76,25 +84,56 @@ impl NotifyQueues {
                 let _ = worker.await;
             }
         };
-        tokio::time::timeout(limit.to_duration(), all).await.is_ok()
+        tokio::pin!(all);
+        if tokio::time::timeout(limit.fraction(1, 2).to_duration(), &mut all).await.is_ok() {
+            return true;
+        }
+        self.hurry.send_replace(true);
+        let ended = tokio::time::timeout(limit.to_duration(), all).await.is_ok();
+        self.hurry.send_replace(false);
+        ended
     }
 }
 
-async fn work(mut receiver: mpsc::Receiver<Notification>, policy: ScriptPolicy) {
+async fn work(
+    mut receiver: mpsc::Receiver<Notification>,
+    policy: ScriptPolicy,
+    patience: Interval,
+    mut hurry: watch::Receiver<bool>,
+) {
+    let mut running = JoinSet::new();
+    let mut next_at = tokio::time::Instant::now();
     while let Some(notification) = receiver.recv().await {
-        let path = notification.script.path().to_owned();
-        match script::run(&notification.script, &notification.arguments, &policy, Some(LIMIT)).await
-        {
-            Outcome::Exited(0) => {}
-            Outcome::Exited(status) => {
-                tracing::info!("Script `{path}` exited with status {status}");
-            }
-            Outcome::Signalled(signal) => {
-                tracing::warn!("Script `{path}` was ended by signal {signal}");
-            }
-            Outcome::TimedOut => tracing::warn!("Script `{path}` ran for {LIMIT} s and was ended"),
-            Outcome::NotStarted(why) => tracing::error!("Script `{path}` could not be run: {why}"),
+        tokio::select! {
+            biased;
+            () = all_ended(&mut running) => {}
+            _ = hurry.wait_for(|hurry| *hurry) => {}
+            () = tokio::time::sleep_until(next_at) => {}
         }
+        if running.len() >= WAITING {
+            let path = notification.script.path();
+            tracing::error!("{WAITING} notification scripts run already, {path} is not run");
+            continue;
+        }
+        next_at = tokio::time::Instant::now() + patience.to_duration();
+        running.spawn(run(notification, policy.clone()));
+    }
+    all_ended(&mut running).await;
+}
+
+async fn all_ended(running: &mut JoinSet<()>) {
+    while running.join_next().await.is_some() {}
+}
+
+async fn run(notification: Notification, policy: ScriptPolicy) {
+    let path = notification.script.path();
+    match script::run(&notification.script, &notification.arguments, &policy, None).await {
+        Outcome::Exited(0) | Outcome::TimedOut => {}
+        Outcome::Exited(status) => tracing::info!("Script `{path}` exited with status {status}"),
+        Outcome::Signalled(signal) => {
+            tracing::warn!("Script `{path}` was ended by signal {signal}");
+        }
+        Outcome::NotStarted(why) => tracing::error!("Script `{path}` could not be run: {why}"),
     }
 }
 
@@ -103,26 +142,78 @@ mod tests {
     use super::*;
     use crate::core::config::model::ScriptUser;
 
+    struct Scripts {
+        folder: tempfile::TempDir,
+        queues: NotifyQueues,
+    }
+
+    impl Scripts {
+        fn new() -> Self {
+            let user = nix::unistd::getuid().to_string();
+            let policy = ScriptPolicy {
+                default_user: Some(ScriptUser { user, group: None }),
+                ..ScriptPolicy::default()
+            };
+            let folder = tempfile::tempdir().unwrap();
+            Self { folder, queues: NotifyQueues::new(policy) }
+        }
+
+        /// A script that takes `pause` seconds and then writes `word`.
+        fn push(&mut self, pause: &str, word: &str) {
+            let log = self.folder.path().join("log");
+            let command = format!("sleep {pause}; echo {word} >>{}", log.display());
+            let words = ["/bin/sh", "-c", &command].map(str::to_owned).to_vec();
+            let script = Script { words, user: None };
+            let arguments = Vec::new();
+            self.queues.push("VI_1", Notification { script: script.into(), arguments });
+        }
+
+        fn written(&self) -> String {
+            std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        }
+    }
+
+    fn live(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(test);
+    }
+
     #[test]
     fn scripts_of_one_object_run_one_after_the_other_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("log");
-        let me = nix::unistd::getuid().to_string();
-        let policy = ScriptPolicy {
-            default_user: Some(ScriptUser { user: me, group: None }),
-            ..ScriptPolicy::default()
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut queues = NotifyQueues::new(policy);
-            for (number, pause) in [("1", "0.2"), ("2", "0")] {
-                let command = format!("sleep {pause}; echo {number} >>{}", log.display());
-                let words = ["/bin/sh", "-c", &command].map(str::to_owned).to_vec();
-                let script = Script { words, user: None };
-                queues.push("VI_1", Notification { script: script.into(), arguments: Vec::new() });
-            }
-            assert!(queues.drain(Interval::from_secs(30)).await);
+        let mut scripts = Scripts::new();
+        live(async {
+            scripts.push("0.2", "1");
+            scripts.push("0", "2");
+            assert!(scripts.queues.drain(Interval::from_secs(30)).await);
         });
-        assert_eq!(std::fs::read_to_string(log).unwrap(), "1\n2\n");
+        assert_eq!(scripts.written(), "1\n2\n");
+    }
+
+    #[test]
+    fn a_script_that_does_not_end_holds_the_next_one_up_for_a_while_only() {
+        let mut scripts = Scripts::new();
+        scripts.queues.patience = Interval::from_millis(50);
+        live(async {
+            scripts.push("60", "1");
+            scripts.push("0", "2");
+            let written = async {
+                while scripts.written() != "2\n" {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let limit = std::time::Duration::from_secs(30);
+            assert!(tokio::time::timeout(limit, written).await.is_ok());
+        });
+    }
+
+    #[test]
+    fn at_the_end_the_last_script_is_run_though_another_one_does_not_end() {
+        let mut scripts = Scripts::new();
+        live(async {
+            scripts.push("60", "1");
+            scripts.push("0", "2");
+            assert!(!scripts.queues.drain(Interval::from_secs(3)).await);
+        });
+        assert_eq!(scripts.written(), "2\n");
     }
 }

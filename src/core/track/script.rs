@@ -31,13 +31,8 @@ pub enum Health {
 }
 
 impl Health {
-    /// Before the first result; `init_fail` scripts start bad.
-    pub fn initial(script: &TrackScript) -> Self {
-        if script.init_fail { Self::Bad { successes: 0 } } else { Self::Unknown }
-    }
-
-    /// After one more result. The very first result decides at once, whatever `rise` and `fall` say
-    /// (keepalived: the instance would otherwise wait in its initial state).
+    /// After one more result. The very first result decides at once, whatever `rise`, `fall` and
+    /// `init_fail` say (keepalived: the instance would otherwise wait in its initial state).
     #[must_use]
     pub fn after(self, success: bool, rise: u32, fall: u32) -> Self {
         match (self, success) {
@@ -129,7 +124,7 @@ impl ScriptTracker {
 /// A run never overlaps the next one of the same script: a late one is followed at once, and what
 /// was missed is not made up for.
 async fn watch(script: TrackScript, policy: ScriptPolicy, results: mpsc::Sender<ScriptRun>) {
-    let mut health = Health::initial(&script);
+    let mut health = Health::Unknown;
     let mut next = runtime::now();
     let interval = script.interval.max(Interval::from_millis(1));
     let limit = if script.timeout.is_zero() { interval } else { script.timeout };

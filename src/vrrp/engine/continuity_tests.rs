@@ -124,11 +124,11 @@ fn a_reload_that_makes_a_group_brings_its_members_together() {
     let states =
         |rig: &Rig| -> Vec<State> { rig.engine.routers().map(|router| router.state).collect() };
     assert_eq!(states(&rig), [State::Backup, State::Master]);
+    rig.sent.clear();
     rig.input(Input::Reconfigure(Box::new((Global::default(), with_group))));
-    assert_eq!(states(&rig), [State::Master, State::Master]);
-    // The better master of the first one settles it, for both.
-    rig.receive(200);
+    // Who hears a better master would be sent back by it at once.
     assert_eq!(states(&rig), [State::Backup, State::Backup]);
+    assert_eq!(rig.priorities_sent(), Vec::<u8>::new());
 }
 
 /// The simulator's seed 15663: it sent adverts of its base priority, and a backup preempted it.
@@ -166,4 +166,67 @@ fn a_reload_without_the_preempt_delay_ends_the_wait() {
     rig.input(Input::Reconfigure(Box::new((Global::default(), config))));
     hear_a_lower_one(&mut rig);
     assert_eq!(rig.state(), State::Master);
+}
+
+/// keepalived begins to announce at once, and never stops.
+#[test]
+fn a_reload_that_sets_a_refresh_is_heeded_by_a_master() {
+    let with_refresh = |seconds| {
+        let mut held = instance("V", 100);
+        held.garp.refresh = Interval::from_secs(seconds);
+        held.garp.delay = Interval::ZERO;
+        VrrpConfig { instances: vec![Arc::new(held)], ..VrrpConfig::default() }
+    };
+    let mut rig = Rig::with(with_refresh(0));
+    rig.run(Interval::from_secs(5));
+    let announced = |rig: &mut Rig, seconds| {
+        rig.announced.clear();
+        rig.run(Interval::from_secs(seconds));
+        rig.announced.len()
+    };
+    assert_eq!(announced(&mut rig, 10), 0);
+    let reload = |seconds| Input::Reconfigure(Box::new((Global::default(), with_refresh(seconds))));
+    rig.input(reload(2));
+    assert_eq!(announced(&mut rig, 10), 5);
+    rig.input(reload(0));
+    assert_eq!(announced(&mut rig, 10), 0);
+}
+
+/// A master would say a priority that nothing speaks for, until the script has run.
+#[test]
+fn a_script_that_comes_back_is_judged_by_its_new_results() {
+    let with = |weight: Option<i16>| {
+        let mut held = instance("V", 100);
+        let tracked = weight
+            .map(|weight| TrackedScript { name: "s".into(), effect: TrackEffect::Weight(weight) });
+        held.track_scripts.extend(tracked);
+        VrrpConfig {
+            instances: vec![Arc::new(held)],
+            scripts: weight.map(|_| script("s")).into_iter().collect(),
+            ..VrrpConfig::default()
+        }
+    };
+    let mut rig = Rig::with(with(Some(-30)));
+    rig.input(Input::Script { name: "s".into(), good: false });
+    let reload = |weight| Input::Reconfigure(Box::new((Global::default(), with(weight))));
+    let priority = |rig: &Rig| rig.engine.routers().next().unwrap().priority.get();
+    assert_eq!(priority(&rig), 70);
+    rig.input(reload(None));
+    rig.input(reload(Some(-30)));
+    assert_eq!(priority(&rig), 100);
+    rig.input(Input::Script { name: "s".into(), good: false });
+    rig.input(reload(Some(-40)));
+    assert_eq!(priority(&rig), 60, "the same script, and what it said last");
+}
+
+/// The daemon closes sockets and removes virtual interfaces before the engine has the new configuration.
+#[test]
+fn what_a_reload_removes_resigns_before_its_socket_goes() {
+    let mut rig = Rig::master(instance("V", 100));
+    rig.input(Input::Keep([identity(&instance("V", 100))].into()));
+    assert_eq!((rig.state(), rig.priorities_sent()), (State::Master, vec![]));
+    rig.input(Input::Keep(BTreeSet::new()));
+    assert_eq!(rig.priorities_sent(), [0]);
+    rig.input(Input::Reconfigure(Box::new((Global::default(), VrrpConfig::default()))));
+    assert_eq!((rig.priorities_sent(), rig.notices.len()), (vec![0], 1), "once");
 }

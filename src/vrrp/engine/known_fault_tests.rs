@@ -40,7 +40,7 @@ fn a_reload_at_any_moment_of_the_startup_delay_neither_shortens_it_nor_leaves_an
                 rig.input(Input::Start);
                 rig.run(ms(20_000 - millis) - ms(1));
                 assert!(rig.sent.is_empty() && rig.announced.is_empty(), "{which} at {millis} ms");
-                assert!(rig.engine.routers().all(|router| router.state == State::Init));
+                assert!(rig.engine.routers().all(|router| router.state != State::Master));
                 rig.run(Interval::from_secs(10));
                 let masters = rig.engine.routers().filter(|found| found.state == State::Master);
                 assert_eq!(masters.count(), change().len(), "{which} at {millis} ms");
@@ -158,7 +158,8 @@ proptest! {
             tracking.track_files.push(TrackedFile { name: "f".into(), effect });
             tracking
         };
-        let mut rig = Rig::new(vec![tracking()]);
+        let config = || VrrpConfig { scripts: vec![script("s")], ..of(vec![tracking()]) };
+        let mut rig = Rig::with(config());
         rig.input(Input::Script { name: "s".into(), good: true });
         rig.input(Input::File { name: "f".into(), value: 0 });
         let (mut up, mut good, mut value, mut deaf) = (true, true, 0, false);
@@ -184,7 +185,7 @@ proptest! {
                 Happens::Advert(priority) => rig.receive(priority),
                 Happens::Time(millis) => rig.run(ms(millis)),
                 Happens::Reload => {
-                    let config = Box::new((Global::default(), of(vec![tracking()])));
+                    let config = Box::new((Global::default(), config()));
                     rig.input(Input::Reconfigure(config));
                 }
             }

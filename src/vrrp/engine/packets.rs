@@ -122,6 +122,7 @@ impl VrrpEngine {
         let instance = router.instance.clone();
         let name = &instance.name;
         if found.priority == Priority::RESIGN {
+            router.resigned = true;
             let at = now + router.skew();
             self.timers.set((id, TimerKind::MasterDown), at);
             self.log(name, EventKind::ReceivedPriorityZero, None);
@@ -150,6 +151,7 @@ impl VrrpEngine {
         }
         router.master =
             Some(Master { address: from, priority: found.priority, interval: found.interval });
+        (router.overdue, router.resigned) = (false, false);
         let at = now + router.master_down_interval();
         self.timers.set((id, TimerKind::MasterDown), at);
         if learned {

@@ -1,6 +1,6 @@
 //! Faults and priorities, worked out from what is known of links and scripts.
 
-use super::{LinkState, Output, RouterId, VrrpEngine, tracked_source};
+use super::{LinkState, Output, RouterId, TimerKind, VrrpEngine, tracked_source};
 use crate::core::config::model::link::VirtualLink;
 use crate::core::config::model::vrrp::{TrackEffect, Transport};
 use crate::core::time::Timestamp;
@@ -29,6 +29,7 @@ impl VrrpEngine {
                 });
             }
         }
+        let mut moved = Vec::new();
         for id in &ids {
             let mut faults = own.get(id).cloned().unwrap_or_default();
             if let Some(group) = self.group_of(*id) {
@@ -40,7 +41,13 @@ impl VrrpEngine {
                     faults.insert(Fault::Group(group.name));
                 }
             }
-            self.set_faults(now, *id, &faults);
+            if self.set_faults(now, *id, &faults) {
+                moved.push(*id);
+            }
+        }
+        // A group is told of after its members.
+        for id in moved {
+            self.group_state_changed(id);
         }
         for id in &ids {
             self.set_priority(*id);
@@ -193,14 +200,20 @@ impl VrrpEngine {
         self.scripts.get(name).copied().or(initially)
     }
 
-    pub(super) fn set_faults(&mut self, now: Timestamp, id: RouterId, faults: &BTreeSet<Fault>) {
+    /// Gives whether the router has left or entered FAULT.
+    pub(super) fn set_faults(
+        &mut self,
+        now: Timestamp,
+        id: RouterId,
+        faults: &BTreeSet<Fault>,
+    ) -> bool {
         let Some(router) = self.routers.get_mut(&id) else {
-            return;
+            return false;
         };
         let old = std::mem::replace(&mut router.faults, faults.clone());
         let (state, name) = (router.state, router.instance.name.clone());
         if state == State::Init || old == *faults {
-            return;
+            return false;
         }
         for fault in faults.difference(&old) {
             self.log(&name, EventKind::FaultFound(fault.clone()), None);
@@ -211,7 +224,7 @@ impl VrrpEngine {
         match (state, faults.first()) {
             (State::Backup | State::Master, Some(fault)) => {
                 self.enter_fault(now, id, Reason::Fault(fault.clone()));
-                self.group_state_changed(id);
+                true
             }
             (State::Fault, None) => {
                 self.enter_backup(now, id, Reason::Recovered, None);
@@ -219,10 +232,10 @@ impl VrrpEngine {
                     let delay = router.preempt_delay();
                     router.preempt_at = (!delay.is_zero()).then(|| now + delay);
                 }
-                self.group_state_changed(id);
+                true
             }
             (State::Init | State::Fault, Some(_))
-            | (State::Init | State::Backup | State::Master, None) => {}
+            | (State::Init | State::Backup | State::Master, None) => false,
         }
     }
 
@@ -280,7 +293,13 @@ impl VrrpEngine {
             return;
         }
         if let Some(router) = self.routers.get_mut(&id) {
+            let skew = router.skew();
             router.priority = new;
+            // A wait that has begun is as long as it would be now: it ends with the skew.
+            let key = (id, TimerKind::MasterDown);
+            if let Some(at) = self.timers.get(&key) {
+                self.timers.set(key, at.before(skew) + router.skew());
+            }
         }
         self.log(&name, EventKind::PriorityChanged { from: old, to: new }, None);
         let what = match state {

@@ -4,10 +4,21 @@ use super::{RouterId, TimerKind, VrrpEngine};
 use crate::core::config::model::vrrp::Priority;
 use crate::core::time::Timestamp;
 use crate::vrrp::event::{EventKind, Reason, State};
-use crate::vrrp::router::Master;
+use crate::vrrp::router::{Master, Router};
 
 /// The part of an interval that a master's advert may take longer by another clock.
 const MARGIN: u64 = 16;
+
+/// Who wants its sync group to become master.
+#[derive(Debug, Clone, Copy)]
+enum Asker {
+    /// Its master has just been silent for too long.
+    First,
+    /// It was refused before: it has no say in when the others have waited for long enough.
+    Again,
+    /// Its master has resigned.
+    Resigned,
+}
 
 impl VrrpEngine {
     /// No advert since the master down timer was set; it should have gone off at `due`.
@@ -31,19 +42,27 @@ impl VrrpEngine {
             self.log(&name, EventKind::WasAway { late }, None);
             return;
         }
+        let again = now + router.master_down_interval();
+        let asker = if router.resigned {
+            Asker::Resigned
+        } else if router.overdue {
+            Asker::Again
+        } else {
+            Asker::First
+        };
         let group = self.group_of(id);
         let members = self.members(id);
+        self.log(&name, EventKind::MasterTimeout, None);
         if let Some(group) = &group {
-            let able = members.iter().all(|member| {
-                matches!(self.state_of(*member), Some(State::Backup | State::Master))
-            });
-            if !able {
+            let mut others = members.iter().filter(|member| **member != id);
+            if !others.all(|member| self.may_be_master(now, *member, asker)) {
                 // The group cannot move yet: ask again after another interval.
-                let at = now + router.master_down_interval();
-                self.timers.set((id, TimerKind::MasterDown), at);
+                self.timers.set((id, TimerKind::MasterDown), again);
+                if let Some(router) = self.routers.get_mut(&id) {
+                    router.overdue = true;
+                }
                 return;
             }
-            self.log(&name, EventKind::MasterTimeout, None);
             self.enter_master(now, id, Reason::MasterDown);
             self.log_group(&group.name, State::Master);
             for member in members {
@@ -53,31 +72,61 @@ impl VrrpEngine {
             }
             self.group_state_changed(id);
         } else {
-            self.log(&name, EventKind::MasterTimeout, None);
             self.enter_master(now, id, Reason::MasterDown);
         }
     }
 
+    /// Whether a router may become master with its sync group. Not while it hears its own master: that
+    /// one would send it back at the next advert, and all of the group with it, again and again. A
+    /// master that resigns on one link has most often lost another one, on which it cannot say so: then
+    /// nobody is waited for.
+    fn may_be_master(&self, now: Timestamp, id: RouterId, asker: Asker) -> bool {
+        match (self.state_of(id), asker) {
+            (Some(State::Master), _) | (Some(State::Backup), Asker::Resigned) => true,
+            (Some(State::Backup), Asker::First) => self.misses_its_master(now, id),
+            (Some(State::Backup), Asker::Again) => {
+                self.routers.get(&id).is_some_and(Router::is_without_master)
+            }
+            (Some(State::Init | State::Fault) | None, _) => false,
+        }
+    }
+
+    fn misses_its_master(&self, now: Timestamp, id: RouterId) -> bool {
+        let left = self.timers.get(&(id, TimerKind::MasterDown)).map(|at| at.since(now));
+        let router = self.routers.get(&id).zip(left);
+        router.is_some_and(|(router, left)| router.misses_its_master(left))
+    }
+
     /// A reload may make a group of routers that are not where the others are: they follow a master,
-    /// as they would when it became one. Whoever else is master of one of them settles it.
+    /// as they would when it became one, unless one of them hears a master of its own. Then all are
+    /// backups.
     pub(super) fn unite_groups(&mut self, now: Timestamp) {
         let ids: Vec<RouterId> = self.routers.keys().copied().collect();
         for id in ids {
-            if self.state_of(id) == Some(State::Backup)
-                && let Some(group) = self.group_that_is_master(id)
-            {
-                self.enter_master(now, id, Reason::Group(group));
-                self.group_state_changed(id);
+            if self.state_of(id) != Some(State::Backup) {
+                continue;
             }
+            let Some(group) = self.group_that_is_master(id) else { continue };
+            let hears_one = self.routers.get(&id).is_some_and(|router| router.master.is_some())
+                && !self.misses_its_master(now, id);
+            if !hears_one {
+                self.enter_master(now, id, Reason::Group(group));
+            } else if let Some(master) = self.masters_beside(id).first() {
+                self.step_down(now, *master, None, Reason::Group(group));
+            }
+            self.group_state_changed(id);
         }
     }
 
     /// The group of a router, when another member is master.
     pub(super) fn group_that_is_master(&self, id: RouterId) -> Option<String> {
         let group = self.group_of(id)?;
-        let masters = self.members(id).into_iter().filter(|member| *member != id);
-        let mut masters = masters.filter(|member| self.state_of(*member) == Some(State::Master));
-        masters.next().map(|_| group.name)
+        (!self.masters_beside(id).is_empty()).then_some(group.name)
+    }
+
+    fn masters_beside(&self, id: RouterId) -> Vec<RouterId> {
+        let others = self.members(id).into_iter().filter(|member| *member != id);
+        others.filter(|member| self.state_of(*member) == Some(State::Master)).collect()
     }
 
     pub(super) fn enter_master(&mut self, now: Timestamp, id: RouterId, reason: Reason) {
@@ -86,6 +135,7 @@ impl VrrpEngine {
         };
         router.state = State::Master;
         router.listening = false;
+        (router.overdue, router.resigned) = (false, false);
         self.moved.insert(id);
         self.awaiting.insert(id);
         self.masters_changed = true;
@@ -112,17 +162,19 @@ impl VrrpEngine {
         reason: Reason,
         master: Option<Master>,
     ) {
+        let from = self.waits_begin(now);
         let Some(router) = self.routers.get_mut(&id) else {
             return;
         };
         let (was, name) = (router.state, router.instance.name.clone());
         router.state = State::Backup;
         router.listening = false;
+        (router.overdue, router.resigned) = (false, false);
         router.since = Some(now);
         router.master = master;
         router.told.clear();
         router.remarked.clear();
-        let at = now + router.master_down_interval();
+        let at = from + router.master_down_interval();
         self.disarm(id);
         self.timers.set((id, TimerKind::MasterDown), at);
         let initial = was == State::Init;
