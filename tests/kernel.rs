@@ -98,6 +98,12 @@ fn what_the_health_service_of_grpc_says_decides_of_its_server() {
     scenario("lvs-grpc");
 }
 
+/// `GRPC_CHECK` beside the gRPC library.
+#[test]
+fn servers_of_the_real_grpc_library_are_judged_by_what_they_say() {
+    scenario("lvs-grpc-library");
+}
+
 #[test]
 fn what_the_kernel_refuses_is_told_in_words_and_stops_nothing_else() {
     scenario("lvs-refused");
