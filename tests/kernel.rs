@@ -60,6 +60,11 @@ fn servers_and_services_are_told_to_fifos_and_by_mail() {
 }
 
 #[test]
+fn services_begin_as_keepaliveds_and_tell_the_same_of_it() {
+    scenario("lvs-begin");
+}
+
+#[test]
 fn each_checker_judges_each_manner_of_a_server_as_keepalived_or_for_a_reason() {
     scenario("lvs-checkers");
 }

@@ -48,17 +48,19 @@ impl CheckEngine {
                 self.new_server(now, server, serving, known)
             })
             .collect();
+        let served = servers.iter().any(ServerState::was_serving);
         let mut service = ServiceState {
             config: config.clone(),
             servers,
-            quorum: !config.alpha,
+            quorum: false,
             keys,
             suspended: false,
             leaving: Vec::new(),
             told_as: String::new(),
         };
         let total = virtual_server::live_weight(&service.views());
-        service.quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
+        // A new service must gain its quorum; one that a process before this one served with had it.
+        service.quorum = virtual_server::has_quorum(&service.config, total, served);
         service
     }
 
@@ -69,14 +71,14 @@ impl CheckEngine {
         serving: Option<bool>,
         known: &Known,
     ) -> ServerState {
-        let serves = serving.unwrap_or(true);
         let checkers = config
             .checkers
             .iter()
             .map(|checker| {
-                let health = match Health::initial(checker) {
-                    Health::Unproved { up } => Health::Unproved { up: up && serves },
-                    health @ (Health::Up { .. } | Health::Down) => health,
+                // What a process before this one has left in the table had been proved to it.
+                let health = match serving {
+                    Some(up) => Health::Unproved { up },
+                    None => Health::initial(checker),
                 };
                 let Some((memory, weight)) = known.get(&(config.address, checker.clone())) else {
                     return self.new_checker(now, checker, health);
@@ -93,10 +95,12 @@ impl CheckEngine {
             moved_by_files: 0,
             sessions_allow: true,
             presumed: Presumed::New { serving },
+            untold: false,
             ramp: None,
         };
         server.take_sessions(|name| self.session(name));
         server.up = server.is_up();
+        server.untold = !server.up;
         server
     }
 

@@ -40,6 +40,11 @@ impl ServerState {
         self.sessions_allow = self.config.bfd_checks.iter().all(is_up);
     }
 
+    /// Whether a process before this one has left it in the table, with a weight.
+    pub(super) const fn was_serving(&self) -> bool {
+        matches!(self.presumed, Presumed::New { serving: Some(true) })
+    }
+
     /// For dumps: the sessions of its checks.
     pub fn sessions(&self) -> impl Iterator<Item = &str> {
         self.config.bfd_checks.iter().map(|check| check.name.as_str())
