@@ -9,7 +9,6 @@ use super::{
     CheckEngine, CheckerId, CheckerState, Output, Places, Probing, SOON, ServerState, ServiceState,
     TimerKind,
 };
-use crate::check::event::What;
 use crate::check::health::{Health, Memory};
 use crate::check::places::Pace;
 use crate::check::virtual_server;
@@ -195,9 +194,8 @@ impl CheckEngine {
             self.outputs.extend(gone(service, server, words));
         }
         if service.quorum {
-            self.outputs.push_back(Output::Line(format!("VS {} DOWN\n", service.told_as)));
-            let servers_up = service.servers_up();
-            self.outputs.push_back(service.changed(What::Quorum(false), servers_up));
+            let lost = ServiceState { quorum: false, ..service.clone() };
+            self.outputs.extend(lost.tell("Lost quorum", 0));
             if let Some(script) = service.config.quorum_down.clone() {
                 let object = service.name().0;
                 self.outputs.push_back(Output::RunScript { object, script });

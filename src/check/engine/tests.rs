@@ -251,6 +251,11 @@ fn a_second_checker_that_fails_is_mailed_as_one_check() {
     let mails = rig.told.iter().filter(|told| told.starts_with("Realserver")).count();
     let lines = rig.told.iter().filter(|told| told.starts_with("RS")).count();
     assert_eq!((mails, lines), (2, 1), "{:?}", rig.told);
+    rig.told.clear();
+    rig.dead.remove(&9);
+    rig.run(15);
+    let mail = "Realserver [10.1.0.1]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN: TCP CHECK succeed on service";
+    assert_eq!(rig.told, [mail], "the other check keeps the server down (keepalived 2.2.7, asked)");
 }
 
 #[test]
@@ -326,6 +331,7 @@ fn a_service_that_a_reload_removes_tells_its_scripts() {
     let script = |name: &str| Some(Script { words: vec![name.into()], user: None }.into());
     let mut gone = service(3);
     gone.quorum_down = script("quorum down");
+    gone.smtp_alert = true;
     for (server, name) in gone.real_servers.iter_mut().zip(["one", "two", "three"]) {
         server.notify_down = script(name);
     }
@@ -336,6 +342,8 @@ fn a_service_that_a_reload_removes_tells_its_scripts() {
     rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![]))));
     rig.run(60);
     assert_eq!(rig.scripts, ["one", "three", "quorum down"]);
+    let mail = "Virtualserver [10.0.0.1]:tcp:80 - DOWN: Lost quorum 1+0=1 <= 0".to_owned();
+    assert!(rig.told.contains(&mail), "{:?}", rig.told);
     assert_eq!(rig.engine.desired(), Table::new());
 }
 

@@ -18,7 +18,7 @@ pub(super) enum Quorum {
 
 impl ServiceState {
     /// `VS`, for the FIFOs and by mail, with the words of the mail.
-    fn tell(&self, words: &str, total: u64) -> Vec<Output> {
+    pub(super) fn tell(&self, words: &str, total: u64) -> Vec<Output> {
         let (name, state) = (&self.told_as, up_or_down(self.quorum));
         let mut outputs = vec![
             Output::Line(format!("VS {name} {state}\n")),
