@@ -24,8 +24,11 @@ server() { # PORT ADDRESS SERVER_PORT WORDS...
     if [[ $* != *HTTP_GET* ]]; then printf '  TCP_CHECK {\n   connect_timeout 1\n  }\n'; fi
     echo ' }'
 }
-conf() {
+globals() {
     printf 'global_defs {\n router_id lab\n script_user root\n lvs_notify_fifo /run/fifo\n lvs_notify_fifo_script %s\n}\n' "$LAB_DIR/reader"
+}
+conf() {
+    globals
     # the script of a quorum that is there from the beginning; a server that is dead
     service 80 NAT; server 80 $GOOD 80; server 80 10.77.1.22 9; echo '}'
     # a quorum that the hysteresis keeps from being gained
@@ -39,8 +42,6 @@ conf() {
     server 84 $GOOD 80 inhibit_on_failure; server 84 10.77.1.22 9 inhibit_on_failure; echo '}'
     # the table has the port of the service, the check asks at that of the server
     service 85 DR; server 85 $GOOD 80 'HTTP_GET {' 'url {' 'path /' 'status_code 200' '}' 'connect_timeout 1' '}'; echo '}'
-    # defined once more: the servers of both serve
-    service 80 NAT; server 80 10.77.1.22 80; echo '}'
     # a member without a port makes the group persistent
     printf 'virtual_server_group any {\n 10.77.1.201\n 10.77.1.202 80\n}\n'
     service 'group any' NAT; server any $GOOD 80; echo '}'
@@ -85,13 +86,10 @@ RS [10.77.1.22]:tcp:9 [$V]:tcp:84 DOWN
 VS [$V]:tcp:84 DOWN
 85 up
 VS [$V]:tcp:85 UP
-80 up
-VS [$V]:tcp:80 UP
 group any up
 VS [any]:0 UP"
 check "the tables are the same" same_table
 check "the sorry server stands in, and the living one stays without weight" eval 'lists "$V:84 -r $SORRY:80 -m -w 1" && lists "$V:84 -r $GOOD:80 -m -w 0"'
-check "both services of one address serve" eval 'lists "$V:80 -r $GOOD:80 -m -w 1" && lists "$V:80 -r 10.77.1.22:80 -m -w 1"'
 check "a service of every port is persistent" lists "10.77.1.201:0 -s rr -p 360"
 check "the port is the service's" lists "$V:85 -r $GOOD:85 -g -w 1"
 phase
@@ -109,6 +107,23 @@ any $GOOD:80 down
 RS [$GOOD]:tcp:80 [any]:0 DOWN
 group any down
 VS [any]:0 DOWN"
+check "the tables are the same" same_table
+for n in d1 d2; do stop $n daemon; done
+# One address defined twice: the servers of both serve.  (A reload of that makes keepalived
+# take the second's servers out and in.)
+{
+    globals
+    service 87 NAT; server 87 10.77.1.22 80; echo '}'
+    service 87 NAT; server 87 $SORRY 80; echo '}'
+} >"$LAB_DIR/lab.conf"
+phase
+PROGRAM=$LAB_DAEMON daemon d1 "$LAB_DIR/lab.conf"
+PROGRAM=$LAB_PEER daemon d2 "$LAB_DIR/lab.conf"
+agreed "a service that is defined twice" "87 up
+VS [$V]:tcp:87 UP
+87 up
+VS [$V]:tcp:87 UP"
+check "the servers of both serve" eval 'lists "$V:87 -r 10.77.1.22:80 -m -w 1" && lists "$V:87 -r $SORRY:80 -m -w 1"'
 check "the tables are the same" same_table
 for n in d1 d2; do stop $n daemon; done
 lab_done
