@@ -229,7 +229,7 @@ fn fwmarks_groups_and_ports_follow_the_dialects_rules() {
         "virtual_server_group G {\n10.0.0.1-3 80\nfwmark 9\n}\n\
          virtual_server group G {\nlb_algo rr\nlb_kind NAT\nprotocol UDP\nreal_server 10.0.1.1 53 {\n}\n}\n\
          virtual_server fwmark 7 {\nlb_algo rr\nlb_kind DR\nreal_server fd00::1 80 {\n}\n}\n\
-         virtual_server 10.0.0.9 443 {\nlb_algo rr\nlb_kind DR\nprotocol tcp\nreal_server 10.0.1.1 80 {\n}\n}\n\
+         virtual_server 10.0.0.9 443 {\nlb_algo rr\nlb_kind DR\nprotocol tcp\nreal_server 10.0.1.1 80 {\nTCP_CHECK {\n}\n}\n}\n\
          virtual_server fwmark 8 {\nlb_algo rr\nlb_kind NAT\nreal_server 10.0.1.1 82 {\n}\n}\n",
     );
     let [group, mark, direct, mapped] = compiled.config.check.virtual_servers.as_slice() else {
@@ -241,8 +241,33 @@ fn fwmarks_groups_and_ports_follow_the_dialects_rules() {
         Target::Fwmark { mark: 7, family: steadfast::core::config::model::Family::Inet6 }
     ));
     let port_of = |service: &Shared<VirtualServer>| service.real_servers[0].address.port();
+    let checked_port =
+        |service: &Shared<VirtualServer>| match &service.real_servers[0].checkers[0].probe {
+            Probe::Tcp(connect) => connect.destination.port(),
+            other => panic!("{other:?}"),
+        };
     assert_eq!([mark, direct, mapped].map(port_of), [0, 443, 82]);
+    // The port is that of the table: checks ask where the file says.
+    assert_eq!(checked_port(direct), 80);
     assert_eq!(errors(&compiled), ["fwmark-port", "port-mismatch"]);
+}
+
+#[test]
+fn a_service_of_every_port_is_persistent_and_one_that_is_there_twice_is_two() {
+    let service = |target: &str| {
+        format!(
+            "virtual_server {target} {{\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 10.0.1.1 80 {{\n}}\n}}\n"
+        )
+    };
+    let groups = "virtual_server_group G {\n10.0.0.1\n10.0.0.2 80\nfwmark 9\n}\n\
+                  virtual_server_group H {\n10.0.0.3 80\nfwmark 8\n}\n";
+    let services = ["group G", "group H", "10.0.0.4", "10.0.0.5 80", "10.0.0.5 80"].map(service);
+    let compiled = read(&format!("{groups}{}", services.concat()));
+    let found = &compiled.config.check.virtual_servers;
+    let persistence: Vec<_> =
+        found.iter().map(|found| found.persistence.as_ref().map(|found| found.timeout)).collect();
+    assert_eq!(persistence, [Some(360), None, Some(360), None, None]);
+    assert_eq!(errors(&compiled), [] as [&str; 0]);
 }
 
 #[test]
@@ -323,7 +348,7 @@ fn an_smtp_check_has_one_more_checker_for_each_host() {
 fn words_of_dns_and_udp_checks_are_read_and_bad_ones_are_told() {
     let (compiled, found) = checkers(
         "DNS_CHECK {\ntype MX\nname example.com.\nname other\n}\n\
-         UDP_CHECK {\npayload \"00ff 1\"\nrequire_reply 4x\nmin_reply_length 2\n}\n\
+         UDP_CHECK {\npayload 00ff 1\nrequire_reply \"4x\"\nmin_reply_length 2\n}\n\
          DNS_CHECK {\ntype mx\nname a..b\n}\n\
          UDP_CHECK {\npayload\nrequire_reply zz\nmin_reply_length 300\n}",
     );

@@ -60,6 +60,11 @@ fn servers_and_services_are_told_to_fifos_and_by_mail() {
 }
 
 #[test]
+fn services_begin_as_keepaliveds_and_tell_the_same_of_it() {
+    scenario("lvs-begin");
+}
+
+#[test]
 fn each_checker_judges_each_manner_of_a_server_as_keepalived_or_for_a_reason() {
     scenario("lvs-checkers");
 }
@@ -96,6 +101,12 @@ fn what_an_agent_or_a_program_says_becomes_the_weight_of_its_server() {
 #[test]
 fn what_the_health_service_of_grpc_says_decides_of_its_server() {
     scenario("lvs-grpc");
+}
+
+/// `GRPC_CHECK` beside the gRPC library.
+#[test]
+fn servers_of_the_real_grpc_library_are_judged_by_what_they_say() {
+    scenario("lvs-grpc-library");
 }
 
 #[test]

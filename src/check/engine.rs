@@ -18,7 +18,7 @@ mod slow_start;
 mod suspension;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map};
 use std::net::IpAddr;
 
 use self::agenda::Agenda;
@@ -220,6 +220,8 @@ pub struct ServerState {
     sessions_allow: bool,
     /// What sessions count as that are not known yet.
     presumed: Presumed,
+    /// It began as down, and nobody has heard of it yet.
+    untold: bool,
     /// It has come back, and has not its whole weight yet.
     ramp: Option<Ramp>,
 }
@@ -229,6 +231,11 @@ impl ServerState {
         self.files_allow
             && self.sessions_allow
             && self.checkers.iter().all(|checker| checker.memory.health.is_up())
+    }
+
+    /// Whether a check has found it down that began as down.
+    fn is_found_down(&self) -> bool {
+        self.untold && self.checkers.iter().any(|checker| checker.memory.health == Health::Down)
     }
 
     /// The configured weight, moved by what each script asked for.
@@ -349,7 +356,7 @@ pub struct CheckEngine {
     next_id: CheckerId,
     seed: u64,
     changes: Changes,
-    /// Some key is of two services, and the later one counts.
+    /// Some key is of two services, whose servers are one table.
     keys_are_shared: bool,
     /// Of groups that the kernel knows by one.
     marks: Marks,
@@ -526,7 +533,10 @@ fn table_of<'a>(services: impl Iterator<Item = &'a ServiceState>) -> Table {
             for leaving in &service.leaving {
                 virtual_server::keep_without_weight(&mut entry, key, &leaving.config);
             }
-            table.insert(*key, entry);
+            match table.entry(*key) {
+                btree_map::Entry::Vacant(place) => drop(place.insert(entry)),
+                btree_map::Entry::Occupied(mut there) => there.get_mut().join(entry),
+            }
         }
     }
     table

@@ -115,8 +115,9 @@ fn shifted(address: IpAddr, offset: u32) -> Option<IpAddr> {
 
 /// What the kernel should have for one of its services.
 ///
-/// Servers that are up, with their weight; servers that are down only with `inhibit_on_failure`, at
-/// weight 0; without quorum and with a sorry server, that one instead of the servers that are up.
+/// Servers that are up, with their weight; without quorum and with a sorry server, that one instead.
+/// With `inhibit_on_failure`, a server that is down, or that the sorry server stands in for, is there
+/// at weight 0, so that its connections go on.
 pub fn entry(
     service: &VirtualServer,
     key: &ServiceKey,
@@ -126,7 +127,7 @@ pub fn entry(
     let apologise = !quorum && service.sorry_server.is_some();
     let mut destinations = BTreeMap::new();
     for (server, view) in service.real_servers.iter().zip(servers) {
-        let weight = match (view.up && !apologise, server.inhibit_on_failure && !view.up) {
+        let weight = match (view.up && !apologise, server.inhibit_on_failure) {
             (true, _) => view.weight,
             (false, true) => 0,
             (false, false) => continue,
@@ -279,8 +280,8 @@ mod tests {
         for (server, view) in service.real_servers.iter().zip(&views) {
             let expected = match (view.up, server.inhibit_on_failure) {
                 (true, _) if !apologises => Some(1),
-                (true, _) | (false, false) => None,
-                (false, true) => Some(0),
+                (_, false) => None,
+                (_, true) => Some(0),
             };
             assert_eq!(weight(server.address), expected);
         }

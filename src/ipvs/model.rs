@@ -85,6 +85,18 @@ pub struct Entry {
     pub destinations: Destinations,
 }
 
+impl Entry {
+    /// Takes what another one has for the same service: what it has itself stays, unless it is idle.
+    pub fn join(&mut self, other: Self) {
+        for (key, destination) in other.destinations {
+            let there = self.destinations.entry(key).or_insert(destination);
+            if there.weight == 0 {
+                *there = destination;
+            }
+        }
+    }
+}
+
 /// The destinations of one service.
 pub type Destinations = BTreeMap<DestinationKey, Destination>;
 

@@ -494,7 +494,11 @@ impl Day {
         };
         for (server, _) in known.iter().filter(|(_, known)| *known == Some(true)) {
             let weight = weights.get(&server.host);
-            let wanted = (quorum || !service.sorry).then_some(&server.weight);
+            let wanted = if quorum || !service.sorry {
+                Some(&server.weight)
+            } else {
+                server.inhibit.then_some(&0)
+            };
             assert_eq!(weight, wanted, "10.1.0.{} is well {weights:?} {}", server.host, why());
         }
         if known.iter().any(|(_, known)| known.is_none()) {
@@ -505,7 +509,7 @@ impl Day {
         for (server, known) in &known {
             match known {
                 Some(true) if !apologises => drop(wanted.insert(server.host, server.weight)),
-                Some(false) if server.inhibit => drop(wanted.insert(server.host, 0)),
+                Some(_) if server.inhibit => drop(wanted.insert(server.host, 0)),
                 _ => {}
             }
         }

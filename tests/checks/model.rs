@@ -99,7 +99,7 @@ fn oracle(variant: &Variant, (_, servers, quorum): &State) -> BTreeMap<u8, u32> 
         let inhibit = variant.inhibits(u32::from(number) - 1);
         if alive && !apologise {
             table.insert(number, *weight);
-        } else if !alive && inhibit {
+        } else if inhibit {
             table.insert(number, 0);
         }
     }

@@ -9,7 +9,6 @@ use super::{
     CheckEngine, CheckerId, CheckerState, Output, Places, Probing, SOON, ServerState, ServiceState,
     TimerKind,
 };
-use crate::check::event::What;
 use crate::check::health::{Health, Memory};
 use crate::check::places::Pace;
 use crate::check::virtual_server;
@@ -48,17 +47,19 @@ impl CheckEngine {
                 self.new_server(now, server, serving, known)
             })
             .collect();
+        let served = servers.iter().any(ServerState::was_serving);
         let mut service = ServiceState {
             config: config.clone(),
             servers,
-            quorum: !config.alpha,
+            quorum: false,
             keys,
             suspended: false,
             leaving: Vec::new(),
             told_as: String::new(),
         };
         let total = virtual_server::live_weight(&service.views());
-        service.quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
+        // A new service must gain its quorum; one that a process before this one served with had it.
+        service.quorum = virtual_server::has_quorum(&service.config, total, served);
         service
     }
 
@@ -69,14 +70,14 @@ impl CheckEngine {
         serving: Option<bool>,
         known: &Known,
     ) -> ServerState {
-        let serves = serving.unwrap_or(true);
         let checkers = config
             .checkers
             .iter()
             .map(|checker| {
-                let health = match Health::initial(checker) {
-                    Health::Unproved { up } => Health::Unproved { up: up && serves },
-                    health @ (Health::Up { .. } | Health::Down) => health,
+                // What a process before this one has left in the table had been proved to it.
+                let health = match serving {
+                    Some(up) => Health::Unproved { up },
+                    None => Health::initial(checker),
                 };
                 let Some((memory, weight)) = known.get(&(config.address, checker.clone())) else {
                     return self.new_checker(now, checker, health);
@@ -93,10 +94,12 @@ impl CheckEngine {
             moved_by_files: 0,
             sessions_allow: true,
             presumed: Presumed::New { serving },
+            untold: false,
             ramp: None,
         };
         server.take_sessions(|name| self.session(name));
         server.up = server.is_up();
+        server.untold = !server.up;
         server
     }
 
@@ -191,9 +194,8 @@ impl CheckEngine {
             self.outputs.extend(gone(service, server, words));
         }
         if service.quorum {
-            self.outputs.push_back(Output::Line(format!("VS {} DOWN\n", service.told_as)));
-            let servers_up = service.servers_up();
-            self.outputs.push_back(service.changed(What::Quorum(false), servers_up));
+            let lost = ServiceState { quorum: false, ..service.clone() };
+            self.outputs.extend(lost.tell("Lost quorum", 0));
             if let Some(script) = service.config.quorum_down.clone() {
                 let object = service.name().0;
                 self.outputs.push_back(Output::RunScript { object, script });

@@ -162,10 +162,12 @@ impl CheckEngine {
             (Probe::Agent(_), false) => "AGENT CHECK failed on service",
             (Probe::Grpc(_), true) => "GRPC CHECK succeed on service",
             (Probe::Grpc(_), false) => "GRPC CHECK failed on service",
-            (Probe::Misc(_), true) => "MISC CHECK succeed on service",
+            (Probe::Misc(_), true) => "MISC CHECK succeeded on service",
             (Probe::Misc(_), false) => "MISC CHECK failed on service",
         };
-        let one_check = server.is_up() == server.up;
-        self.outputs.extend(service.server_mail(&server.config, up, words, one_check));
+        // The subject is the server's state, which another check may keep down.
+        let serves = server.is_up();
+        let one_check = serves == server.up;
+        self.outputs.extend(service.server_mail(&server.config, serves, words, one_check));
     }
 }

@@ -161,6 +161,7 @@ impl CheckEngine {
             moved_by_files: before.moved_by_files,
             sessions_allow: before.sessions_allow,
             presumed: Presumed::AsBefore { up: before.up },
+            untold: before.untold,
             ramp: None,
         };
         server.keep_ramp(&before);

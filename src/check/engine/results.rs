@@ -1,6 +1,6 @@
 //! What follows from the result of a probe, and from any other change within a service.
 
-use super::words::quorum_changed;
+use super::words::Quorum;
 use super::{CheckEngine, CheckerId, Outcome, Output, Probing, Trouble};
 use crate::check::event::{Event, Importance, Names, What, endpoint, protocol_of, up_or_down};
 use crate::check::health::Health;
@@ -102,7 +102,9 @@ impl CheckEngine {
         if let Outcome::Success { warning, .. } = outcome {
             self.warned(now, id, url, warning.as_ref());
         }
-        if before.is_up() == after.is_up() && !reweighed {
+        // A server that begins as down is told of when that is proved.
+        let proved = matches!((before, after), (Health::Unproved { up: false }, Health::Down));
+        if before.is_up() == after.is_up() && !reweighed && !proved {
             return;
         }
         if before.is_up() != after.is_up() {
@@ -124,9 +126,11 @@ impl CheckEngine {
         let mut changed = Vec::new();
         for server in &mut service.servers {
             let up = server.is_up();
-            if std::mem::replace(&mut server.up, up) == up {
+            let turns = std::mem::replace(&mut server.up, up) != up;
+            if !turns && !server.is_found_down() {
                 continue;
             }
+            server.untold = false;
             self.changes.add(place);
             let server_name = endpoint(server.config.address, protocol);
             let (verb, script) = match (up, server.config.inhibit_on_failure) {
@@ -140,9 +144,11 @@ impl CheckEngine {
                 (false, false) => "from",
                 (_, true) => "of",
             };
-            let text = format!("{verb} {server_name} {preposition} VS {name}");
-            let importance = if up { Importance::Normal } else { Importance::Warning };
-            outputs.push(Output::Log(Event { importance, text, cause: None }));
+            if turns {
+                let text = format!("{verb} {server_name} {preposition} VS {name}");
+                let importance = if up { Importance::Normal } else { Importance::Warning };
+                outputs.push(Output::Log(Event { importance, text, cause: None }));
+            }
             if let Some(script) = script {
                 let object = name.0.clone();
                 outputs.push(Output::RunScript { object, script: script.clone() });
@@ -158,7 +164,7 @@ impl CheckEngine {
         let quorum = virtual_server::has_quorum(&service.config, total, service.quorum);
         if std::mem::replace(&mut service.quorum, quorum) != quorum {
             self.changes.add(place);
-            outputs.extend(quorum_changed(service, total));
+            outputs.extend(service.quorum_told(total, Quorum::Changed));
         }
         self.outputs.extend(outputs);
     }

@@ -40,6 +40,11 @@ impl ServerState {
         self.sessions_allow = self.config.bfd_checks.iter().all(is_up);
     }
 
+    /// Whether a process before this one has left it in the table, with a weight.
+    pub(super) const fn was_serving(&self) -> bool {
+        matches!(self.presumed, Presumed::New { serving: Some(true) })
+    }
+
     /// For dumps: the sessions of its checks.
     pub fn sessions(&self) -> impl Iterator<Item = &str> {
         self.config.bfd_checks.iter().map(|check| check.name.as_str())
@@ -81,8 +86,9 @@ impl CheckEngine {
             lines.push(format!("BFD check of [{name}] RS({server_name}) is {}", up_or_down(up)));
             let verb = if up { "succeed" } else { "failed" };
             let words = format!("BFD CHECK {verb} on service");
-            let one_check = server.is_up() == server.up;
-            mails.extend(service.server_mail(&server.config, up, &words, one_check));
+            let serves = server.is_up();
+            let one_check = serves == server.up;
+            mails.extend(service.server_mail(&server.config, serves, &words, one_check));
         }
         for line in lines {
             self.log(if up { Importance::Normal } else { Importance::Warning }, line);

@@ -251,6 +251,11 @@ fn a_second_checker_that_fails_is_mailed_as_one_check() {
     let mails = rig.told.iter().filter(|told| told.starts_with("Realserver")).count();
     let lines = rig.told.iter().filter(|told| told.starts_with("RS")).count();
     assert_eq!((mails, lines), (2, 1), "{:?}", rig.told);
+    rig.told.clear();
+    rig.dead.remove(&9);
+    rig.run(15);
+    let mail = "Realserver [10.1.0.1]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN: TCP CHECK succeed on service";
+    assert_eq!(rig.told, [mail], "the other check keeps the server down (keepalived 2.2.7, asked)");
 }
 
 #[test]
@@ -326,6 +331,7 @@ fn a_service_that_a_reload_removes_tells_its_scripts() {
     let script = |name: &str| Some(Script { words: vec![name.into()], user: None }.into());
     let mut gone = service(3);
     gone.quorum_down = script("quorum down");
+    gone.smtp_alert = true;
     for (server, name) in gone.real_servers.iter_mut().zip(["one", "two", "three"]) {
         server.notify_down = script(name);
     }
@@ -336,7 +342,25 @@ fn a_service_that_a_reload_removes_tells_its_scripts() {
     rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![]))));
     rig.run(60);
     assert_eq!(rig.scripts, ["one", "three", "quorum down"]);
+    let mail = "Virtualserver [10.0.0.1]:tcp:80 - DOWN: Lost quorum 1+0=1 <= 0".to_owned();
+    assert!(rig.told.contains(&mail), "{:?}", rig.told);
     assert_eq!(rig.engine.desired(), Table::new());
+}
+
+#[test]
+fn two_services_of_one_address_serve_with_the_servers_of_both() {
+    let mut second = service(2);
+    second.real_servers.remove(0);
+    let mut rig = Rig::new(&config(vec![service(1), second]));
+    assert_eq!(rig.weights(), [(1, 1), (2, 1)]);
+    rig.run(15);
+    rig.dead.insert(2);
+    rig.run(30);
+    assert_eq!(rig.engine.take_changes(), Changes::All);
+    assert_eq!(rig.weights(), [(1, 1)]);
+    let reload = Input::Reconfigure(Box::new(config(vec![service(1)])));
+    rig.engine.handle(rig.now, reload);
+    assert_eq!(rig.weights(), [(1, 1)]);
 }
 
 #[test]
@@ -353,6 +377,24 @@ fn alpha_servers_wait_for_their_first_success() {
         "{:?}",
         rig.lines
     );
+}
+
+#[test]
+fn an_alpha_server_that_served_before_the_process_died_goes_on() {
+    let mut service = service(2);
+    service.alpha = true;
+    for server in &mut service.real_servers {
+        server.checkers[0].alpha = true;
+    }
+    let config = config(vec![service]);
+    let mut rig = Rig::new(&config);
+    rig.dead.insert(2);
+    rig.run(11);
+    let mut rig = Rig::adopting(&config, &rig.engine.desired());
+    assert_eq!(rig.weights(), [(1, 1)]);
+    rig.dead.extend([1, 2]);
+    rig.run(11);
+    assert_eq!(rig.weights(), []);
 }
 
 #[test]
@@ -373,10 +415,115 @@ fn losing_the_quorum_brings_the_sorry_server_and_the_scripts_in_order() {
     rig.dead.insert(1);
     rig.run(11);
     assert_eq!(rig.weights(), [(99, 1)]);
+    let told = |rig: &Rig, line: &str| rig.lines.contains(&format!("{line} VS [10.0.0.1]:tcp:80"));
+    assert!(told(&rig, "Removing alive servers from the pool for"), "{:?}", rig.lines);
     rig.dead.clear();
     rig.run(11);
     assert_eq!(rig.weights(), [(1, 1), (2, 1)]);
+    assert!(told(&rig, "Adding alive servers to the pool for"), "{:?}", rig.lines);
     assert_eq!(rig.scripts, ["server down", "down", "server up", "up"]);
+}
+
+/// A `quorum_up` that puts an anycast address on this host must run at the start too (keepalived
+/// 2.2.7, asked).
+#[test]
+fn a_service_that_begins_with_its_quorum_runs_its_script() {
+    let script = |name: &str| Some(Script { words: vec![name.into()], user: None }.into());
+    let scripted = || {
+        let mut service = service(2);
+        (service.quorum_up, service.quorum_down) = (script("up"), script("down"));
+        service
+    };
+    let mut rig = Rig::new(&config(vec![scripted()]));
+    rig.engine.tell_start(false);
+    rig.run(0);
+    assert_eq!(
+        (rig.scripts.as_slice(), rig.told.as_slice()),
+        (&["up".into()][..], &["VS [10.0.0.1]:tcp:80 UP\n".into()][..])
+    );
+    assert!(rig.lines.contains(&"Gained quorum 1+0=1 <= 2 for VS [10.0.0.1]:tcp:80".into()));
+    let mut more = scripted();
+    more.target = Target::Address { address: ([10, 0, 0, 2], 80).into(), protocol: Protocol::Tcp };
+    let both = config(vec![scripted(), more]);
+    rig.engine.handle(rig.now, Input::Reconfigure(Box::new(both)));
+    rig.run(0);
+    assert_eq!(rig.scripts, ["up", "up"], "one that a reload brings too, and only that");
+}
+
+/// As keepalived 2.2.7: without quorum, a service is told of when it has somebody to apologise.
+#[test]
+fn a_service_that_begins_without_quorum_is_told_of_if_it_has_a_sorry_server() {
+    let script = |name: &str| Some(Script { words: vec![name.into()], user: None }.into());
+    for sorry in [false, true] {
+        let mut service = service(1);
+        service.alpha = true;
+        service.real_servers[0].checkers[0].alpha = true;
+        service.quorum_down = script("down");
+        service.sorry_server = sorry.then(|| SorryServer {
+            address: ([10, 1, 0, 99], 80).into(),
+            forwarding: Forwarding::Masquerade,
+            inhibit: false,
+        });
+        let mut rig = Rig::new(&config(vec![service]));
+        rig.engine.tell_start(false);
+        rig.run(0);
+        let told = if sorry { vec!["VS [10.0.0.1]:tcp:80 DOWN\n".to_owned()] } else { vec![] };
+        assert_eq!((rig.scripts.len(), &rig.told), (told.len(), &told));
+        let line = "Starting with quorum down 1-0=1 > 0 for VS [10.0.0.1]:tcp:80".to_owned();
+        assert_eq!(rig.lines.contains(&line), sorry);
+    }
+}
+
+#[test]
+fn a_new_service_must_gain_its_quorum_and_one_that_served_has_it() {
+    let mut service = service(2);
+    (service.quorum, service.hysteresis) = (2, 1);
+    let before = config(vec![service]);
+    let rig = Rig::new(&before);
+    assert!(!rig.engine.services()[0].quorum, "2 of 2 + 1");
+    let rig = Rig::adopting(&before, &rig.engine.desired());
+    assert!(rig.engine.services()[0].quorum, "what a process before this one served with");
+}
+
+#[test]
+fn a_server_that_begins_as_down_is_told_of_once_when_that_is_proved() {
+    let script = |name: &str| Some(Script { words: vec![name.into()], user: None }.into());
+    let mut service = service(2);
+    service.alpha = true;
+    for (server, name) in service.real_servers.iter_mut().zip(["one", "two"]) {
+        server.checkers[0].alpha = true;
+        server.notify_down = script(name);
+    }
+    let mut rig = Rig::new(&config(vec![service]));
+    rig.dead.insert(2);
+    rig.run(60);
+    assert_eq!(rig.scripts, ["two"]);
+    let down = "RS [10.1.0.2]:tcp:80 [10.0.0.1]:tcp:80 DOWN\n".to_owned();
+    assert_eq!(rig.told.iter().filter(|line| **line == down).count(), 1, "{:?}", rig.told);
+    assert!(!rig.lines.iter().any(|line| line.contains("Removing service")), "{:?}", rig.lines);
+    rig.dead.clear();
+    rig.run(15);
+    rig.dead.insert(2);
+    rig.run(30);
+    assert_eq!(rig.scripts, ["two", "two"]);
+}
+
+#[test]
+fn a_sorry_server_does_not_end_the_connections_of_the_living_that_are_inhibited() {
+    let mut service = service(2);
+    service.quorum = 2;
+    for server in &mut service.real_servers {
+        server.inhibit_on_failure = true;
+    }
+    service.sorry_server = Some(SorryServer {
+        address: ([10, 1, 0, 99], 80).into(),
+        forwarding: Forwarding::Masquerade,
+        inhibit: false,
+    });
+    let mut rig = Rig::new(&config(vec![service]));
+    rig.dead.insert(1);
+    rig.run(11);
+    assert_eq!(rig.weights(), [(1, 0), (2, 0), (99, 1)]);
 }
 
 #[test]

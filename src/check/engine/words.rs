@@ -7,6 +7,15 @@ use crate::check::event::{
 use crate::check::virtual_server;
 use crate::core::config::model::check::RealServer;
 
+/// When something is said of a quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quorum {
+    /// With the service.
+    Begins,
+    /// Later.
+    Changed,
+}
+
 impl ServiceState {
     /// `VS`, for the FIFOs and by mail, with the words of the mail.
     pub(super) fn tell(&self, words: &str, total: u64) -> Vec<Output> {
@@ -27,7 +36,8 @@ impl ServiceState {
         outputs
     }
 
-    /// How it begins; with `servers` also those that begin as up.
+    /// How it begins; with `servers` also those that begin as up. A service without quorum and without
+    /// a sorry server has nothing to tell.
     pub(super) fn tell_start(&self, servers: bool) -> Vec<Output> {
         let mut outputs = Vec::new();
         let up = self.servers_up();
@@ -39,11 +49,66 @@ impl ServiceState {
                 outputs.push(Output::RunScript { object, script: script.clone() });
             }
         }
-        let total = virtual_server::live_weight(&self.views());
-        let words =
-            if self.quorum { "Starting with quorum up" } else { "Starting with quorum down" };
+        if self.quorum || self.config.sorry_server.is_some() {
+            let total = virtual_server::live_weight(&self.views());
+            outputs.extend(self.quorum_told(total, Quorum::Begins));
+        }
+        outputs
+    }
+
+    /// The log, the scripts, the FIFOs and the mail of what its quorum is now.
+    pub(super) fn quorum_told(&self, total: u64, when: Quorum) -> Vec<Output> {
+        let (importance, script) = if self.quorum {
+            (Importance::Normal, &self.config.quorum_up)
+        } else {
+            (Importance::Warning, &self.config.quorum_down)
+        };
+        let mut outputs: Vec<Output> = self
+            .quorum_lines(total, when)
+            .into_iter()
+            .map(|text| Output::Log(Event { importance, text, cause: None }))
+            .collect();
+        if let Some(script) = script {
+            let object = self.name().0;
+            outputs.push(Output::RunScript { object, script: script.clone() });
+        }
+        let words = match (when, self.quorum) {
+            (Quorum::Begins, true) => "Starting with quorum up",
+            (Quorum::Begins, false) => "Starting with quorum down",
+            (Quorum::Changed, true) => "Gained quorum",
+            (Quorum::Changed, false) => "Lost quorum",
+        };
         outputs.extend(self.tell(words, total));
         outputs
+    }
+
+    fn quorum_lines(&self, total: u64, when: Quorum) -> Vec<String> {
+        let name = self.name();
+        let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
+        let sorry = self.config.sorry_server.as_ref();
+        let sorry = sorry.map(|sorry| endpoint(sorry.address, protocol_of(&self.config.target)));
+        if self.quorum {
+            let sum = u64::from(quorum) + u64::from(hysteresis);
+            let gained =
+                format!("Gained quorum {quorum}+{hysteresis}={sum} <= {total} for VS {name}");
+            // At the beginning nobody stood in yet.
+            let Some(sorry) = sorry.filter(|_| when == Quorum::Changed) else {
+                return vec![gained];
+            };
+            let removing = format!("Removing sorry server {sorry} from VS {name}");
+            vec![gained, removing, format!("Adding alive servers to the pool for VS {name}")]
+        } else {
+            let words = match when {
+                Quorum::Begins => "Starting with quorum down",
+                Quorum::Changed => "Lost quorum",
+            };
+            let difference = quorum.saturating_sub(hysteresis);
+            let lost =
+                format!("{words} {quorum}-{hysteresis}={difference} > {total} for VS {name}");
+            let Some(sorry) = sorry else { return vec![lost] };
+            let adding = format!("Adding sorry server {sorry} to VS {name}");
+            vec![lost, adding, format!("Removing alive servers from the pool for VS {name}")]
+        }
     }
 
     /// What managers are told, `servers_up` of the service's.
@@ -114,34 +179,4 @@ pub(super) fn gone(service: &ServiceState, server: &ServerState, words: &str) ->
     let change = service.changed(What::Server(config.clone(), false), service.servers_up());
     let told = [service.server_line(config, false), change];
     script.into_iter().chain(told).chain(mail).collect()
-}
-
-pub(super) fn quorum_changed(service: &ServiceState, total: u64) -> Vec<Output> {
-    let name = service.name();
-    let (quorum, hysteresis) = (service.config.quorum, service.config.hysteresis);
-    let protocol = protocol_of(&service.config.target);
-    let sorry = service.config.sorry_server.as_ref().map(|sorry| endpoint(sorry.address, protocol));
-    let (importance, mut lines, script) = if service.quorum {
-        let sum = u64::from(quorum) + u64::from(hysteresis);
-        let line = format!("Gained quorum {quorum}+{hysteresis}={sum} <= {total} for VS {name}");
-        let sorry = sorry.map(|sorry| format!("Removing sorry server {sorry} from VS {name}"));
-        (Importance::Normal, vec![Some(line), sorry], &service.config.quorum_up)
-    } else {
-        let difference = quorum.saturating_sub(hysteresis);
-        let line =
-            format!("Lost quorum {quorum}-{hysteresis}={difference} > {total} for VS {name}");
-        let sorry = sorry.map(|sorry| format!("Adding sorry server {sorry} to VS {name}"));
-        (Importance::Warning, vec![Some(line), sorry], &service.config.quorum_down)
-    };
-    let mut outputs: Vec<Output> = lines
-        .drain(..)
-        .flatten()
-        .map(|text| Output::Log(Event { importance, text, cause: None }))
-        .collect();
-    if let Some(script) = script {
-        outputs.push(Output::RunScript { object: name.0, script: script.clone() });
-    }
-    outputs
-        .extend(service.tell(if service.quorum { "Gained quorum" } else { "Lost quorum" }, total));
-    outputs
 }

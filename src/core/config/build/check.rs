@@ -224,7 +224,9 @@ pub fn service(context: &mut Context, block: &Statement, config: &mut Config) {
         return context.error("no-real-server", block.span, message);
     }
     if !context.targets.insert(service.target.clone()) {
-        return context.error("duplicate", block.span, "this virtual server is defined already");
+        // As keepalived 2.2.7, to which it is one more service with the same address.
+        let message = "this virtual server is defined already; the servers of both serve";
+        context.warning("duplicate", block.span, message);
     }
     config.check.virtual_servers.push(service.into());
 }
@@ -276,7 +278,12 @@ struct Draft {
 enum Named {
     Address(SocketAddr),
     Fwmark(u32),
-    Group(String, Option<Family>),
+    Group {
+        name: String,
+        family: Option<Family>,
+        /// One of its addresses has no port.
+        every_port: bool,
+    },
 }
 
 impl Draft {
@@ -299,7 +306,11 @@ impl Draft {
                     GroupEntry::Addresses { first, .. } => Some(Family::of(first.ip())),
                     GroupEntry::Fwmark { family, .. } => *family,
                 });
-                Named::Group(name.text.to_string(), family)
+                let every_port = group.entries.iter().any(|entry| match entry {
+                    GroupEntry::Addresses { first, .. } => first.port() == 0,
+                    GroupEntry::Fwmark { .. } => false,
+                });
+                Named::Group { name: name.text.to_string(), family, every_port }
             }
             ("fwmark" | "group", None) => {
                 context.error("missing-value", first.span, "what follows is missing");
@@ -364,7 +375,7 @@ impl Draft {
                 });
                 let own = match &self.target {
                     Named::Address(address) => Some(Family::of(address.ip())),
-                    Named::Group(_, family) => *family,
+                    Named::Group { family, .. } => *family,
                     Named::Fwmark(_) => None,
                 };
                 if found.is_some() && own.is_some() && found != own {
@@ -498,14 +509,18 @@ impl Draft {
                 }
                 Target::Fwmark { mark: *mark, family: self.family.unwrap_or_default() }
             }
-            Named::Group(name, _) => {
+            Named::Group { name, .. } => {
                 Target::Group { name: name.clone(), protocol: protocol(context) }
             }
         };
         let family = self.service_family();
-        let every_port = matches!(&target, Target::Address { address, .. } if address.port() == 0);
+        let every_port = match &self.target {
+            Named::Address(address) => address.port() == 0,
+            Named::Group { every_port, .. } => *every_port,
+            Named::Fwmark(_) => false,
+        };
         if every_port && self.persistence.is_none() {
-            // A service of every port makes sense only when a client stays with its server.
+            // The kernel balances a service of every port only when a client stays with its server.
             self.persistence = Some(PERSISTENCE);
         }
         let udp = match &target {
@@ -559,7 +574,7 @@ impl Draft {
         match &self.target {
             Named::Address(address) => Family::of(address.ip()),
             Named::Fwmark(_) => self.family.unwrap_or_default(),
-            Named::Group(_, family) => self.family.or(*family).unwrap_or_default(),
+            Named::Group { family, .. } => self.family.or(*family).unwrap_or_default(),
         }
     }
 }
@@ -711,12 +726,8 @@ fn real_server(
     server.slow_start = inherited.slow_start.unwrap_or(Interval::ZERO);
     server.drain_time = inherited.drain_time.unwrap_or(Interval::ZERO);
     server.address.set_port(server_port(context, block, service, written, server.forwarding));
+    // A port that is cleared or replaced is so in the table only (keepalived 2.2.7, asked).
     let probed = SocketAddr::new(ip, written.unwrap_or(server.address.port()));
-    let probed = match service.target {
-        // A port that is cleared is cleared in the table only.
-        Target::Fwmark { .. } => probed,
-        Target::Address { .. } | Target::Group { .. } => server.address,
-    };
     for statement in checks {
         if statement.keyword() == "FILE_CHECK" {
             server.file_checks.extend(checker::file::build(context, statement, &inherited));

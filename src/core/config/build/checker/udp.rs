@@ -22,7 +22,7 @@ pub(super) fn build(
     draft.read(context, block, path, |context, statement| {
         match statement.keyword() {
             "payload" => match statement.arguments().first() {
-                Some(_) => payload = context.parse(statement, values::hex_bytes),
+                Some(_) => payload = digits(context, statement, values::hex_bytes),
                 None => {
                     let message = "payload without bytes, it is ignored";
                     context.error("missing-value", statement.span, message);
@@ -31,7 +31,7 @@ pub(super) fn build(
             "require_reply" => {
                 required = true;
                 if !statement.arguments().is_empty() {
-                    set(&mut start, context.parse(statement, values::hex_pattern));
+                    set(&mut start, digits(context, statement, values::hex_pattern));
                 }
             }
             "min_reply_length" => set(&mut shortest, length(context, statement)),
@@ -50,6 +50,17 @@ pub(super) fn build(
     let connect = draft.connect(context, block, inherited)?;
     let reply = required.then_some(UdpReply { start, shortest, longest });
     Some(Probe::Udp(UdpProbe { connect, payload, reply }.into()))
+}
+
+/// They may stand apart, in quotes or not (keepalived 2.2.7, asked).
+fn digits<T>(
+    context: &mut Context,
+    statement: &Statement,
+    grammar: fn(&str) -> Result<T, values::Fault>,
+) -> Option<T> {
+    let words = statement.arguments();
+    let all: Vec<&str> = words.iter().map(|word| word.text.as_ref()).collect();
+    context.parse_token(statement.keyword(), words.first()?, |_| grammar(&all.join(" ")))
 }
 
 fn length(context: &mut Context, statement: &Statement) -> Option<u16> {
