@@ -193,7 +193,7 @@ mod tests {
         }
         assert_eq!(configs[0], configs[1]);
         assert_eq!(configs[0], configs[2]);
-        assert!(!configs[0].check.virtual_servers[0].real_servers[0].file_checks.is_empty());
+        assert!(!configs[0].check.virtual_servers[0].real_servers[0].extras.file_checks.is_empty());
     }
 
     #[test]
