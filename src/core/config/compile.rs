@@ -104,8 +104,15 @@ fn assemble(
         }
         all_begun |= builder.lines_read() > named_until && builder.is_between_blocks();
     });
-    let (rest, faults) = builder.finish();
     done?;
+    // Thousands of lines: what is built of them does not wait for the last one either.
+    while builder.read_on() {
+        for statement in builder.completed() {
+            assembly.add(statement)?;
+            assembly.give_services(services);
+        }
+    }
+    let (rest, faults) = builder.finish();
     for statement in rest {
         assembly.add(statement)?;
     }
