@@ -183,7 +183,7 @@ impl<'a> Daemon<'a> {
         let servers =
             self.config.check.virtual_servers.iter().flat_map(|found| &found.real_servers);
         let named: BTreeSet<&str> = servers
-            .flat_map(|server| &server.file_checks)
+            .flat_map(|server| &server.extras.file_checks)
             .map(|check| check.file.as_str())
             .collect();
         let files = self.config.track_files.iter();
@@ -196,7 +196,7 @@ impl<'a> Daemon<'a> {
     fn watch_sessions(&mut self) {
         let servers =
             self.config.check.virtual_servers.iter().flat_map(|found| &found.real_servers);
-        let checks = servers.flat_map(|server| &server.bfd_checks);
+        let checks = servers.flat_map(|server| &server.extras.bfd_checks);
         self.sessions.set(&checks.map(|check| check.name.clone()).collect());
     }
 

@@ -15,7 +15,7 @@ use lexopt::Arg::{Long, Short};
 use super::probe::answer::Answer;
 use super::probe::http::{self, Trouble};
 use crate::core::config::model::check::{
-    Connect, HttpProbe, HttpVersion, TlsIdentity, TlsProbe, Url,
+    Connect, ConnectOptions, HttpProbe, HttpVersion, TlsIdentity, TlsProbe, Url,
 };
 use crate::core::config::values;
 use crate::core::runtime;
@@ -127,13 +127,8 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
     let (Some(server), Some(port), Some(path)) = (server, port, path) else {
         return Err(String::new());
     };
-    let connect = Connect {
-        destination: SocketAddr::new(server, port),
-        source: None,
-        interface: None,
-        fwmark,
-        timeout,
-    };
+    let options = ConnectOptions { fwmark, ..ConnectOptions::default() }.into();
+    let connect = Connect { destination: SocketAddr::new(server, port), timeout, options };
     let url = Url {
         path,
         virtualhost,
@@ -260,7 +255,7 @@ mod tests {
             words("-SIv -s ::1 --port=443 -u /x -V example.org -P 1.0c -m 7 -t 2.5").unwrap();
         assert_eq!(request.probe.connect.destination, "[::1]:443".parse().unwrap());
         assert_eq!(request.probe.connect.timeout, Interval::from_millis(2500));
-        assert_eq!(request.probe.connect.fwmark, 7);
+        assert_eq!(request.probe.connect.options.fwmark, 7);
         assert_eq!(request.probe.version, HttpVersion::V1_0Close);
         assert!(request.probe.tls.is_some_and(|tls| tls.sni) && request.verbose);
         assert_eq!(request.url.virtualhost.as_deref(), Some("example.org"));

@@ -13,6 +13,8 @@ use crate::ipvs::refusal;
 const TCP: u8 = 6;
 /// Services whose destinations one step of a look compares.
 const STEP: usize = 64;
+/// Operations that are handed to the kernel together: some batches.
+const AT_ONCE: usize = 512;
 
 /// A table and what we know of it.
 #[derive(Debug)]
@@ -100,8 +102,9 @@ impl<T: IpvsTable> KernelTable<T> {
         self.know();
         let Some(known) = &self.known else { return Some(desired) };
         let operations = plan(&desired, known, &self.owned);
+        let done = carry_out(&mut self.client, operations, &mut self.refused);
         let wanted: Vec<ServiceKey> = desired.keys().copied().collect();
-        let failed = self.carry_out(&operations, desired);
+        let failed = self.remember(done, desired);
         if failed.is_none() {
             self.owned.clear();
             self.refused.clear();
@@ -119,8 +122,10 @@ impl<T: IpvsTable> KernelTable<T> {
     fn program_part(&mut self, part: Table) -> bool {
         self.know();
         let Some(known) = &self.known else { return false };
-        let operations = plan(&part, known, &BTreeSet::new());
-        self.carry_out(&operations, part).is_none()
+        let owned = BTreeSet::new();
+        let operations = plan(&part, known, &owned);
+        let done = carry_out(&mut self.client, operations, &mut self.refused);
+        self.remember(done, part).is_none()
     }
 
     /// A plan made from a guess could do harm: without knowledge there is none.
@@ -130,31 +135,24 @@ impl<T: IpvsTable> KernelTable<T> {
         }
     }
 
-    /// Carries a plan for `desired` out, which comes back if not all of it was.
-    fn carry_out(&mut self, operations: &[Operation], desired: Table) -> Option<Table> {
-        if operations.is_empty() {
-            return None;
-        }
-        let results = self.client.apply(operations);
-        let failed = results.iter().any(Result::is_err);
-        for line in refusal::lines(operations, &results) {
-            if self.refused.insert(line.clone()) {
-                tracing::error!("{line}");
+    /// A plan for `desired` has been carried out; that comes back if not all of it was.
+    fn remember(&mut self, done: Done, desired: Table) -> Option<Table> {
+        match done {
+            Done::Nothing => None,
+            Done::InPart => {
+                self.read();
+                Some(desired)
             }
-        }
-        if failed {
-            self.read();
-            return Some(desired);
-        }
-        if let Some(known) = &mut self.known {
-            for operation in operations {
-                if let Operation::RemoveService { key } = operation {
-                    known.remove(key);
+            Done::All { removed } => {
+                if let Some(known) = &mut self.known {
+                    for key in removed {
+                        known.remove(&key);
+                    }
+                    known.extend(desired);
                 }
+                None
             }
-            known.extend(desired);
         }
-        None
     }
 
     /// Looks for what others have changed, and mends it: one step of a walk over the table, so that
@@ -266,6 +264,55 @@ impl<T: IpvsTable> KernelTable<T> {
                 None
             }
         };
+    }
+}
+
+/// What became of a plan.
+enum Done {
+    /// There was nothing to do.
+    Nothing,
+    /// The kernel has done it all.
+    All { removed: Vec<ServiceKey> },
+    /// The kernel has refused something.
+    InPart,
+}
+
+/// Has the kernel carry a plan out. What is refused is told once.
+fn carry_out(
+    client: &mut impl IpvsTable,
+    mut operations: impl Iterator<Item = Operation>,
+    refused: &mut BTreeSet<String>,
+) -> Done {
+    let (mut removed, mut missing) = (Vec::new(), BTreeSet::new());
+    let (mut any, mut failed) = (false, false);
+    let mut some = Vec::new();
+    loop {
+        some.clear();
+        some.extend(operations.by_ref().take(AT_ONCE));
+        if some.is_empty() {
+            break;
+        }
+        any = true;
+        let results = client.apply(&some);
+        failed |= results.iter().any(Result::is_err);
+        for line in refusal::lines(&some, &results, &mut missing) {
+            if refused.insert(line.clone()) {
+                tracing::error!("{line}");
+            }
+        }
+        removed.extend(some.iter().filter_map(|operation| match operation {
+            Operation::RemoveService { key } => Some(*key),
+            Operation::AddService { .. }
+            | Operation::SetService { .. }
+            | Operation::AddDestination { .. }
+            | Operation::SetDestination { .. }
+            | Operation::RemoveDestination { .. } => None,
+        }));
+    }
+    match (any, failed) {
+        (false, _) => Done::Nothing,
+        (true, true) => Done::InPart,
+        (true, false) => Done::All { removed },
     }
 }
 
@@ -385,6 +432,21 @@ mod tests {
         while table.look(|| desired.clone()) == Look::More {}
         assert_eq!(table.client.table, desired);
         assert_eq!(table.client.log.len(), made + 2);
+    }
+
+    #[test]
+    fn a_plan_of_several_pieces_is_carried_out_and_remembered_as_one() {
+        let mut table = over(FakeKernel::default());
+        for services in [1000, 200] {
+            let desired = wide(services);
+            table.program(desired.clone());
+            assert_eq!(table.client.table, desired);
+            assert_eq!(table.known(), Some(&desired));
+        }
+        let is_service = |made: &Operation| matches!(made, Operation::AddService { .. });
+        let (services, others) = table.client.log.split_at(1000);
+        assert!(services.iter().all(is_service) && !others.iter().any(is_service));
+        assert_eq!(others.len(), 1000 + 800);
     }
 
     #[test]

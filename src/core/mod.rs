@@ -1,7 +1,7 @@
 //! What every process shares.
 //!
 //! Pure: [`time`], [`diagnostics`], [`config`] (but for reading files), [`reconcile`],
-//! [`shared`], [`bfd_news`]. The rest is
+//! [`shared`], [`seldom`], [`bfd_news`]. The rest is
 //! rim: it talks to the kernel, to children and to people. Start with [`config`] for what a file
 //! means, with [`supervisor`] for how the processes live.
 
@@ -19,6 +19,7 @@ pub mod receive_buffer;
 pub mod reconcile;
 pub mod runtime;
 pub mod saved;
+pub mod seldom;
 pub mod shared;
 pub mod supervisor;
 pub mod time;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{Destination, DestinationKey, Destinations, Service, ServiceKey, Table};
+use super::model::{Destination, DestinationKey, Service, ServiceKey, Table};
 use crate::core::reconcile::difference;
 
 /// One change of the kernel's table.
@@ -34,27 +34,40 @@ impl Operation {
 /// The operations in the order that never leaves a service without its servers for longer than need
 /// be: services, new destinations, changed ones, removals. Equal entries give nothing, so that their
 /// connections live on. A service that is neither desired nor `owned` is somebody else's.
-pub fn plan(desired: &Table, actual: &Table, owned: &BTreeSet<ServiceKey>) -> Vec<Operation> {
-    let mut operations = Vec::new();
-    for (key, wanted) in desired {
+///
+/// What a large table needs at first is made one by one: together it is larger than the table.
+pub fn plan<'a>(
+    desired: &'a Table,
+    actual: &'a Table,
+    owned: &'a BTreeSet<ServiceKey>,
+) -> impl Iterator<Item = Operation> {
+    let services = desired.iter().filter_map(|(key, wanted)| {
         let service = || wanted.service.clone();
         match actual.get(key) {
-            None => operations.push(Operation::AddService { key: *key, service: service() }),
+            None => Some(Operation::AddService { key: *key, service: service() }),
             Some(there) if there.service != wanted.service => {
-                operations.push(Operation::SetService { key: *key, service: service() });
+                Some(Operation::SetService { key: *key, service: service() })
             }
-            Some(_) => {}
+            Some(_) => None,
         }
-    }
+    });
+    let added = desired.iter().flat_map(|(service, wanted)| {
+        let there = actual.get(service).map(|there| &there.destinations);
+        let new = wanted
+            .destinations
+            .iter()
+            .filter(move |(key, _)| there.is_none_or(|there| !there.contains_key(key)));
+        new.map(|(key, destination)| Operation::AddDestination {
+            service: *service,
+            key: *key,
+            destination: *destination,
+        })
+    });
     let (mut changed, mut removed) = (Vec::new(), Vec::new());
-    let none = Destinations::new();
     for (service, wanted) in desired {
+        let Some(there) = actual.get(service) else { continue };
         let service = *service;
-        let there = actual.get(&service).map_or(&none, |there| &there.destinations);
-        let found = difference(&wanted.destinations, there, |_| true);
-        operations.extend(found.add.into_iter().map(|(key, destination)| {
-            Operation::AddDestination { service, key: *key, destination: *destination }
-        }));
+        let found = difference(&wanted.destinations, &there.destinations, |_| true);
         changed.extend(found.change.into_iter().map(|(key, destination)| {
             Operation::SetDestination { service, key: *key, destination: *destination }
         }));
@@ -63,9 +76,8 @@ pub fn plan(desired: &Table, actual: &Table, owned: &BTreeSet<ServiceKey>) -> Ve
         );
     }
     let gone = actual.keys().filter(|key| owned.contains(key) && !desired.contains_key(key));
-    operations.extend(changed.into_iter().chain(removed));
-    operations.extend(gone.map(|key| Operation::RemoveService { key: *key }));
-    operations
+    let gone = gone.map(|key| Operation::RemoveService { key: *key });
+    services.chain(added).chain(changed).chain(removed).chain(gone)
 }
 
 #[cfg(test)]
@@ -110,14 +122,14 @@ mod tests {
         let desired = Table::from([(key(1), entry(&[(1, 1), (2, 1)]))]);
         let mut actual = desired.clone();
         actual.insert(key(9), entry(&[(9, 1)]));
-        assert_eq!(plan(&desired, &actual, &BTreeSet::from([key(1)])), []);
+        assert_eq!(plan(&desired, &actual, &BTreeSet::from([key(1)])).next(), None);
     }
 
     #[test]
     fn one_server_more_is_one_operation() {
         let actual = Table::from([(key(1), entry(&[(1, 1)]))]);
         let desired = Table::from([(key(1), entry(&[(1, 1), (2, 3)]))]);
-        let operations = plan(&desired, &actual, &BTreeSet::new());
+        let operations: Vec<_> = plan(&desired, &actual, &BTreeSet::new()).collect();
         assert!(
             matches!(operations.as_slice(), [Operation::AddDestination { destination, .. }] if destination.weight == 3)
         );
@@ -127,9 +139,8 @@ mod tests {
     fn additions_come_before_removals_and_removed_services_take_their_servers_along() {
         let actual = Table::from([(key(1), entry(&[(1, 1)])), (key(2), entry(&[(1, 1), (2, 1)]))]);
         let desired = Table::from([(key(1), entry(&[(2, 1)])), (key(3), entry(&[(1, 0)]))]);
-        let operations = plan(&desired, &actual, &BTreeSet::from([key(1), key(2)]));
-        let kinds: Vec<&str> = operations
-            .iter()
+        let owned = BTreeSet::from([key(1), key(2)]);
+        let kinds: Vec<&str> = plan(&desired, &actual, &owned)
             .map(|operation| match operation {
                 Operation::AddService { .. } => "+service",
                 Operation::SetService { .. } => "=service",

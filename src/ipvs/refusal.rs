@@ -56,9 +56,12 @@ impl fmt::Display for Operation {
 }
 
 /// What was refused, one line each. Servers of a service that could not be made are not told one
-/// by one: there is nothing to put them into.
-pub fn lines(operations: &[Operation], results: &[Result<(), IpvsError>]) -> Vec<String> {
-    let mut missing = BTreeSet::new();
+/// by one: there is nothing to put them into. `missing` are such services, of earlier operations too.
+pub fn lines(
+    operations: &[Operation],
+    results: &[Result<(), IpvsError>],
+    missing: &mut BTreeSet<ServiceKey>,
+) -> Vec<String> {
     let mut lines = Vec::new();
     for (operation, result) in operations.iter().zip(results) {
         let Err(error) = result else { continue };
@@ -151,13 +154,16 @@ mod tests {
         let operations = [Operation::AddService { key, service: service() }, server(1), server(2)];
         let results = [refused(libc::ENOENT), refused(libc::ESRCH), refused(libc::ESRCH)];
         assert_eq!(
-            lines(&operations, &results),
+            lines(&operations, &results, &mut BTreeSet::new()),
             ["IPVS: No such file or directory (os error 2), adding service TCP 10.0.0.1:80: \
               the kernel has no scheduler wlx (module ip_vs_wlx)"]
         );
+        let mut missing = BTreeSet::new();
+        assert_eq!(lines(&operations[..1], &results[..1], &mut missing).len(), 1);
+        assert!(lines(&operations[1..], &results[1..], &mut missing).is_empty(), "said before");
         // Without that, a missing service is worth a line.
         assert_eq!(
-            lines(&operations[1..2], &results[1..2]),
+            lines(&operations[1..2], &results[1..2], &mut BTreeSet::new()),
             ["IPVS: No such process (os error 3), adding server 10.1.0.1:80 to TCP 10.0.0.1:80"]
         );
     }
@@ -174,7 +180,7 @@ mod tests {
         let add =
             Operation::AddDestination { service: mark, key: server, destination: DESTINATION };
         assert_eq!(
-            lines(&[add], &[refused(libc::EINVAL)]),
+            lines(&[add], &[refused(libc::EINVAL)], &mut BTreeSet::new()),
             ["IPVS: Invalid argument (os error 22), adding server [::1]:53 to FWM 5 IPv6: the \
               address cannot be that of a server, or the kernel does not know the tunnel type"]
         );

@@ -138,7 +138,11 @@ impl Lint {
             .flat_map(|found| &found.track_bfd)
             .chain(groups().flat_map(|group| &group.track_bfd))
             .map(|tracked| tracked.name.as_str())
-            .chain(servers.flat_map(|server| &server.bfd_checks).map(|check| check.name.as_str()))
+            .chain(
+                servers
+                    .flat_map(|server| &server.extras.bfd_checks)
+                    .map(|check| check.name.as_str()),
+            )
             .collect();
         for session in config.bfd.iter().filter(|found| !sessions.contains(found.name.as_str())) {
             self.unused_one("bfd_instance", &session.name);
@@ -205,7 +209,7 @@ impl Lint {
         }
         for server in &service.real_servers {
             let checked_otherwise =
-                !(server.file_checks.is_empty() && server.bfd_checks.is_empty());
+                !(server.extras.file_checks.is_empty() && server.extras.bfd_checks.is_empty());
             if server.checkers.is_empty() && !checked_otherwise {
                 tell(
                     "never-checked",

@@ -38,11 +38,12 @@ impl CheckEngine {
         for leaving in back {
             self.timers.cancel(&(leaving.timer, TimerKind::Drain));
         }
-        for server in gone.iter().filter(|server| server.up && !server.config.drain_time.is_zero())
+        for server in
+            gone.iter().filter(|server| server.up && !server.config.extras.drain_time.is_zero())
         {
             let timer = self.next_id;
             self.next_id += 1;
-            self.timers.set((timer, TimerKind::Drain), now + server.config.drain_time);
+            self.timers.set((timer, TimerKind::Drain), now + server.config.extras.drain_time);
             stay.push(Leaving { config: server.config.clone(), timer });
         }
         stay
@@ -104,7 +105,7 @@ impl CheckEngine {
 
 /// What is told when the drain begins.
 pub(super) fn words(service: &ServiceState, server: &ServerState) -> Option<String> {
-    let time = server.config.drain_time;
+    let time = server.config.extras.drain_time;
     (server.up && !time.is_zero()).then(|| {
         let (server, name) = (service.server_name(&server.config), service.name());
         format!("Draining service {server} of VS {name} for {time} s at most")

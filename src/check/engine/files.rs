@@ -21,8 +21,12 @@ fn effect(check: &FileCheck, value: i64) -> (bool, i64) {
 impl ServerState {
     /// Works the numbers in; gives whether the weight has moved.
     pub(super) fn take_files(&mut self, value: impl Fn(&str) -> Option<i64>) -> bool {
-        let known =
-            self.config.file_checks.iter().filter_map(|check| Some((check, value(&check.file)?)));
+        let known = self
+            .config
+            .extras
+            .file_checks
+            .iter()
+            .filter_map(|check| Some((check, value(&check.file)?)));
         let effects = known.map(|(check, value)| effect(check, value));
         let (up, moved) = effects.fold((true, 0), |(up, sum), (may, more)| (up && may, sum + more));
         self.files_allow = up;

@@ -134,10 +134,10 @@ impl CheckEngine {
             self.changes.add(place);
             let server_name = endpoint(server.config.address, protocol);
             let (verb, script) = match (up, server.config.inhibit_on_failure) {
-                (true, false) => ("Adding service", &server.config.notify_up),
-                (true, true) => ("Enabling service", &server.config.notify_up),
-                (false, false) => ("Removing service", &server.config.notify_down),
-                (false, true) => ("Disabling service", &server.config.notify_down),
+                (true, false) => ("Adding service", &server.config.extras.notify_up),
+                (true, true) => ("Enabling service", &server.config.extras.notify_up),
+                (false, false) => ("Removing service", &server.config.extras.notify_down),
+                (false, true) => ("Disabling service", &server.config.extras.notify_down),
             };
             let preposition = match (up, server.config.inhibit_on_failure) {
                 (true, false) => "to",

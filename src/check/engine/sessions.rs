@@ -37,7 +37,7 @@ impl ServerState {
     pub(super) fn take_sessions(&mut self, state: impl Fn(&str) -> Option<bool>) {
         let presumed = self.presumed;
         let is_up = |check: &BfdCheck| state(&check.name).unwrap_or(presumed.is_up(check));
-        self.sessions_allow = self.config.bfd_checks.iter().all(is_up);
+        self.sessions_allow = self.config.extras.bfd_checks.iter().all(is_up);
     }
 
     /// Whether a process before this one has left it in the table, with a weight.
@@ -47,7 +47,7 @@ impl ServerState {
 
     /// For dumps: the sessions of its checks.
     pub fn sessions(&self) -> impl Iterator<Item = &str> {
-        self.config.bfd_checks.iter().map(|check| check.name.as_str())
+        self.config.extras.bfd_checks.iter().map(|check| check.name.as_str())
     }
 }
 
@@ -68,7 +68,8 @@ impl CheckEngine {
         let (mut lines, mut mails, mut back) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..service.servers.len() {
             let Some(server) = service.servers.get_mut(index) else { continue };
-            let Some(check) = server.config.bfd_checks.iter().find(|check| check.name == name)
+            let Some(check) =
+                server.config.extras.bfd_checks.iter().find(|check| check.name == name)
             else {
                 continue;
             };

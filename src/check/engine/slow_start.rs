@@ -27,7 +27,7 @@ impl ServerState {
 
     /// After a reload: a ramp goes on only as it was.
     pub(super) fn keep_ramp(&mut self, before: &Self) {
-        let still = before.config.slow_start == self.config.slow_start;
+        let still = before.config.extras.slow_start == self.config.extras.slow_start;
         let lends = |ramp: &Ramp| self.checkers.iter().any(|checker| checker.id == ramp.timer);
         self.ramp = before.ramp.filter(|ramp| still && lends(ramp));
     }
@@ -37,7 +37,7 @@ impl CheckEngine {
     /// A server has come back by a result of this checker.
     pub(super) fn begin_ramp(&mut self, now: Timestamp, timer: CheckerId) {
         let Some(server) = self.server_of(timer) else { return };
-        let length = server.config.slow_start;
+        let length = server.config.extras.slow_start;
         if length.is_zero() {
             return;
         }
@@ -53,7 +53,7 @@ impl CheckEngine {
     /// The next step.
     pub(super) fn step_ramp(&mut self, timer: CheckerId) {
         let Some(server) = self.server_of(timer) else { return };
-        let length = server.config.slow_start;
+        let length = server.config.extras.slow_start;
         let Some(ramp) = server.ramp.as_mut().filter(|ramp| ramp.timer == timer) else { return };
         ramp.step += 1;
         let (begun, step) = (ramp.begun, ramp.step);

@@ -11,14 +11,13 @@ use crate::core::config::model::check::{
     BfdCheck, Connect, FileCheck, FileCheckEffect, Forwarding, Protocol, Scheduler, SmtpProbe,
     SorryServer, Target, Thresholds, UdpProbe,
 };
+use crate::core::seldom::Seldom;
 
 pub(crate) fn tcp_checker() -> Checker {
     let connect = Connect {
         destination: ([10, 1, 0, 1], 80).into(),
-        source: None,
-        interface: None,
-        fwmark: 0,
         timeout: Interval::from_secs(5),
+        options: Seldom::default(),
     };
     Checker {
         probe: Probe::Tcp(connect),
@@ -44,15 +43,9 @@ fn server(last: u8) -> RealServer {
         forwarding: Forwarding::Masquerade,
         inhibit_on_failure: false,
         thresholds: Thresholds::default(),
-        notify_up: None,
-        notify_down: None,
         smtp_alert: true,
-        snmp_name: None,
         checkers: vec![checker.into()],
-        slow_start: Interval::ZERO,
-        drain_time: Interval::ZERO,
-        file_checks: Vec::new(),
-        bfd_checks: Vec::new(),
+        extras: Seldom::default(),
         defaults: Shared::default(),
     }
 }
@@ -333,7 +326,7 @@ fn a_service_that_a_reload_removes_tells_its_scripts() {
     gone.quorum_down = script("quorum down");
     gone.smtp_alert = true;
     for (server, name) in gone.real_servers.iter_mut().zip(["one", "two", "three"]) {
-        server.notify_down = script(name);
+        server.extras.notify_down = script(name);
     }
     let mut rig = Rig::new(&config(vec![gone]));
     rig.dead.insert(2);
@@ -404,8 +397,8 @@ fn losing_the_quorum_brings_the_sorry_server_and_the_scripts_in_order() {
     service.quorum = 2;
     service.quorum_up = script("up");
     service.quorum_down = script("down");
-    service.real_servers[0].notify_down = script("server down");
-    service.real_servers[0].notify_up = script("server up");
+    service.real_servers[0].extras.notify_down = script("server down");
+    service.real_servers[0].extras.notify_up = script("server up");
     service.sorry_server = Some(SorryServer {
         address: ([10, 1, 0, 99], 80).into(),
         forwarding: Forwarding::Masquerade,
@@ -492,7 +485,7 @@ fn a_server_that_begins_as_down_is_told_of_once_when_that_is_proved() {
     service.alpha = true;
     for (server, name) in service.real_servers.iter_mut().zip(["one", "two"]) {
         server.checkers[0].alpha = true;
-        server.notify_down = script(name);
+        server.extras.notify_down = script(name);
     }
     let mut rig = Rig::new(&config(vec![service]));
     rig.dead.insert(2);

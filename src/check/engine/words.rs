@@ -44,7 +44,7 @@ impl ServiceState {
         for server in self.servers.iter().filter(|server| servers && server.up) {
             outputs.push(self.server_line(&server.config, true));
             outputs.push(self.changed(What::Server(server.config.clone(), true), up));
-            if let Some(script) = &server.config.notify_up {
+            if let Some(script) = &server.config.extras.notify_up {
                 let object = self.name().0;
                 outputs.push(Output::RunScript { object, script: script.clone() });
             }
@@ -174,7 +174,8 @@ pub(super) fn gone(service: &ServiceState, server: &ServerState, words: &str) ->
     }
     let config = &server.config;
     let object = service.name().0;
-    let script = config.notify_down.clone().map(|script| Output::RunScript { object, script });
+    let script =
+        config.extras.notify_down.clone().map(|script| Output::RunScript { object, script });
     let mail = service.server_mail(config, false, words, false);
     let change = service.changed(What::Server(config.clone(), false), service.servers_up());
     let told = [service.server_line(config, false), change];

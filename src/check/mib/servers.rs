@@ -92,8 +92,8 @@ fn setting(server: &Server, column: u32) -> Option<Value> {
         9 => return threshold(config.thresholds.lower),
         // remove 1, inhibit 2
         10 => Value::truth(!config.inhibit_on_failure),
-        11 => return base::script(config.notify_up.as_deref()),
-        12 => return base::script(config.notify_down.as_deref()),
+        11 => return base::script(config.extras.notify_up.as_deref()),
+        12 => return base::script(config.extras.notify_down.as_deref()),
         13 => Value::gauge(server.failed_checks),
         41 => Value::text(defaults.virtualhost.as_ref()?),
         42 => Value::truth(defaults.alpha),
@@ -106,7 +106,7 @@ fn setting(server: &Server, column: u32) -> Option<Value> {
         49 => Value::gauge(defaults.warmup.as_micros()),
         50 => Value::gauge(defaults.delay_loop.as_micros()),
         51 => Value::gauge(defaults.connect_timeout.as_micros()),
-        55 => Value::text(config.snmp_name.as_ref()?),
+        55 => Value::text(config.extras.snmp_name.as_ref()?),
         _ => return None,
     })
 }

@@ -282,6 +282,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::core::config::model::check::Connect;
+    use crate::core::seldom::Seldom;
     use crate::core::time::Interval;
 
     pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -290,7 +291,7 @@ pub(crate) mod tests {
 
     pub(crate) fn connect_to(destination: SocketAddr) -> Connect {
         let timeout = Interval::from_millis(400);
-        Connect { destination, source: None, interface: None, fwmark: 0, timeout }
+        Connect { destination, timeout, options: Seldom::default() }
     }
 
     pub(crate) fn url() -> Url {

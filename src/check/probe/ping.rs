@@ -48,8 +48,10 @@ enum Kind {
 async fn exchange(connect: &Connect) -> io::Result<()> {
     // A port means nothing here, and a ping socket would take one for its identifier.
     let destination = SocketAddr::new(connect.destination.ip(), 0);
-    let source = connect.source.map(|(address, _)| (address, 0));
-    let connect = Connect { destination, source, ..connect.clone() };
+    let mut connect = Connect { destination, ..connect.clone() };
+    if let Some((address, _)) = connect.options.source {
+        connect.options.source = Some((address, 0));
+    }
     let (family, protocol) = match destination {
         SocketAddr::V4(_) => (Family::Inet, Protocol::ICMPV4),
         SocketAddr::V6(_) => (Family::Inet6, Protocol::ICMPV6),

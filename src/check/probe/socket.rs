@@ -21,13 +21,14 @@ fn make(connect: &Connect, kind: Type, protocol: Option<Protocol>) -> io::Result
         // Words are few and short: none waits until the one before it is acknowledged.
         socket.set_tcp_nodelay(true)?;
     }
-    if connect.fwmark != 0 {
-        socket.set_mark(connect.fwmark)?;
+    let options = &connect.options;
+    if options.fwmark != 0 {
+        socket.set_mark(options.fwmark)?;
     }
-    if let Some(interface) = &connect.interface {
+    if let Some(interface) = &options.interface {
         socket.bind_device(Some(interface.as_bytes()))?;
     }
-    if let Some((address, port)) = connect.source {
+    if let Some((address, port)) = options.source {
         let any: IpAddr = match connect.destination {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -49,15 +50,18 @@ mod tests {
 
     #[test]
     fn streams_send_at_once_and_a_source_without_a_port_takes_none_yet() {
-        let source = Some((Some([127, 0, 0, 1].into()), 0));
-        let connect = Connect { source, ..connect_to(([127, 0, 0, 1], 9).into()) };
+        let from = |address: IpAddr| {
+            let mut connect = connect_to((address, 9).into());
+            connect.options.source = Some((Some(address), 0));
+            connect
+        };
+        let connect = from(Ipv4Addr::LOCALHOST.into());
         let socket = open(&connect, Type::STREAM, None).unwrap();
         assert!(socket.tcp_nodelay().unwrap() && socket.nonblocking().unwrap());
         let bound = socket.local_addr().unwrap().as_socket().unwrap();
         assert_eq!(bound, ([127, 0, 0, 1], 0).into());
         assert!(open(&connect, Type::DGRAM, Some(Protocol::UDP)).unwrap().nonblocking().unwrap());
-        let source = Some((Some(Ipv6Addr::LOCALHOST.into()), 0));
-        let connect = Connect { source, ..connect_to((Ipv6Addr::LOCALHOST, 9).into()) };
+        let connect = from(Ipv6Addr::LOCALHOST.into());
         let socket = open(&connect, Type::STREAM, None).unwrap();
         let bound = socket.local_addr().unwrap().as_socket().unwrap();
         assert_eq!(bound, (Ipv6Addr::LOCALHOST, 0).into());

@@ -104,8 +104,15 @@ fn assemble(
         }
         all_begun |= builder.lines_read() > named_until && builder.is_between_blocks();
     });
-    let (rest, faults) = builder.finish();
     done?;
+    // Thousands of lines: what is built of them does not wait for the last one either.
+    while builder.read_on() {
+        for statement in builder.completed() {
+            assembly.add(statement)?;
+            assembly.give_services(services);
+        }
+    }
+    let (rest, faults) = builder.finish();
     for statement in rest {
         assembly.add(statement)?;
     }
@@ -193,7 +200,7 @@ mod tests {
         }
         assert_eq!(configs[0], configs[1]);
         assert_eq!(configs[0], configs[2]);
-        assert!(!configs[0].check.virtual_servers[0].real_servers[0].file_checks.is_empty());
+        assert!(!configs[0].check.virtual_servers[0].real_servers[0].extras.file_checks.is_empty());
     }
 
     #[test]

@@ -159,7 +159,10 @@ impl Reader {
             }
             Part::Check => {
                 let mut urls = Shared::default();
-                let share = |service: &mut VirtualServer| share_urls(service, &mut urls);
+                let share = |service: &mut VirtualServer| {
+                    share_defaults(service);
+                    share_urls(service, &mut urls);
+                };
                 let services = input.objects(&mut self.services, share)?;
                 config.check = input.value("part")?;
                 config.check.virtual_servers = services;
@@ -168,6 +171,15 @@ impl Reader {
         }
         (config.global, config.track_files, config.bfd) = input.value("rest")?;
         Ok(config)
+    }
+}
+
+/// Most servers have their service's, which are in memory once.
+fn share_defaults(service: &mut VirtualServer) {
+    for server in &mut service.real_servers {
+        if server.defaults == service.defaults {
+            server.defaults = service.defaults.clone();
+        }
     }
 }
 
@@ -318,6 +330,7 @@ fn travelled(config: &Config, part: Part, reader: &mut Reader) -> Config {
 mod tests {
     use super::*;
     use crate::core::config::compile::compile;
+    use crate::core::config::model::check::RealServer;
     use crate::core::config::model::vrrp::VirtualAddress;
     use crate::core::config::source::SourceSet;
 
@@ -412,6 +425,18 @@ real_server 10.1.0.1 80 {\nHTTP_GET {\nurl {\npath /\nstatus_code 200\n}\n}\n}\n
         let text = TEXT.replacen("interface lo\n", "interface lo\ngarp_master_delay 7\n", 1);
         assert_eq!(places(&text), (false, true, true));
         assert!(size_of::<Instance>() <= 256 && size_of::<VirtualAddress>() <= 64);
+    }
+
+    #[test]
+    fn what_servers_have_of_their_service_is_in_memory_once() {
+        let bytes = bytes(&config(TEXT), Part::Check);
+        let config = read(&mut Reader::default(), Part::Check, &bytes).unwrap();
+        for service in &config.check.virtual_servers {
+            let same = |server: &RealServer| {
+                std::ptr::eq(&raw const *server.defaults, &raw const *service.defaults)
+            };
+            assert!(service.real_servers.iter().all(|server| same(server)));
+        }
     }
 
     #[test]

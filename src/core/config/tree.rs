@@ -14,6 +14,8 @@ const DEEPEST: usize = 32;
 /// How often, and over how many lines, braces are counted ahead to judge a doubtful place.
 const MOST_LOOKS: usize = 200;
 pub(super) const FARTHEST_LOOK: usize = 5000;
+/// Most configurations have less.
+const FEW_LINES: usize = 512;
 /// Problems that are told; more would not be read.
 const MOST_PROBLEMS: usize = 1000;
 /// The keyword of a block whose content is passed over; no word of a file can be it.
@@ -116,10 +118,22 @@ pub struct TreeBuilder {
 impl TreeBuilder {
     /// Takes a line. It is looked at when enough lines after it are there.
     pub fn push(&mut self, line: LogicalLine) {
+        if self.ahead.len() == FEW_LINES {
+            // Where there are more there are mostly very many: memory that grows step by step is
+            // touched again each time.
+            self.ahead.reserve_exact(FARTHEST_LOOK + 1 - FEW_LINES);
+        }
         self.ahead.push_back(line);
         if self.ahead.len() > FARTHEST_LOOK {
             self.step();
         }
+    }
+
+    /// There are no more lines: looks at the next of those that are left; whether there was one.
+    pub fn read_on(&mut self) -> bool {
+        let more = !self.ahead.is_empty();
+        self.step();
+        more
     }
 
     /// Root statements that no line to come can change.
@@ -141,9 +155,7 @@ impl TreeBuilder {
 
     /// There are no more lines: the root statements that are left, and everything that was wrong.
     pub fn finish(mut self) -> (Vec<Statement>, Vec<Diagnostic>) {
-        while !self.ahead.is_empty() {
-            self.step();
-        }
+        while self.read_on() {}
         self.end_blocks();
         (self.root, self.diagnostics)
     }

@@ -68,14 +68,15 @@ mod tests {
                 VirtualAddress::new(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number).into(), 128)
             }
         };
-        Instance {
+        let mut instance = Instance {
             family,
             version: VrrpVersion::V3,
             interface: Some("eth0".into()),
             addresses: (0..count).map(|number| address(number).into()).collect(),
-            excluded_addresses: vec![VirtualAddress::new([10, 9, 9, 9].into(), 32).into()],
             ..Instance::default()
-        }
+        };
+        instance.excluded_addresses.push(VirtualAddress::new([10, 9, 9, 9].into(), 32).into());
+        instance
     }
 
     fn fitted(instance: Instance, mtu: Option<u32>) -> (usize, usize) {

@@ -61,9 +61,9 @@ fn a_service_of_marks_has_no_address_to_wait_for() {
 fn a_number_in_a_file_moves_a_weight_and_takes_a_server_out_and_in() {
     let mut service = service(2);
     service.real_servers[0].weight = 10;
-    service.real_servers[0].file_checks =
+    service.real_servers[0].extras.file_checks =
         vec![FileCheck { file: "f".into(), effect: FileCheckEffect::Times(2) }];
-    service.real_servers[1].file_checks =
+    service.real_servers[1].extras.file_checks =
         vec![FileCheck { file: "g".into(), effect: FileCheckEffect::DownIfZero }];
     let mut rig = Rig::new(&config(vec![service.clone()]));
     rig.run(15);
@@ -91,7 +91,7 @@ fn with_sessions(alpha: bool) -> VirtualServer {
     let mut service = service(3);
     for place in 0..2 {
         let check = BfdCheck { name: format!("B{}", place + 1), alpha };
-        service.real_servers[place].bfd_checks = vec![check];
+        service.real_servers[place].extras.bfd_checks = vec![check];
     }
     service
 }
@@ -168,7 +168,7 @@ fn a_reload_keeps_what_is_known_of_sessions_and_presumes_nothing_of_new_ones() {
     session(&mut rig, "B2", true);
     let mut changed = with_sessions(false);
     changed.real_servers[0].weight = 3;
-    changed.real_servers[2].bfd_checks = vec![BfdCheck { name: "B3".into(), alpha: true }];
+    changed.real_servers[2].extras.bfd_checks = vec![BfdCheck { name: "B3".into(), alpha: true }];
     rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![changed.clone()]))));
     rig.run(0);
     assert_eq!(rig.weights(), [(2, 1), (3, 1)], "the third one serves, and goes on");
@@ -177,7 +177,7 @@ fn a_reload_keeps_what_is_known_of_sessions_and_presumes_nothing_of_new_ones() {
     session(&mut rig, "B1", true);
     assert_eq!(rig.weights(), [(1, 3), (2, 1)]);
     for server in &mut changed.real_servers {
-        server.bfd_checks.clear();
+        server.extras.bfd_checks.clear();
     }
     rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![changed]))));
     assert_eq!(rig.weights(), [(1, 3), (2, 1), (3, 1)], "nothing is followed any more");
@@ -209,7 +209,7 @@ fn a_server_that_is_back_gets_its_weight_in_steps_and_counts_whole_for_the_quoru
     service.quorum = 30;
     for server in &mut service.real_servers {
         server.weight = 20;
-        server.slow_start = Interval::from_secs(100);
+        server.extras.slow_start = Interval::from_secs(100);
     }
     let before = config(vec![service]);
     let mut rig = Rig::new(&before);
@@ -234,7 +234,7 @@ fn a_server_that_is_back_gets_its_weight_in_steps_and_counts_whole_for_the_quoru
 fn a_reload_neither_ends_nor_freezes_a_slow_start() {
     let mut service = service(1);
     service.real_servers[0].weight = 10;
-    service.real_servers[0].slow_start = Interval::from_secs(100);
+    service.real_servers[0].extras.slow_start = Interval::from_secs(100);
     let before = config(vec![service]);
     for (length, at_once) in [(100, 1), (200, 10)] {
         let mut rig = Rig::new(&before);
@@ -245,7 +245,7 @@ fn a_reload_neither_ends_nor_freezes_a_slow_start() {
             rig.run(1);
         }
         let mut after = before.clone();
-        after.virtual_servers[0].real_servers[0].slow_start = Interval::from_secs(length);
+        after.virtual_servers[0].real_servers[0].extras.slow_start = Interval::from_secs(length);
         after.virtual_servers[0].quorum = 2;
         rig.engine.handle(rig.now, Input::Reconfigure(Box::new(after)));
         assert_eq!(rig.weights(), [(1, at_once)]);

@@ -19,6 +19,7 @@ use crate::core::config::model::{Config, Family, Script};
 use crate::core::config::tree::{Statement, Token};
 use crate::core::config::values;
 use crate::core::diagnostics::Span;
+use crate::core::seldom::Seldom;
 use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
@@ -673,15 +674,9 @@ fn real_server(
         forwarding: service.forwarding,
         inhibit_on_failure: inherited.inhibit,
         thresholds: Thresholds::default(),
-        notify_up: None,
-        notify_down: None,
         smtp_alert: draft.server_alert,
-        snmp_name: None,
         checkers: Vec::new(),
-        slow_start: Interval::ZERO,
-        drain_time: Interval::ZERO,
-        file_checks: Vec::new(),
-        bfd_checks: Vec::new(),
+        extras: Seldom::default(),
         defaults: service.defaults.clone(),
     };
     let mut checks = Vec::new();
@@ -704,9 +699,9 @@ fn real_server(
                 set(&mut server.inhibit_on_failure, context.boolean(statement));
             }
             "smtp_alert" => set(&mut server.smtp_alert, context.boolean(statement)),
-            "snmp_name" => keep(&mut server.snmp_name, context.text(statement)),
-            "notify_up" => context.script_once(statement, &mut server.notify_up),
-            "notify_down" => context.script_once(statement, &mut server.notify_down),
+            "snmp_name" => keep(&mut server.extras.snmp_name, context.text(statement)),
+            "notify_up" => context.script_once(statement, &mut server.extras.notify_up),
+            "notify_down" => context.script_once(statement, &mut server.extras.notify_down),
             "alpha" => set(&mut inherited.alpha, context.boolean(statement)),
             keyword if keywords::opens_block(SERVER, keyword) => checks.push(statement),
             _ => context.unknown(SERVER, statement),
@@ -723,18 +718,22 @@ fn real_server(
     if defaults != *server.defaults {
         server.defaults = defaults.into();
     }
-    server.slow_start = inherited.slow_start.unwrap_or(Interval::ZERO);
-    server.drain_time = inherited.drain_time.unwrap_or(Interval::ZERO);
+    if let Some(time) = inherited.slow_start {
+        server.extras.slow_start = time;
+    }
+    if let Some(time) = inherited.drain_time {
+        server.extras.drain_time = time;
+    }
     server.address.set_port(server_port(context, block, service, written, server.forwarding));
     // A port that is cleared or replaced is so in the table only (keepalived 2.2.7, asked).
     let probed = SocketAddr::new(ip, written.unwrap_or(server.address.port()));
     for statement in checks {
         if statement.keyword() == "FILE_CHECK" {
-            server.file_checks.extend(checker::file::build(context, statement, &inherited));
+            server.extras.file_checks.extend(checker::file::build(context, statement, &inherited));
             continue;
         }
         if statement.keyword() == "BFD_CHECK" {
-            server.bfd_checks.extend(checker::bfd::build(context, statement, &inherited));
+            server.extras.bfd_checks.extend(checker::bfd::build(context, statement, &inherited));
             continue;
         }
         let checkers = checker::build(context, statement, probed, service, &inherited);

@@ -18,7 +18,8 @@ use super::check::{LONG, LONGEST_TIMEOUT};
 use super::context::Context;
 use super::global::set;
 use crate::core::config::model::check::{
-    Checker, Connect, HttpProbe, HttpVersion, MiscProbe, Probe, Regex, Target, Url, VirtualServer,
+    Checker, Connect, ConnectOptions, HttpProbe, HttpVersion, MiscProbe, Probe, Regex, Target, Url,
+    VirtualServer,
 };
 use crate::core::config::model::{Script, ScriptUser};
 use crate::core::config::pattern;
@@ -241,12 +242,12 @@ impl Draft {
         }
         let source =
             (self.bind.is_some() || self.bind_port > 0).then_some((self.bind, self.bind_port));
+        let options =
+            ConnectOptions { source, interface: self.interface.clone(), fwmark: self.fwmark };
         Some(Connect {
             destination: self.destination,
-            source,
-            interface: self.interface.clone(),
-            fwmark: self.fwmark,
             timeout: self.timeout.or(inherited.connect_timeout).unwrap_or(CONNECT_TIMEOUT),
+            options: options.into(),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{Family, Script};
+use crate::core::seldom::{Seldom, Usual};
 use crate::core::shared::Shared;
 use crate::core::time::Interval;
 
@@ -329,16 +330,25 @@ pub struct RealServer {
     pub inhibit_on_failure: bool,
     /// `uthreshold` / `lthreshold`.
     pub thresholds: Thresholds,
+    /// `smtp_alert`, else `smtp_alert_checker`, else the global one, else on.
+    pub smtp_alert: bool,
+    /// Probes; the server is up when all of them succeed.
+    pub checkers: Vec<Shared<Checker>>,
+    /// What few servers have, of tens of thousands.
+    pub extras: Seldom<Extras>,
+    /// What its checkers inherit; its service's unless it says something of its own.
+    pub defaults: Shared<Defaults>,
+}
+
+/// What few servers have.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Extras {
     /// `notify_up`.
     pub notify_up: Option<Shared<Script>>,
     /// `notify_down`.
     pub notify_down: Option<Shared<Script>>,
-    /// `smtp_alert`, else `smtp_alert_checker`, else the global one, else on.
-    pub smtp_alert: bool,
     /// `snmp_name`.
     pub snmp_name: Option<String>,
-    /// Probes; the server is up when all of them succeed.
-    pub checkers: Vec<Shared<Checker>>,
     /// `slow_start`: in this time it gets its weight when it comes back; at once unless written.
     pub slow_start: Interval,
     /// `drain_time`: when a reload takes it out, its connections have this long; nothing unless written.
@@ -347,8 +357,18 @@ pub struct RealServer {
     pub file_checks: Vec<FileCheck>,
     /// `BFD_CHECK`: sessions that must be up.
     pub bfd_checks: Vec<BfdCheck>,
-    /// What its checkers inherit; its service's unless it says something of its own.
-    pub defaults: Shared<Defaults>,
+}
+
+impl Usual for Extras {
+    const USUAL: &'static Self = &Self {
+        notify_up: None,
+        notify_down: None,
+        snmp_name: None,
+        slow_start: Interval::ZERO,
+        drain_time: Interval::ZERO,
+        file_checks: Vec::new(),
+        bfd_checks: Vec::new(),
+    };
 }
 
 /// `BFD_CHECK`.
@@ -528,14 +548,25 @@ impl Probe {
 pub struct Connect {
     /// `connect_ip` and `connect_port`, else the real server's.
     pub destination: SocketAddr,
+    /// `connect_timeout`.
+    pub timeout: Interval,
+    /// What few have.
+    pub options: Seldom<ConnectOptions>,
+}
+
+/// What few probes say about their socket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct ConnectOptions {
     /// `bindto` and `bind_port`.
     pub source: Option<(Option<IpAddr>, u16)>,
     /// `bind_if`.
     pub interface: Option<String>,
     /// `fwmark` of the probe's packets.
     pub fwmark: u32,
-    /// `connect_timeout`.
-    pub timeout: Interval,
+}
+
+impl Usual for ConnectOptions {
+    const USUAL: &'static Self = &Self { source: None, interface: None, fwmark: 0 };
 }
 
 /// `TCP_CHECK` that says something, or listens.
