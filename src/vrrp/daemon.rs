@@ -741,8 +741,14 @@ impl<'a> Daemon<'a> {
         self.processes.stop();
         self.tell_time();
         self.engine.handle(runtime::now(), Input::Shutdown);
-        self.pump_outputs();
-        if !self.options.keep_addresses {
+        if self.options.keep_addresses {
+            // `-V`: they stay here, so nobody is called to take them.
+            let outputs = std::iter::from_fn(|| self.engine.poll_output());
+            let told =
+                outputs.filter(|output| matches!(output, Output::Notify(_) | Output::Log(_)));
+            self.untold.extend(told);
+        } else {
+            self.pump_outputs();
             self.stopping = true;
             self.kernel_changed = true;
             self.reconcile_addresses();

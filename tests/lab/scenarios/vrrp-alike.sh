@@ -76,5 +76,16 @@ for who in steadfast keepalived; do
     check "$who: the others have stayed masters" masters 10.77.1.203 fd77:9::5f
     rm -f "$LAB_DIR/stopped"; stop d2 daemon
     check "$who: a script that does not end does not keep the last one from being run" test -e "$LAB_DIR/stopped"
+
+    daemon d2 "$LAB_DIR/after.conf" --dont-release-vrrp
+    check "$who: d2 is master again, to keep its addresses" wait_until 12 masters 10.77.1.203 10.77.1.205
+    bg d2 eth0 tcpdump -nlvi eth0 -Q out 'ip proto 112'
+    wait_until 5 grep -q 'prio 100' "$(bg_log d2 eth0)"
+    stop d2 daemon
+    check "$who: and does: nobody is called to take them" never 1 grep -q 'prio 0' "$(bg_log d2 eth0)"
+    check "$who: they stay" masters 10.77.1.203 10.77.1.205
+    stop d2 eth0; rm "$(bg_log d2 eth0)"
+    for a in 203 205; do ip -n d2 addr del "10.77.1.$a/24" dev eth0; done
+    ip -n d2 -6 addr flush dev eth0 to fd77:9::/64
 done
 lab_done
