@@ -268,7 +268,10 @@ impl Router {
     pub fn misses_its_master(&self, left: Interval) -> bool {
         // With fewer, the last one is the only one.
         let several = self.instance.down_timer_adverts > 2;
-        self.is_without_master() || several && left <= self.master_interval() + self.skew()
+        // A master sends the adverts of a group one after the other, and its clock may be slow.
+        let interval = self.master_interval();
+        let last = interval + interval.fraction(1, 16) + self.skew();
+        self.is_without_master() || several && left <= last
     }
 
     /// The addresses that the kernel should have now.
