@@ -1,5 +1,5 @@
 //! Notifications in order: for one object, a script starts when the one before it has ended, or has
-//! had its time.
+//! had its time; one that has had it is not waited for again.
 //!
 //! keepalived starts them all at once, so that the script of an old state may end after that of the
 //! new one. Here each object (an instance, a group, a service) has a queue of its own; objects do
@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::script::{self, Outcome, ScriptPolicy};
 use crate::core::config::model::Script;
@@ -102,27 +102,35 @@ async fn work(
     mut hurry: watch::Receiver<bool>,
 ) {
     let mut running = JoinSet::new();
+    let mut newest: Option<(AbortHandle, String)> = None;
     let mut next_at = tokio::time::Instant::now();
     while let Some(notification) = receiver.recv().await {
-        tokio::select! {
+        let handle = newest.as_ref().map(|(handle, _)| handle);
+        let patience_ended = tokio::select! {
             biased;
-            () = all_ended(&mut running) => {}
-            _ = hurry.wait_for(|hurry| *hurry) => {}
-            () = tokio::time::sleep_until(next_at) => {}
+            () = has_ended(handle, &mut running) => false,
+            _ = hurry.wait_for(|hurry| *hurry) => false,
+            () = tokio::time::sleep_until(next_at) => true,
+        };
+        if let Some((_, path)) = newest.take_if(|_| patience_ended) {
+            tracing::info!("Script `{path}` has not ended, the next ones do not wait for it");
         }
+        while running.try_join_next().is_some() {}
+        let path = notification.script.path().to_owned();
         if running.len() >= WAITING {
-            let path = notification.script.path();
             tracing::error!("{WAITING} notification scripts run already, {path} is not run");
             continue;
         }
         next_at = tokio::time::Instant::now() + patience.to_duration();
-        running.spawn(run(notification, policy.clone()));
+        newest = Some((running.spawn(run(notification, policy.clone())), path));
     }
-    all_ended(&mut running).await;
+    while running.join_next().await.is_some() {}
 }
 
-async fn all_ended(running: &mut JoinSet<()>) {
-    while running.join_next().await.is_some() {}
+/// Waits for one of those that run.
+async fn has_ended(script: Option<&AbortHandle>, running: &mut JoinSet<()>) {
+    let runs = || script.is_some_and(|script| !script.is_finished());
+    while runs() && running.join_next().await.is_some() {}
 }
 
 async fn run(notification: Notification, policy: ScriptPolicy) {
@@ -203,6 +211,27 @@ mod tests {
             };
             let limit = std::time::Duration::from_secs(30);
             assert!(tokio::time::timeout(limit, written).await.is_ok());
+        });
+    }
+
+    #[test]
+    fn a_script_that_does_not_end_is_waited_for_once_only() {
+        let mut scripts = Scripts::new();
+        scripts.queues.patience = Interval::from_secs(2);
+        live(async {
+            scripts.push("60", "never");
+            // One after the other all the same.
+            let words: Vec<String> = (1..=20).map(|number| number.to_string()).collect();
+            for (word, pause) in words.iter().zip(["0.1", "0"].into_iter().cycle()) {
+                scripts.push(pause, word);
+            }
+            let written = async {
+                while scripts.written().lines().ne(&words) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let limit = std::time::Duration::from_secs(20);
+            assert!(tokio::time::timeout(limit, written).await.is_ok(), "{}", scripts.written());
         });
     }
 
