@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use self::fitting::{Fitting, Mtus};
 use self::heirs::Heirloom;
 use self::keys::{KeyFiles, Keyed};
 use self::linkbeat::Linkbeat;
@@ -124,6 +125,9 @@ struct Daemon<'a> {
     monitor: Monitor,
     frames: Arc<FrameSocket>,
     links: BTreeMap<u32, Link>,
+    fitting: Fitting,
+    /// Adverts of another size may fit some interface.
+    mtus_changed: bool,
     linkbeat: Linkbeat,
     /// Every address that the kernel has.
     actual: BTreeMap<Place, KernelAddress>,
@@ -184,11 +188,11 @@ struct Daemon<'a> {
     snmp: Snmp,
 }
 
-/// Index of the interface, address, prefix length: what is unique in the kernel.
-fn mtu_of(links: &BTreeMap<u32, Link>) -> impl Fn(&str) -> Option<u32> {
-    move |name| links.values().find(|link| link.name == name).map(|link| link.mtu)
+fn mtus(links: &BTreeMap<u32, Link>) -> Mtus<'_> {
+    links.values().map(|link| (link.name.as_str(), link.mtu)).collect()
 }
 
+/// Index of the interface, address, prefix length: what is unique in the kernel.
 type Place = (u32, IpAddr, u8);
 
 fn place_of(address: &KernelAddress) -> Place {
@@ -224,7 +228,8 @@ impl<'a> Daemon<'a> {
         let mut route = RouteSocket::open()?;
         let links: BTreeMap<u32, Link> =
             route.links()?.into_iter().map(|link| (link.index, link)).collect();
-        fitting::exclude_what_does_not_fit(&mut config.vrrp, mtu_of(&links));
+        let mut fitting = Fitting::default();
+        fitting.fit(&mut config.vrrp, &mtus(&links));
         let actual = table(route.addresses()?);
         let (results, script_inbox) = mpsc::channel(64);
         let (file_results, file_inbox) = mpsc::channel(64);
@@ -237,6 +242,8 @@ impl<'a> Daemon<'a> {
             monitor,
             frames: Arc::new(frames),
             links,
+            fitting,
+            mtus_changed: false,
             linkbeat: Linkbeat::default(),
             actual,
             managed: BTreeSet::new(),
@@ -366,6 +373,7 @@ impl<'a> Daemon<'a> {
                 Some(Keyed::Again(config)) => self.reload(config),
                 None => {}
             }
+            self.fit_again();
             let acted = self.settle();
             if self.has_time() {
                 self.catch_up();
@@ -537,7 +545,7 @@ impl<'a> Daemon<'a> {
 
     fn reload(&mut self, mut config: Config) {
         scripts::leave_out_unusable(&mut config);
-        fitting::exclude_what_does_not_fit(&mut config.vrrp, mtu_of(&self.links));
+        self.fitting.fit(&mut config.vrrp, &mtus(&self.links));
         self.options.snmp.outweigh(&mut config.global.snmp);
         self.untidy = true;
         if config == self.config {
@@ -561,6 +569,18 @@ impl<'a> Daemon<'a> {
         self.note_exactly();
         self.catch_up();
         self.telling.states(&self.engine);
+    }
+
+    /// An interface has appeared, or takes other packets.
+    fn fit_again(&mut self) {
+        if !std::mem::take(&mut self.mtus_changed) {
+            return;
+        }
+        let again = self.fitting.to_fit_again(&self.config.vrrp, &mtus(&self.links));
+        if let Some(vrrp) = again {
+            tracing::info!("Other addresses fit the adverts of an interface");
+            self.reload(Config { vrrp, ..self.config.clone() });
+        }
     }
 
     /// Carries out what the engine wants until it wants nothing more. Gives whether it wanted anything.

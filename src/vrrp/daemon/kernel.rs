@@ -62,6 +62,7 @@ impl Daemon<'_> {
             match self.route.links() {
                 Ok(links) => {
                     self.links = links.into_iter().map(|link| (link.index, link)).collect();
+                    self.mtus_changed = true;
                 }
                 Err(error) => tracing::error!("cannot read links: {error}"),
             }
@@ -99,7 +100,10 @@ impl Daemon<'_> {
                 if self.links.get(&link.index).is_some_and(|old| old.name != name) {
                     self.tell_gone(link.index);
                 }
+                let mtu = link.mtu;
                 let old = self.links.insert(link.index, link);
+                self.mtus_changed |=
+                    old.as_ref().is_none_or(|old| (&old.name, old.mtu) != (&name, mtu));
                 self.make_links();
                 self.open_sockets();
                 self.tell_link(&name);
@@ -226,6 +230,7 @@ impl Daemon<'_> {
             }
         };
         self.links = links.into_iter().map(|link| (link.index, link)).collect();
+        self.mtus_changed = true;
         self.actual = table(addresses);
         let actual = &self.actual;
         let before = self.managed.clone();
