@@ -97,6 +97,9 @@ impl World {
                 "single: link of the master"
             }
             (15, _) => self.single_late_readers(master, router)?,
+            (16, _) if self.nodes[master].setting.is_grouped() => {
+                self.single_lans(master, router)?
+            }
             (16, _) => self.single_grouping(master, router)?,
             _ => {
                 let health = match self.chance.below(4) {
@@ -114,13 +117,8 @@ impl World {
         self.rest()
     }
 
-    /// When the waits of the others end that `gone` was master for.
-    fn waits(&self, gone: usize, router: usize, resigned: bool) -> Waits {
-        let members: Vec<usize> = if self.nodes[gone].setting.is_grouped() {
-            (0..self.plan.routers.len()).collect()
-        } else {
-            vec![router]
-        };
+    /// When the waits of the others end that `gone` was master of `members` for.
+    fn waits(&self, gone: usize, router: usize, members: &[usize], resigned: bool) -> Waits {
         let interval = self.nodes[gone].setting.interval;
         let able = self.able(router).into_iter().filter(|place| *place != gone);
         able.map(|place| {
@@ -149,9 +147,26 @@ impl World {
         resigned: bool,
         noisy: bool,
     ) -> Verdict {
+        let members: Vec<usize> = if self.nodes[gone].setting.is_grouped() {
+            (0..self.plan.routers.len()).collect()
+        } else {
+            vec![router]
+        };
+        self.expect_takeover_of(gone, router, &members, resigned, noisy)
+    }
+
+    /// The silence of `members` is what is waited for.
+    fn expect_takeover_of(
+        &mut self,
+        gone: usize,
+        router: usize,
+        members: &[usize],
+        resigned: bool,
+        noisy: bool,
+    ) -> Verdict {
         let travel = Interval::from_nanos(slack(self));
         self.run(travel)?;
-        let waits = self.waits(gone, router, resigned);
+        let waits = self.waits(gone, router, members, resigned);
         let Some((_, first)) = waits.iter().min_by_key(|(_, at)| *at).copied() else {
             return Ok(());
         };
@@ -326,6 +341,41 @@ impl World {
         Ok("single: sync group of a master and a backup")
     }
 
+    /// One network is cut between the master and all others: the members there miss it, those on
+    /// another network hear it, and keep their groups back. Then the rest is cut too.
+    fn single_lans(
+        &mut self,
+        master: usize,
+        router: usize,
+    ) -> Result<&'static str, super::world::Violation> {
+        let first = self.plan.routers[router].lan;
+        let all = 0..self.plan.routers.len();
+        let others: Vec<usize> =
+            all.filter(|other| self.plan.routers[*other].lan != first).collect();
+        if others.is_empty() {
+            return Ok("single: nothing");
+        }
+        self.note(|| format!("single: node {master} is cut off on network {first}"));
+        self.cut_off(master, first);
+        self.expect_nothing(self.patience(), "one network of a sync group is cut")?;
+        self.note(|| format!("single: node {master} is cut off on the other networks"));
+        for lan in (0..LANS).filter(|lan| *lan != first) {
+            self.cut_off(master, lan);
+        }
+        self.expect_takeover_of(master, router, &others, false, false)?;
+        Ok("single: networks of a sync group, one after the other")
+    }
+
+    /// Nobody hears the master on this network, nor does it hear anybody.
+    fn cut_off(&mut self, master: usize, lan: usize) {
+        let everybody = (1u8 << self.nodes.len()) - 1;
+        for place in 0..self.nodes.len() {
+            let deaf = if place == master { everybody } else { 1 << master };
+            self.network.cut[place][lan] = deaf;
+        }
+        self.excuse_all(master);
+    }
+
     fn single_pause(
         &mut self,
         master: usize,
@@ -410,12 +460,9 @@ impl World {
         router: usize,
     ) -> Result<&'static str, super::world::Violation> {
         self.note(|| format!("single: node {master} is isolated"));
-        let everybody = (1u8 << self.nodes.len()) - 1;
-        for place in 0..self.nodes.len() {
-            let deaf = if place == master { everybody } else { 1 << master };
-            self.network.cut[place] = [deaf; LANS];
+        for lan in 0..LANS {
+            self.cut_off(master, lan);
         }
-        self.excuse_all(master);
         self.expect_takeover(master, router, false, false)?;
         self.run(self.plan.longest * 2)?;
         let rivals = self.masters(router);
