@@ -720,6 +720,7 @@ impl VrrpEngine {
         let before: BTreeMap<RouterId, Arc<Instance>> =
             self.routers.iter().map(|(id, router)| (*id, router.instance.clone())).collect();
         self.retire(now, &kept);
+        let groups = self.memberships();
         self.global = global;
         self.links.set(now, &config);
         self.take_config(config);
@@ -739,7 +740,7 @@ impl VrrpEngine {
         for id in changed {
             self.changed(now, id);
         }
-        self.unite_groups(now);
+        self.unite_groups(now, &groups);
     }
 
     /// A router goes on with another configuration.

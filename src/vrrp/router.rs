@@ -117,10 +117,12 @@ pub struct Router {
     pub waiting_for: BTreeSet<String>,
     /// In the next advert.
     pub priority: Priority,
+    /// What [`Self::skew_unit`] was before a reload, until the priority has been worked out anew.
+    pub former_skew_unit: Option<Interval>,
     /// Its master is gone, but its sync group could not move yet.
     pub overdue: bool,
-    /// The last advert that counted had priority 0.
-    pub resigned: bool,
+    /// When the last advert that counted had priority 0: when it came.
+    pub resigned: Option<Timestamp>,
     /// Who is master.
     pub master: Option<Master>,
     /// Lower-priority adverts are accepted until then.
@@ -160,6 +162,14 @@ pub struct Router {
     pub notified: Option<&'static str>,
 }
 
+/// The part of an interval that a master's advert may take longer by another clock.
+const MARGIN: u64 = 16;
+
+/// How much later a backup of `priority` acts than one that never waits.
+pub fn skew(unit: Interval, priority: Priority) -> Interval {
+    unit.fraction(256 - u64::from(priority.get()), 256)
+}
+
 impl Router {
     /// A router that has not begun.
     pub fn new(instance: Arc<Instance>) -> Self {
@@ -172,7 +182,8 @@ impl Router {
             faults: BTreeSet::new(),
             waiting_for: BTreeSet::new(),
             overdue: false,
-            resigned: false,
+            resigned: None,
+            former_skew_unit: None,
             master: None,
             preempt_at: None,
             primary: None,
@@ -198,6 +209,7 @@ impl Router {
     pub fn set_instance(&mut self, instance: Arc<Instance>) {
         self.addresses = desired::addresses(&instance).collect();
         self.socket = SocketName::of(&instance);
+        self.former_skew_unit = Some(self.skew_unit());
         self.instance = instance;
     }
 
@@ -236,21 +248,21 @@ impl Router {
     /// master down interval began one advert interval before.
     pub fn patience_of(&self, priority: Priority) -> Interval {
         let adverts = u64::from(self.instance.down_timer_adverts.saturating_sub(1));
-        self.instance.advert_interval * adverts + self.skew_of(priority)
+        self.instance.advert_interval * adverts + skew(self.skew_unit(), priority)
     }
 
     /// RFC 3768 section 6.1: (256 - priority) / 256 seconds. RFC 9568 section 6.1: the same part of
     /// the master's interval.
     pub fn skew(&self) -> Interval {
-        self.skew_of(self.priority)
+        skew(self.skew_unit(), self.priority)
     }
 
-    fn skew_of(&self, priority: Priority) -> Interval {
-        let unit = match self.instance.version {
+    /// What the skew is a part of.
+    pub fn skew_unit(&self) -> Interval {
+        match self.instance.version {
             VrrpVersion::V2 => Interval::from_secs(1),
             VrrpVersion::V3 => self.master_interval(),
-        };
-        unit.fraction(256 - u64::from(priority.get()), 256)
+        }
     }
 
     /// Without an advert for this long, the master is gone.
@@ -260,7 +272,7 @@ impl Router {
 
     /// Whether a backup has waited for its master for long enough, or was told that it goes.
     pub const fn is_without_master(&self) -> bool {
-        self.overdue || self.resigned
+        self.overdue || self.resigned.is_some()
     }
 
     /// Whether a backup whose master down timer goes off in `left` has missed all adverts but the last
@@ -268,10 +280,14 @@ impl Router {
     pub fn misses_its_master(&self, left: Interval) -> bool {
         // With fewer, the last one is the only one.
         let several = self.instance.down_timer_adverts > 2;
-        // A master sends the adverts of a group one after the other, and its clock may be slow.
+        self.is_without_master() || several && left <= self.patience_for_one()
+    }
+
+    /// How long the next advert of a live master may take, and our skew. A master sends the adverts of a
+    /// group one after the other, and its clock may be slow.
+    pub fn patience_for_one(&self) -> Interval {
         let interval = self.master_interval();
-        let last = interval + interval.fraction(1, 16) + self.skew();
-        self.is_without_master() || several && left <= last
+        interval + interval.fraction(1, MARGIN) + self.skew()
     }
 
     /// The addresses that the kernel should have now.

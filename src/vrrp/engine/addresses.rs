@@ -111,7 +111,7 @@ impl VrrpEngine {
             return;
         };
         let wait = wait.max(router.skew());
-        let group = self.group_of(id);
+        let group = self.group_of(id).cloned();
         for member in self.members(id) {
             if self.state_of(member) != Some(State::Master) {
                 continue;

@@ -125,10 +125,61 @@ fn a_reload_that_makes_a_group_brings_its_members_together() {
         |rig: &Rig| -> Vec<State> { rig.engine.routers().map(|router| router.state).collect() };
     assert_eq!(states(&rig), [State::Backup, State::Master]);
     rig.sent.clear();
-    rig.input(Input::Reconfigure(Box::new((Global::default(), with_group))));
+    rig.input(Input::Reconfigure(Box::new((Global::default(), with_group.clone()))));
     // Who hears a better master would be sent back by it at once.
     assert_eq!(states(&rig), [State::Backup, State::Backup]);
-    assert_eq!(rig.priorities_sent(), Vec::<u8>::new());
+    assert_eq!(rig.priorities_sent(), [0], "the backups of the other one wait for the skew only");
+    assert_eq!(rig.sent[0].1.instance.name, "W");
+    // The second one waits in vain, and says so once.
+    rig.forget();
+    for _ in 0..20 {
+        rig.receive(200);
+        rig.run(Interval::from_secs(1));
+    }
+    let timeouts = rig.lines.iter().filter(|line| line.contains("Receive advertisement timeout"));
+    assert_eq!(timeouts.count(), 1);
+    assert!(rig.sent.is_empty());
+}
+
+#[test]
+fn a_reload_leaves_a_group_alone_that_it_does_not_change() {
+    let mut before = group();
+    let mut rig = Rig::with(before.clone());
+    let eth1 =
+        Input::Link { interface: "eth1".into(), state: LinkState::Up, own: own([10, 1, 0, 10]) };
+    rig.input(eth1);
+    rig.run(Interval::from_secs(4));
+    assert_eq!(rig.state(), State::Master);
+    // Somebody better comes, and on this link only.
+    let better = carried(&rig.advert(200));
+    rig.input(Input::Packet(better));
+    assert!(rig.engine.routers().all(|router| router.state == State::Backup));
+    let second = rig.engine.routers.keys().last().copied().unwrap();
+    rig.engine.routers.get_mut(&second).unwrap().state = State::Master;
+    rig.forget();
+    let states =
+        |rig: &Rig| -> Vec<State> { rig.engine.routers().map(|router| router.state).collect() };
+    Arc::make_mut(&mut before.instances[0]).garp.repeat += 1;
+    rig.input(Input::Reconfigure(Box::new((Global::default(), before.clone()))));
+    assert_eq!(states(&rig), [State::Backup, State::Master]);
+    before.sync_groups[0].members.reverse();
+    rig.input(Input::Reconfigure(Box::new((Global::default(), before))));
+    assert_eq!(states(&rig), [State::Backup, State::Backup]);
+}
+
+#[test]
+fn a_reload_of_interval_and_priority_leaves_a_wait_one_of_the_old_interval() {
+    let of = |priority: u8, seconds: u64| Instance {
+        advert_interval: Interval::from_secs(seconds),
+        version: VrrpVersion::V3,
+        ..instance("V", priority)
+    };
+    let mut rig = Rig::new(vec![of(200, 4)]);
+    let config = VrrpConfig { instances: vec![Arc::new(of(100, 10))], ..VrrpConfig::default() };
+    rig.run(Interval::from_secs(1));
+    rig.input(Input::Reconfigure(Box::new((Global::default(), config))));
+    // Three intervals of 4 s and a skew of 156/256 of one; 1 s of that is over.
+    assert_eq!(rig.time_until(State::Master).as_micros(), 12_000_000 + 2_437_500 - 1_000_000);
 }
 
 /// The simulator's seed 15663: it sent adverts of its base priority, and a backup preempted it.

@@ -89,11 +89,62 @@ fn a_group_whose_master_dies_waits_for_its_first_member_only() {
     assert_eq!(rig.time_until(State::Master).as_micros(), 2_609_375);
 }
 
+/// What the first one hears, as the second one hears it from its own master.
+fn on_the_other_link(rig: &Rig, priority: u8) -> Input {
+    let second = rig.engine.routers().last().unwrap().instance.clone();
+    let mut advert = rig.advert(priority);
+    advert.vrid = 52;
+    advert.addresses = second.addresses.iter().map(|found| found.address).collect();
+    Input::Packet(ReceivedPacket { interface: Some("eth1".into()), ..carried(&advert) })
+}
+
+fn both_hear(rig: &mut Rig, priority: u8) {
+    rig.receive(priority);
+    rig.input(on_the_other_link(rig, priority));
+}
+
+fn are(rig: &Rig, state: State) -> bool {
+    rig.engine.routers().all(|router| router.state == state)
+}
+
 #[test]
-fn a_master_that_resigns_on_one_link_is_followed_on_all() {
+fn a_master_that_stops_is_followed_after_the_skew() {
     let mut rig = group_of_which_one_hears_a_master();
+    both_hear(&mut rig, 200);
+    rig.run(ms(500));
+    both_hear(&mut rig, 0);
+    assert_eq!(rig.time_until(State::Master).as_micros(), 609_375);
+    assert!(are(&rig, State::Master));
+}
+
+#[test]
+fn a_master_that_resigns_on_one_link_and_is_silent_on_the_other_is_followed_on_all() {
+    // One advert of the other link does not come: 1 + 1/16 s and the skew.
+    let mut rig = group_of_which_one_hears_a_master();
+    both_hear(&mut rig, 200);
     rig.run(ms(500));
     rig.receive(0);
+    assert_eq!(rig.time_until(State::Master).as_micros(), 1_062_500 + 609_375 - 500_000);
+    assert!(are(&rig, State::Master));
+    let timeouts = rig.lines.iter().filter(|line| line.contains("Receive advertisement timeout"));
+    assert_eq!(timeouts.count(), 1);
+}
+
+#[test]
+fn a_master_that_resigns_on_one_link_and_goes_on_on_the_other_stays() {
+    // A reload there has taken one member out.
+    let mut rig = group_of_which_one_hears_a_master();
+    both_hear(&mut rig, 200);
+    rig.run(ms(500));
+    rig.receive(0);
+    rig.run(ms(500));
+    for _ in 0..20 {
+        rig.input(on_the_other_link(&rig, 200));
+        // One lost advert is not enough any more.
+        rig.run(Interval::from_secs(2));
+        assert!(are(&rig, State::Backup) && rig.sent.is_empty());
+    }
+    rig.input(on_the_other_link(&rig, 0));
     assert_eq!(rig.time_until(State::Master).as_micros(), 609_375);
-    assert!(rig.engine.routers().all(|router| router.state == State::Master));
+    assert!(are(&rig, State::Master));
 }

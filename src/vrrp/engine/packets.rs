@@ -122,7 +122,7 @@ impl VrrpEngine {
         let instance = router.instance.clone();
         let name = &instance.name;
         if found.priority == Priority::RESIGN {
-            router.resigned = true;
+            router.resigned = Some(now);
             let at = now + router.skew();
             self.timers.set((id, TimerKind::MasterDown), at);
             self.log(name, EventKind::ReceivedPriorityZero, None);
@@ -151,7 +151,7 @@ impl VrrpEngine {
         }
         router.master =
             Some(Master { address: from, priority: found.priority, interval: found.interval });
-        (router.overdue, router.resigned) = (false, false);
+        (router.overdue, router.resigned) = (false, None);
         let at = now + router.master_down_interval();
         self.timers.set((id, TimerKind::MasterDown), at);
         if learned {
@@ -245,7 +245,7 @@ impl VrrpEngine {
         reason: Reason,
     ) {
         self.enter_backup(now, id, reason, master);
-        if let Some(group) = self.group_of(id) {
+        if let Some(group) = self.group_of(id).cloned() {
             self.log_group(&group.name, State::Backup);
             for member in self.members(id) {
                 if member != id && self.state_of(member) == Some(State::Master) {

@@ -6,6 +6,7 @@ use crate::core::config::model::vrrp::{TrackEffect, Transport};
 use crate::core::time::Timestamp;
 use crate::vrrp::event::{EventKind, Fault, Notice, Reason, State, Subject};
 use crate::vrrp::priority::{self};
+use crate::vrrp::router::skew;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl VrrpEngine {
@@ -38,7 +39,7 @@ impl VrrpEngine {
                     member != id && own.get(member).is_some_and(|faults| !faults.is_empty())
                 };
                 if others.iter().any(broken) {
-                    faults.insert(Fault::Group(group.name));
+                    faults.insert(Fault::Group(group.name.clone()));
                 }
             }
             if self.set_faults(now, *id, &faults) {
@@ -240,6 +241,8 @@ impl VrrpEngine {
     }
 
     pub(super) fn set_priority(&mut self, id: RouterId) {
+        let former_unit =
+            self.routers.get_mut(&id).and_then(|router| router.former_skew_unit.take());
         let group = self.group_of(id);
         let Some(router) = self.routers.get(&id) else {
             return;
@@ -293,12 +296,13 @@ impl VrrpEngine {
             return;
         }
         if let Some(router) = self.routers.get_mut(&id) {
-            let skew = router.skew();
             router.priority = new;
-            // A wait that has begun is as long as it would be now: it ends with the skew.
+            // A wait that has begun is as long as it would be now: it ends with the skew. Where a reload
+            // has changed the interval too, this wait is still one of the old interval.
+            let unit = former_unit.unwrap_or_else(|| router.skew_unit());
             let key = (id, TimerKind::MasterDown);
             if let Some(at) = self.timers.get(&key) {
-                self.timers.set(key, at.before(skew) + router.skew());
+                self.timers.set(key, at.before(skew(unit, old)) + skew(unit, new));
             }
         }
         self.log(&name, EventKind::PriorityChanged { from: old, to: new }, None);

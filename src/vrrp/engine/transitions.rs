@@ -4,10 +4,8 @@ use super::{RouterId, TimerKind, VrrpEngine};
 use crate::core::config::model::vrrp::Priority;
 use crate::core::time::Timestamp;
 use crate::vrrp::event::{EventKind, Reason, State};
-use crate::vrrp::router::{Master, Router};
-
-/// The part of an interval that a master's advert may take longer by another clock.
-const MARGIN: u64 = 16;
+use crate::vrrp::router::Master;
+use std::collections::BTreeSet;
 
 /// Who wants its sync group to become master.
 #[derive(Debug, Clone, Copy)]
@@ -16,8 +14,17 @@ enum Asker {
     First,
     /// It was refused before: it has no say in when the others have waited for long enough.
     Again,
-    /// Its master has resigned.
-    Resigned,
+    /// Its master has resigned, then.
+    Resigned(Timestamp),
+}
+
+/// Whether a member becomes master with its sync group; of all answers the last counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Answer {
+    Yes,
+    /// If it hears nothing until then.
+    At(Timestamp),
+    No,
 }
 
 impl VrrpEngine {
@@ -36,58 +43,86 @@ impl VrrpEngine {
         let name = router.instance.name.clone();
         let late = now.since(due);
         if late >= router.master_down_interval() {
-            let interval = router.master_interval();
-            let at = now + interval + interval.fraction(1, MARGIN) + router.skew();
+            let at = now + router.patience_for_one();
             self.timers.set((id, TimerKind::MasterDown), at);
             self.log(&name, EventKind::WasAway { late }, None);
             return;
         }
         let again = now + router.master_down_interval();
-        let asker = if router.resigned {
-            Asker::Resigned
-        } else if router.overdue {
-            Asker::Again
-        } else {
-            Asker::First
+        let overdue = router.overdue;
+        let asker = match router.resigned {
+            Some(at) => Asker::Resigned(at),
+            None if overdue => Asker::Again,
+            None => Asker::First,
         };
-        let group = self.group_of(id);
         let members = self.members(id);
-        self.log(&name, EventKind::MasterTimeout, None);
-        if let Some(group) = &group {
-            let mut others = members.iter().filter(|member| **member != id);
-            if !others.all(|member| self.may_be_master(now, *member, asker)) {
+        let others = members.iter().filter(|member| **member != id);
+        let answers = others.map(|member| self.answer(now, *member, asker));
+        let answer = answers.max().unwrap_or(Answer::Yes);
+        if !overdue && !matches!(answer, Answer::At(_)) {
+            self.log(&name, EventKind::MasterTimeout, None);
+        }
+        match answer {
+            Answer::Yes => self.group_enters_master(now, id, &members),
+            Answer::At(at) => self.timers.set((id, TimerKind::MasterDown), at),
+            Answer::No => {
                 // The group cannot move yet: ask again after another interval.
                 self.timers.set((id, TimerKind::MasterDown), again);
                 if let Some(router) = self.routers.get_mut(&id) {
-                    router.overdue = true;
-                }
-                return;
-            }
-            self.enter_master(now, id, Reason::MasterDown);
-            self.log_group(&group.name, State::Master);
-            for member in members {
-                if self.state_of(member) == Some(State::Backup) {
-                    self.enter_master(now, member, Reason::Group(group.name.clone()));
+                    (router.overdue, router.resigned) = (true, None);
                 }
             }
-            self.group_state_changed(id);
-        } else {
-            self.enter_master(now, id, Reason::MasterDown);
         }
     }
 
-    /// Whether a router may become master with its sync group. Not while it hears its own master: that
-    /// one would send it back at the next advert, and all of the group with it, again and again. A
-    /// master that resigns on one link has most often lost another one, on which it cannot say so: then
-    /// nobody is waited for.
-    fn may_be_master(&self, now: Timestamp, id: RouterId, asker: Asker) -> bool {
-        match (self.state_of(id), asker) {
-            (Some(State::Master), _) | (Some(State::Backup), Asker::Resigned) => true,
-            (Some(State::Backup), Asker::First) => self.misses_its_master(now, id),
-            (Some(State::Backup), Asker::Again) => {
-                self.routers.get(&id).is_some_and(Router::is_without_master)
+    fn group_enters_master(&mut self, now: Timestamp, id: RouterId, members: &[RouterId]) {
+        let group = self.group_of(id).map(|group| group.name.clone());
+        self.enter_master(now, id, Reason::MasterDown);
+        let Some(group) = group else {
+            return;
+        };
+        self.log_group(&group, State::Master);
+        for member in members {
+            if self.state_of(*member) == Some(State::Backup) {
+                self.enter_master(now, *member, Reason::Group(group.clone()));
             }
-            (Some(State::Init | State::Fault) | None, _) => false,
+        }
+        self.group_state_changed(id);
+    }
+
+    /// Whether a router becomes master with its sync group. Not while it hears its own master: that
+    /// one would send it back at the next advert, and all of the group with it, again and again.
+    ///
+    /// A master that resigns on one link has most often lost another one, on which it cannot say so:
+    /// then one advert that does not come is enough. keepalived waits for the whole master down
+    /// interval.
+    fn answer(&self, now: Timestamp, id: RouterId, asker: Asker) -> Answer {
+        let Some(router) = self.routers.get(&id) else {
+            return Answer::No;
+        };
+        let may = match (router.state, asker) {
+            (State::Master, _) => true,
+            (State::Backup, _) if router.is_without_master() => true,
+            (State::Backup, Asker::First) => self.misses_its_master(now, id),
+            (State::Backup, Asker::Resigned(at)) => return self.after_resignation(now, id, at),
+            (State::Backup, Asker::Again) | (State::Init | State::Fault, _) => false,
+        };
+        if may { Answer::Yes } else { Answer::No }
+    }
+
+    fn after_resignation(&self, now: Timestamp, id: RouterId, resigned: Timestamp) -> Answer {
+        let due = self.timers.get(&(id, TimerKind::MasterDown));
+        let Some((router, due)) = self.routers.get(&id).zip(due) else {
+            return Answer::No;
+        };
+        let heard = due.before(router.master_down_interval());
+        let silent_at = heard + router.patience_for_one();
+        if heard > resigned {
+            Answer::No
+        } else if silent_at <= now {
+            Answer::Yes
+        } else {
+            Answer::At(silent_at)
         }
     }
 
@@ -99,20 +134,27 @@ impl VrrpEngine {
 
     /// A reload may make a group of routers that are not where the others are: they follow a master,
     /// as they would when it became one, unless one of them hears a master of its own. Then all are
-    /// backups.
-    pub(super) fn unite_groups(&mut self, now: Timestamp) {
-        let ids: Vec<RouterId> = self.routers.keys().copied().collect();
-        for id in ids {
+    /// backups. Groups of the same members as one `before` are left alone.
+    pub(super) fn unite_groups(&mut self, now: Timestamp, before: &BTreeSet<Vec<RouterId>>) {
+        let groups = self.memberships();
+        for id in groups.difference(before).flatten().copied() {
             if self.state_of(id) != Some(State::Backup) {
                 continue;
             }
             let Some(group) = self.group_that_is_master(id) else { continue };
             let hears_one = self.routers.get(&id).is_some_and(|router| router.master.is_some())
                 && !self.misses_its_master(now, id);
-            if !hears_one {
+            if hears_one {
+                let masters = self.masters_beside(id);
+                for master in &masters {
+                    // Its backups need not wait for its silence.
+                    self.resign(now, *master);
+                }
+                if let Some(master) = masters.first() {
+                    self.step_down(now, *master, None, Reason::Group(group));
+                }
+            } else {
                 self.enter_master(now, id, Reason::Group(group));
-            } else if let Some(master) = self.masters_beside(id).first() {
-                self.step_down(now, *master, None, Reason::Group(group));
             }
             self.group_state_changed(id);
         }
@@ -121,7 +163,7 @@ impl VrrpEngine {
     /// The group of a router, when another member is master.
     pub(super) fn group_that_is_master(&self, id: RouterId) -> Option<String> {
         let group = self.group_of(id)?;
-        (!self.masters_beside(id).is_empty()).then_some(group.name)
+        (!self.masters_beside(id).is_empty()).then(|| group.name.clone())
     }
 
     fn masters_beside(&self, id: RouterId) -> Vec<RouterId> {
@@ -135,7 +177,7 @@ impl VrrpEngine {
         };
         router.state = State::Master;
         router.listening = false;
-        (router.overdue, router.resigned) = (false, false);
+        (router.overdue, router.resigned) = (false, None);
         self.moved.insert(id);
         self.awaiting.insert(id);
         self.masters_changed = true;
@@ -169,7 +211,7 @@ impl VrrpEngine {
         let (was, name) = (router.state, router.instance.name.clone());
         router.state = State::Backup;
         router.listening = false;
-        (router.overdue, router.resigned) = (false, false);
+        (router.overdue, router.resigned) = (false, None);
         router.since = Some(now);
         router.master = master;
         router.told.clear();

@@ -3,7 +3,7 @@
 use super::{Output, RouterId, VrrpEngine};
 use crate::core::config::model::vrrp::{Priority, SyncGroup};
 use crate::vrrp::event::{Event, EventKind, Notice, Reason, State, Subject};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl VrrpEngine {
     pub(super) fn state_of(&self, id: RouterId) -> Option<State> {
@@ -14,9 +14,19 @@ impl VrrpEngine {
         self.routers.iter().find(|(_, router)| router.instance.name == name).map(|(id, _)| *id)
     }
 
-    pub(super) fn group_of(&self, id: RouterId) -> Option<SyncGroup> {
+    pub(super) fn group_of(&self, id: RouterId) -> Option<&SyncGroup> {
         let name = &self.routers.get(&id)?.instance.name;
-        self.groups.iter().find(|group| group.members.contains(name)).cloned()
+        self.groups.iter().find(|group| group.members.contains(name))
+    }
+
+    /// The members of each group, in order.
+    pub(super) fn memberships(&self) -> BTreeSet<Vec<RouterId>> {
+        let named = self.routers.iter().map(|(id, router)| (&router.instance.name, *id));
+        let ids: BTreeMap<&String, RouterId> = named.collect();
+        let members = |group: &SyncGroup| {
+            group.members.iter().filter_map(|name| ids.get(name).copied()).collect()
+        };
+        self.groups.iter().map(members).collect()
     }
 
     /// The members of the router's group; only itself without one.
@@ -69,7 +79,7 @@ impl VrrpEngine {
 
     /// The group is where all of its members are; a member in FAULT decides.
     pub(super) fn group_state_changed(&mut self, id: RouterId) {
-        let Some(group) = self.group_of(id) else {
+        let Some(group) = self.group_of(id).cloned() else {
             return;
         };
         let states: BTreeSet<State> =

@@ -13,7 +13,9 @@ instance() { # NAME VRID PRIORITY INTERFACE ADDRESS LINES
 globals() { printf 'global_defs {\n    router_id %s\n    script_user root\n}\n' "$1"; }
 members() { instance A 51 "$1" eth0 10.77.1.201/24 ''; instance B 52 "$1" eth1 10.77.2.202/24 ''; }
 group='vrrp_sync_group G {\n    group {\n        A\n        B\n    }\n}\n'
-{ globals d1; members 150; printf '%b' "$group"; } >"$LAB_DIR/d1.conf"
+{ globals d1; members 150; printf '%b' "$group"; } >"$LAB_DIR/both.conf"
+{ globals d1; instance A 51 150 eth0 10.77.1.201/24 ''; } >"$LAB_DIR/only.conf"
+cp "$LAB_DIR/both.conf" "$LAB_DIR/d1.conf"
 { globals d2; members 100; printf '%b' "$group"; } >"$LAB_DIR/group.conf"
 # Many instances; after a reload none is left on eth1, and C announces its address again and again.
 many=$(for n in $(seq 1 95); do printf '        fd77:9::%x\\n' "$n"; done)
@@ -48,7 +50,7 @@ for who in steadfast keepalived; do
     PROGRAM=$LAB_PEER daemon d1 "$LAB_DIR/d1.conf"
     check "$who: d1 is master of the group" wait_owner 10.77.1.201 d1 8
     PROGRAM=$LAB_DAEMON; if [[ $who == keepalived ]]; then PROGRAM=$LAB_PEER; fi
-    daemon d2 "$LAB_DIR/group.conf"; mark=$(log_mark d2)
+    mark=$(log_mark d2 2>/dev/null || echo 0); daemon d2 "$LAB_DIR/group.conf"
     wait_until 10 logged d2 '\(B\) Entering BACKUP STATE' "$mark"
     fault cut d1:eth1 d2:eth1
     check "$who: a member that hears its master keeps its group back" never 9 is_master 10.77.2.202
@@ -57,7 +59,14 @@ for who in steadfast keepalived; do
     check "$who: no member hears a master, and all become it" wait_until 9 masters 10.77.1.201 10.77.2.202
     fault clear
     check "$who: they hear their master again, and are backups" wait_until 9 none
-    stop d1 daemon; stop d2 daemon
+    cp "$LAB_DIR/only.conf" "$LAB_DIR/d1.conf"; mark=$(log_mark d2)
+    kill -HUP "$(child_pid d1 main)"
+    check "$who: a reload takes a member out of the master" wait_until 5 logged d2 '\(B\) Backup received priority 0' "$mark"
+    check "$who: the other one hears it, and keeps the group back" never 5 is_master 10.77.2.202
+    check "$who: no member was master for a moment then" calm "$mark"
+    stop d1 daemon
+    check "$who: a stop of the master is followed at once" wait_until 2 masters 10.77.1.201 10.77.2.202
+    stop d2 daemon; cp "$LAB_DIR/both.conf" "$LAB_DIR/d1.conf"
 
     cp "$LAB_DIR/before.conf" "$LAB_DIR/d2.conf"
     daemon d2 "$LAB_DIR/d2.conf"
@@ -74,6 +83,12 @@ for who in steadfast keepalived; do
     stop d2 eth1; rm "$(bg_log d2 eth1)"
     check "$who: a refresh that a reload sets is heeded by a master" often 10.77.1.203
     check "$who: the others have stayed masters" masters 10.77.1.203 fd77:9::5f
+    fits=89; if [[ $who == steadfast ]]; then fits=76; fi # the real one looks when it reads its file
+    ip -n d2 link set eth0 mtu 1280
+    check "$who: with smaller packets, $fits addresses are in the advert" wait_until 5 says "vrid 54, prio 100.*addrs\\($fits\\)"
+    check "$who: the others are held" masters fd77:9::1 fd77:9::5f
+    ip -n d2 link set eth0 mtu 1500
+    check "$who: and 89 when they are large again" wait_until 5 says 'vrid 54, prio 100.*addrs\(89\)'
     rm -f "$LAB_DIR/stopped"; stop d2 daemon
     check "$who: a script that does not end does not keep the last one from being run" test -e "$LAB_DIR/stopped"
 
