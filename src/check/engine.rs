@@ -9,6 +9,7 @@ mod drain;
 mod files;
 mod lacks;
 mod making;
+mod pairing;
 mod probing;
 mod reload;
 mod results;
@@ -26,12 +27,15 @@ pub use self::certificates::Ending;
 use self::certificates::Warnings;
 pub use self::drain::{Leaving, Live};
 use self::lacks::Lacks;
+use self::making::Begins;
 use self::probing::Probing;
 use self::reload::Known;
 use self::sessions::Presumed;
 use self::sharing::Sharing;
 use self::slow_start::Ramp;
-use super::event::{Alert, Change, Event, Importance, Names, ServiceName, endpoint, protocol_of};
+use super::event::{
+    About, Alert, Change, Event, Importance, Names, ServiceName, endpoint, protocol_of,
+};
 use super::health::{Health, Memory};
 use super::marks::Marks;
 use super::places::Pace;
@@ -137,6 +141,8 @@ pub enum Output {
     RunScript {
         /// Whose order.
         object: String,
+        /// What it tells of.
+        about: About,
         /// What.
         script: Shared<Script>,
     },
@@ -233,9 +239,10 @@ impl ServerState {
             && self.checkers.iter().all(|checker| checker.memory.health.is_up())
     }
 
-    /// Whether a check has found it down that began as down.
+    /// Whether a check has found it down that began as down; what a file says is found already.
     fn is_found_down(&self) -> bool {
-        self.untold && self.checkers.iter().any(|checker| checker.memory.health == Health::Down)
+        let down = |checker: &CheckerState| checker.memory.health == Health::Down;
+        self.untold && (!self.files_allow || self.checkers.iter().any(down))
     }
 
     /// The configured weight, moved by what each script asked for.
@@ -396,7 +403,8 @@ impl CheckEngine {
         };
         engine.mark_groups(config);
         for service in &config.virtual_servers {
-            let state = engine.new_service(now, service, config, adopted, &Known::new());
+            let begins = Begins { adopted, known: &Known::new(), servers: Vec::new() };
+            let state = engine.new_service(now, service, config, begins);
             engine.services.push(state);
         }
         engine.index();
@@ -410,6 +418,9 @@ impl CheckEngine {
     pub fn tell_start(&mut self, servers: bool) {
         let outputs = self.services.iter().flat_map(|service| service.tell_start(servers));
         self.outputs.extend(outputs);
+        for place in 0..self.services.len() {
+            self.settle(place);
+        }
     }
 
     /// What happened, at `now`.
