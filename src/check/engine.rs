@@ -224,6 +224,8 @@ pub struct ServerState {
     moved_by_files: i64,
     /// No `BFD_CHECK` takes it out.
     sessions_allow: bool,
+    /// A session has told that it is down.
+    session_is_down: bool,
     /// What sessions count as that are not known yet.
     presumed: Presumed,
     /// It began as down, and nobody has heard of it yet.
@@ -239,10 +241,11 @@ impl ServerState {
             && self.checkers.iter().all(|checker| checker.memory.health.is_up())
     }
 
-    /// Whether a check has found it down that began as down; what a file says is found already.
+    /// Whether a check or a session has found it down that began as down; of a file that says so
+    /// keepalived 2.2.7 tells nobody (asked).
     fn is_found_down(&self) -> bool {
         let down = |checker: &CheckerState| checker.memory.health == Health::Down;
-        self.untold && (!self.files_allow || self.checkers.iter().any(down))
+        self.untold && (self.session_is_down || self.checkers.iter().any(down))
     }
 
     /// The configured weight, moved by what each script asked for.
@@ -418,9 +421,6 @@ impl CheckEngine {
     pub fn tell_start(&mut self, servers: bool) {
         let outputs = self.services.iter().flat_map(|service| service.tell_start(servers));
         self.outputs.extend(outputs);
-        for place in 0..self.services.len() {
-            self.settle(place);
-        }
     }
 
     /// What happened, at `now`.

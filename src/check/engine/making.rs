@@ -151,6 +151,7 @@ impl CheckEngine {
             files_allow: true,
             moved_by_files: 0,
             sessions_allow: true,
+            session_is_down: false,
             presumed: Presumed::New { serving },
             untold: false,
             ramp: None,

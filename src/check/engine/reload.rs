@@ -144,6 +144,7 @@ impl CheckEngine {
             files_allow: before.files_allow,
             moved_by_files: before.moved_by_files,
             sessions_allow: before.sessions_allow,
+            session_is_down: before.session_is_down,
             presumed: Presumed::AsBefore { up: before.up },
             untold: before.untold,
             ramp: None,

@@ -82,7 +82,7 @@ fn with_file() -> VirtualServer {
 
 #[test]
 fn a_server_that_its_file_keeps_out_begins_without_its_quorum() {
-    for (value, told) in [(0, ["up"]), (1, ["server down"])] {
+    for (value, told) in [(0, vec!["up"]), (1, vec![])] {
         let mut rig = Rig::new(&config(vec![with_file()]));
         rig.engine.begin_with_files([("f".to_owned(), value)]);
         rig.engine.tell_start(false);
@@ -106,5 +106,29 @@ fn a_service_that_a_reload_brings_knows_its_file() {
     rig.engine.handle(rig.now, Input::Reconfigure(Box::new(config(vec![with_file()]))));
     assert_eq!(rig.weights(), []);
     rig.run(20);
-    assert_eq!(rig.scripts, ["server down"]);
+    assert_eq!(rig.scripts, [] as [&str; 0]);
+}
+
+/// As keepalived 2.2.7 (asked): what was presumed is told of when the session says it.
+#[test]
+fn a_server_that_waits_for_its_session_is_told_of_when_that_is_down() {
+    let mut service = service(1);
+    service.alpha = true;
+    let server = &mut service.real_servers[0];
+    server.checkers.clear();
+    server.extras.bfd_checks = vec![BfdCheck { name: "B".into(), alpha: true }];
+    server.extras.notify_down = Some(script("server down"));
+    server.extras.notify_up = Some(script("server up"));
+    let mut rig = Rig::new(&config(vec![service]));
+    rig.engine.tell_start(false);
+    rig.run(0);
+    assert!(rig.scripts.is_empty() && rig.told.is_empty());
+    for (up, told) in [(false, "server down"), (false, ""), (true, "server up"), (true, "")] {
+        rig.scripts.clear();
+        rig.engine.handle(rig.now, Input::SessionChanged { name: "B".into(), up });
+        rig.run(0);
+        assert_eq!(rig.scripts.concat(), told);
+    }
+    let down = "RS [10.1.0.1]:tcp:80 [10.0.0.1]:tcp:80 DOWN\n";
+    assert_eq!(rig.told.iter().filter(|line| *line == down).count(), 1, "{:?}", rig.told);
 }
