@@ -383,3 +383,28 @@ fn a_pattern_that_cannot_be_used_is_told_and_left_out() {
     assert_eq!(url("regex \"(\""), (vec!["bad-regex"], 0, false));
     assert_eq!(url("regex_no_match"), (vec!["no-regex"], 0, false));
 }
+
+/// keepalived says nothing and apologises for ever.
+#[test]
+fn a_quorum_that_its_hysteresis_keeps_out_of_reach_is_spoken_of() {
+    let warnings = |quorum, hysteresis, more: &str| -> Vec<String> {
+        let compiled = read(&format!(
+            "virtual_server 10.0.0.1 80 {{\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nquorum {quorum}\n\
+             hysteresis {hysteresis}\n{more}\n\
+             real_server 10.0.1.1 80 {{\nweight 2\nTCP_CHECK {{\n}}\n}}\n\
+             real_server 10.0.1.2 80 {{\nweight 1\nTCP_CHECK {{\n}}\n}}\n}}\n"
+        ));
+        assert_eq!(errors(&compiled), [] as [&str; 0]);
+        assert_eq!(compiled.config.check.virtual_servers[0].hysteresis, hysteresis);
+        let code = "hysteresis-above-weight";
+        let found = compiled.diagnostics.iter().filter(|found| found.code == code);
+        found.map(|found| found.message.clone()).collect()
+    };
+    assert_eq!(warnings(2, 1, ""), [] as [&str; 0]);
+    assert_eq!(warnings(3, 0, ""), [] as [&str; 0]);
+    assert!(warnings(3, 1, "")[0].ends_with("quorum_up is never run"));
+    let found = warnings(3, 2, "sorry_server 10.0.1.9 80");
+    let [text] = found.as_slice() else { panic!("{found:?}") };
+    assert!(text.contains("3 and hysteresis 2 are above the total weight 3"), "{text}");
+    assert!(text.ends_with("clients are always sent to 10.0.1.9:80"), "{text}");
+}

@@ -18,6 +18,7 @@ use super::telling::Telling;
 use crate::core::bfd_news::News;
 use crate::core::config::model::Config;
 use crate::core::config::model::check::{Checker, Probe};
+use crate::core::config::model::track::TrackFile;
 use crate::core::netlink::error::NetlinkError;
 use crate::core::notify::script::ScriptPolicy;
 use crate::core::notify::security::unusable;
@@ -116,6 +117,17 @@ fn leave_out_unusable(config: &mut Config) {
     }
 }
 
+/// The files that `FILE_CHECK`s look into.
+fn checked_files(config: &Config) -> Vec<TrackFile> {
+    let servers = config.check.virtual_servers.iter().flat_map(|found| &found.real_servers);
+    let named: BTreeSet<&str> = servers
+        .flat_map(|server| &server.extras.file_checks)
+        .map(|check| check.file.as_str())
+        .collect();
+    let files = config.track_files.iter();
+    files.filter(|file| named.contains(file.name.as_str())).cloned().collect()
+}
+
 impl<'a> Daemon<'a> {
     fn open(mut config: Config, sessions: BfdTracker, options: &'a Options) -> io::Result<Self> {
         leave_out_unusable(&mut config);
@@ -126,8 +138,12 @@ impl<'a> Daemon<'a> {
         let now = runtime::now();
         let seed = now.as_nanos() ^ u64::from(std::process::id());
         let mut engine = CheckEngine::new(now, &config.check, known, seed);
-        engine.tell_start(config.global.initial_server_notifies);
         let (file_results, file_inbox) = mpsc::channel(64);
+        let mut files = FileTracker::new(file_results);
+        files.set(&checked_files(&config));
+        // What they say counts from the beginning: nobody is told of a quorum that is not there.
+        engine.begin_with_files(files.read().map(|change| (change.name, change.value)));
+        engine.tell_start(config.global.initial_server_notifies);
         let mut daemon = Self {
             options,
             engine,
@@ -138,7 +154,7 @@ impl<'a> Daemon<'a> {
             next_look: now + DRIFT_CHECK,
             next_count: now + COUNT,
             local: None,
-            files: FileTracker::new(file_results),
+            files,
             file_inbox,
             sessions,
             saver: Saver::default(),
@@ -150,7 +166,6 @@ impl<'a> Daemon<'a> {
         daemon.mark();
         daemon.snmp.configure(&daemon.config);
         daemon.watch_addresses();
-        daemon.watch_files();
         daemon.watch_sessions();
         Ok(daemon)
     }
@@ -178,18 +193,12 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// Watches the files of `FILE_CHECK`s, and no others.
-    fn watch_files(&mut self) {
-        let servers =
-            self.config.check.virtual_servers.iter().flat_map(|found| &found.real_servers);
-        let named: BTreeSet<&str> = servers
-            .flat_map(|server| &server.extras.file_checks)
-            .map(|check| check.file.as_str())
-            .collect();
-        let files = self.config.track_files.iter();
-        let wanted: Vec<_> =
-            files.filter(|file| named.contains(file.name.as_str())).cloned().collect();
-        self.files.set(&wanted);
+    /// Watches the files of `FILE_CHECK`s, and no others; the engine knows their numbers at once.
+    fn watch_files(&mut self, config: &Config) {
+        self.files.set(&checked_files(config));
+        for FileChange { name, value } in self.files.read() {
+            self.engine.handle(runtime::now(), Input::FileChanged { name, value });
+        }
     }
 
     /// Hears of the sessions of `BFD_CHECK`s, and of no others.
@@ -303,13 +312,13 @@ impl<'a> Daemon<'a> {
         }
         let input = Input::Reconfigure(Box::new(config.check.clone()));
         let now = runtime::now();
+        self.watch_files(&config);
         self.engine.handle(now, input);
         self.next_count = now + COUNT;
         self.config = config;
         self.snmp.configure(&self.config);
         self.mark();
         self.watch_addresses();
-        self.watch_files();
         self.watch_sessions();
     }
 
@@ -334,7 +343,9 @@ impl<'a> Daemon<'a> {
                     self.probes.start(id, checker, url, pace);
                 }
                 Output::CancelProbe(id) => self.probes.cancel(id),
-                Output::RunScript { object, script } => self.telling.run(&object, script),
+                Output::RunScript { object, about, script } => {
+                    self.telling.run(&object, about, script);
+                }
                 Output::Line(line) => self.telling.write(&line),
                 Output::Mail(alert) => self.telling.send(alert),
                 Output::Changed(change) => self.snmp.tell(&change),
@@ -451,7 +462,9 @@ impl<'a> Daemon<'a> {
         self.probes.cancel_all();
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::RunScript { object, script } => self.telling.run(&object, script),
+                Output::RunScript { object, about, script } => {
+                    self.telling.run(&object, about, script);
+                }
                 Output::Line(line) => self.telling.write(&line),
                 Output::Mail(alert) => self.telling.send(alert),
                 Output::Log(event) => log_event(&event),

@@ -9,6 +9,7 @@ mod drain;
 mod files;
 mod lacks;
 mod making;
+mod pairing;
 mod probing;
 mod reload;
 mod results;
@@ -26,12 +27,15 @@ pub use self::certificates::Ending;
 use self::certificates::Warnings;
 pub use self::drain::{Leaving, Live};
 use self::lacks::Lacks;
+use self::making::Begins;
 use self::probing::Probing;
 use self::reload::Known;
 use self::sessions::Presumed;
 use self::sharing::Sharing;
 use self::slow_start::Ramp;
-use super::event::{Alert, Change, Event, Importance, Names, ServiceName, endpoint, protocol_of};
+use super::event::{
+    About, Alert, Change, Event, Importance, Names, ServiceName, endpoint, protocol_of,
+};
 use super::health::{Health, Memory};
 use super::marks::Marks;
 use super::places::Pace;
@@ -137,6 +141,8 @@ pub enum Output {
     RunScript {
         /// Whose order.
         object: String,
+        /// What it tells of.
+        about: About,
         /// What.
         script: Shared<Script>,
     },
@@ -218,6 +224,8 @@ pub struct ServerState {
     moved_by_files: i64,
     /// No `BFD_CHECK` takes it out.
     sessions_allow: bool,
+    /// A session has told that it is down.
+    session_is_down: bool,
     /// What sessions count as that are not known yet.
     presumed: Presumed,
     /// It began as down, and nobody has heard of it yet.
@@ -233,9 +241,11 @@ impl ServerState {
             && self.checkers.iter().all(|checker| checker.memory.health.is_up())
     }
 
-    /// Whether a check has found it down that began as down.
+    /// Whether a check or a session has found it down that began as down; of a file that says so
+    /// keepalived 2.2.7 tells nobody (asked).
     fn is_found_down(&self) -> bool {
-        self.untold && self.checkers.iter().any(|checker| checker.memory.health == Health::Down)
+        let down = |checker: &CheckerState| checker.memory.health == Health::Down;
+        self.untold && (self.session_is_down || self.checkers.iter().any(down))
     }
 
     /// The configured weight, moved by what each script asked for.
@@ -396,7 +406,8 @@ impl CheckEngine {
         };
         engine.mark_groups(config);
         for service in &config.virtual_servers {
-            let state = engine.new_service(now, service, config, adopted, &Known::new());
+            let begins = Begins { adopted, known: &Known::new(), servers: Vec::new() };
+            let state = engine.new_service(now, service, config, begins);
             engine.services.push(state);
         }
         engine.index();

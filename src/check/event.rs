@@ -44,6 +44,15 @@ const fn lower_case(protocol: Protocol) -> &'static str {
     }
 }
 
+/// What a script tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// The service: its quorum.
+    Service,
+    /// One of its servers.
+    Server,
+}
+
 /// What a probe's words call its server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {

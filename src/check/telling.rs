@@ -1,10 +1,10 @@
 //! Whom the check process tells of what happens: scripts, FIFOs, mail.
 
-use super::event::Alert;
+use super::event::{About, Alert};
 use crate::core::config::model::{Config, Script};
 use crate::core::notify::fifo::FifoWriters;
 use crate::core::notify::mail::{Mailer, Message};
-use crate::core::notify::queue::{Notification, NotifyQueues};
+use crate::core::notify::queue::{Notification, NotifyQueues, Topic};
 use crate::core::notify::script::ScriptPolicy;
 use crate::core::shared::Shared;
 use crate::core::time::Interval;
@@ -40,8 +40,12 @@ impl Telling {
     }
 
     /// Runs `script` after those of the same object.
-    pub fn run(&mut self, object: &str, script: Shared<Script>) {
-        self.scripts.push(object, Notification { script, arguments: Vec::new() });
+    pub fn run(&mut self, object: &str, about: About, script: Shared<Script>) {
+        let topic = match about {
+            About::Service => Topic::Object,
+            About::Server => Topic::Part,
+        };
+        self.scripts.push(object, Notification { script, arguments: Vec::new(), topic });
     }
 
     /// A line for the FIFOs.

@@ -79,8 +79,10 @@ fn objects(config: &Config) -> BTreeMap<String, Fields> {
     for file in &config.track_files {
         all.insert(format!("track_file {}", file.name), fields(file, &["name"]));
     }
+    let mut services = BTreeMap::new();
     for service in &config.check.virtual_servers {
         let name = format!("virtual_server {}", ServiceName::of(&service.target));
+        let name = numbered(&mut services, name);
         all.insert(name.clone(), fields(service, &["real_servers", "target"]));
         for server in &service.real_servers {
             let name = format!("{name}: real_server {}", server.address);
@@ -91,6 +93,13 @@ fn objects(config: &Config) -> BTreeMap<String, Fields> {
         all.insert(format!("virtual_server_group {}", group.name), fields(group, &["name"]));
     }
     all
+}
+
+/// Blocks of one target are told apart by their order, from the second one on.
+fn numbered(seen: &mut BTreeMap<String, usize>, name: String) -> String {
+    let number = seen.entry(name.clone()).or_default();
+    *number += 1;
+    if *number == 1 { name } else { format!("{name} ({number})") }
 }
 
 /// The settings of an object, from its own description of itself.
@@ -177,5 +186,28 @@ mod tests {
         assert_eq!(lines.len(), 4, "{text}");
         let text = difference(&config(&new), &config(OLD));
         assert!(text.contains("vrrp_script S: removed"), "{text}");
+    }
+
+    #[test]
+    fn blocks_of_one_target_are_told_apart() {
+        let block = |quorum, weight| {
+            format!(
+                "virtual_server 10.0.0.1 80 {{\nprotocol TCP\nquorum {quorum}\n\
+                 real_server 10.0.1.1 80 {{\nweight {weight}\nTCP_CHECK {{\n}}\n}}\n}}\n"
+            )
+        };
+        let old = config(&(block(1, 5) + &block(2, 6)));
+        assert_eq!(old.check.virtual_servers.len(), 2);
+        assert_eq!(
+            difference(&old, &config(&(block(3, 5) + &block(2, 6)))),
+            "virtual_server [10.0.0.1]:tcp:80: quorum 1 -> 3\n"
+        );
+        let server = "virtual_server [10.0.0.1]:tcp:80 (2): real_server 10.0.1.1:80";
+        assert_eq!(
+            difference(&old, &config(&(block(1, 5) + &block(2, 7)))),
+            format!("{server}: weight 6 -> 7\n")
+        );
+        let text = difference(&old, &config(&block(1, 5)));
+        assert!(text.contains("virtual_server [10.0.0.1]:tcp:80 (2): removed\n"), "{text}");
     }
 }

@@ -5,7 +5,7 @@ use super::event::{Notice, Subject};
 use crate::core::config::model::Config;
 use crate::core::notify::fifo::FifoWriters;
 use crate::core::notify::mail::{Mailer, Message};
-use crate::core::notify::queue::{Notification, NotifyQueues};
+use crate::core::notify::queue::{Notification, NotifyQueues, Topic};
 use crate::core::notify::script::ScriptPolicy;
 use crate::core::time::Interval;
 
@@ -46,8 +46,10 @@ impl Telling {
     pub fn tell(&mut self, notice: &Notice) {
         let kind = kind_of(notice.subject);
         let object = format!("{kind} {}", notice.name);
+        let topic = Topic::Object;
         if let Some(script) = &notice.script {
-            let notification = Notification { script: script.clone(), arguments: Vec::new() };
+            let arguments = Vec::new();
+            let notification = Notification { script: script.clone(), arguments, topic };
             self.scripts.push(&object, notification);
         }
         if let Some(script) = &notice.any {
@@ -57,7 +59,8 @@ impl Telling {
                 notice.state.to_owned(),
                 notice.priority.to_string(),
             ];
-            self.scripts.push(&object, Notification { script: script.clone(), arguments });
+            let notification = Notification { script: script.clone(), arguments, topic };
+            self.scripts.push(&object, notification);
         }
         self.fifos.write(&line(notice));
         if notice.mail

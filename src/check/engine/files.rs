@@ -37,7 +37,9 @@ impl ServerState {
 impl CheckEngine {
     /// A file has another number now, or its first one.
     pub(super) fn file_changed(&mut self, name: String, value: i64) {
-        self.files.insert(name, value);
+        if self.files.insert(name, value) == Some(value) {
+            return;
+        }
         for place in 0..self.services.len() {
             self.apply_files(place);
             self.settle(place);

@@ -2,22 +2,85 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::pairing::Former;
 use super::reload::Known;
 use super::sessions::Presumed;
 use super::words::gone;
 use super::{
-    CheckEngine, CheckerId, CheckerState, Output, Places, Probing, SOON, ServerState, ServiceState,
-    TimerKind,
+    Changes, CheckEngine, CheckerId, CheckerState, Output, Places, Probing, SOON, ServerState,
+    ServiceState, TimerKind,
 };
+use crate::check::event::About;
 use crate::check::health::{Health, Memory};
 use crate::check::places::Pace;
 use crate::check::virtual_server;
-use crate::core::config::model::check::{CheckConfig, Checker, RealServer, Target, VirtualServer};
+use crate::core::config::model::check::{
+    CheckConfig, Checker, RealServer, SorryServer, Target, VirtualServer,
+};
 use crate::core::shared::Shared;
 use crate::core::time::Timestamp;
-use crate::ipvs::model::{DestinationKey, Table};
+use crate::ipvs::model::{Entry, ServiceKey, Table};
+
+/// What a service may begin with.
+pub(super) struct Begins<'a> {
+    /// The table that a process before this one has left.
+    pub adopted: &'a Table,
+    /// What is known of servers, whichever service they are of.
+    pub known: &'a Known,
+    /// Servers that come from another service of the same target.
+    pub servers: Vec<ServerState>,
+}
+
+/// Whether a server has its part in the table that a process before this one has left. Where it is
+/// the sorry server too, what may be the sorry server's own entry (of weight 1, while no real server
+/// has a weight) says nothing for it.
+fn serves(config: &VirtualServer, server: &RealServer, key: &ServiceKey, entry: &Entry) -> bool {
+    let found = |server: &RealServer| {
+        let there = virtual_server::destination_key(key, server.address, server.forwarding);
+        Some((there, entry.destinations.get(&there)?.weight))
+    };
+    let Some((there, weight)) = found(server) else { return false };
+    let apologises = |sorry: &SorryServer| {
+        let others = config.real_servers.iter().filter_map(|server| found(server));
+        virtual_server::destination_key(key, sorry.address, sorry.forwarding) == there
+            && weight <= 1
+            && !others.into_iter().any(|(other, weight)| other != there && weight > 0)
+    };
+    (weight > 0 || server.weight == 0) && !config.sorry_server.as_ref().is_some_and(apologises)
+}
+
+impl ServerState {
+    /// Is what its checks say, and nobody has heard of it yet.
+    fn begin(&mut self) {
+        self.up = self.is_up();
+        self.untold = !self.up;
+    }
+}
+
+impl ServiceState {
+    /// A new service must gain its quorum; one that a process before this one served with had it.
+    fn begin_quorum(&mut self) {
+        let served = self.servers.iter().any(ServerState::was_serving);
+        let total = virtual_server::live_weight(&self.views());
+        self.quorum = virtual_server::has_quorum(&self.config, total, served);
+    }
+}
 
 impl CheckEngine {
+    /// Numbers in files as they are at the start, before anybody is told how everything begins.
+    pub fn begin_with_files(&mut self, files: impl IntoIterator<Item = (String, i64)>) {
+        self.files.extend(files);
+        let files = &self.files;
+        for service in &mut self.services {
+            for server in &mut service.servers {
+                server.take_files(|name| files.get(name).copied());
+                server.begin();
+            }
+            service.begin_quorum();
+        }
+        self.changes = Changes::All;
+    }
+
     pub(super) fn mark_groups(&mut self, config: &CheckConfig) {
         self.marks.assign(config);
         self.marked = self.marks.marked(config);
@@ -28,26 +91,23 @@ impl CheckEngine {
         now: Timestamp,
         config: &Shared<VirtualServer>,
         all: &CheckConfig,
-        adopted: &Table,
-        known: &Known,
+        begins: Begins,
     ) -> ServiceState {
+        let Begins { adopted, known, servers } = begins;
         let keys = virtual_server::service_keys(config, all, &self.marks);
-        let there = keys.iter().find_map(|key| adopted.get(key));
+        let there = keys.iter().find_map(|key| Some((key, adopted.get(key)?)));
+        let mut moved = Former::new(servers, |server| server.config.address);
         let servers: Vec<ServerState> = config
             .real_servers
             .iter()
-            .map(|server| {
-                let serving = there.map(|entry| {
-                    let same = |key: &DestinationKey| key.address == server.address.ip();
-                    entry
-                        .destinations
-                        .iter()
-                        .any(|(key, found)| same(key) && (found.weight > 0 || server.weight == 0))
-                });
-                self.new_server(now, server, serving, known)
+            .map(|server| match moved.take(&server.address) {
+                Some(before) => self.carry_server(now, before, server),
+                None => {
+                    let serving = there.map(|(key, entry)| serves(config, server, key, entry));
+                    self.new_server(now, server, serving, known)
+                }
             })
             .collect();
-        let served = servers.iter().any(ServerState::was_serving);
         let mut service = ServiceState {
             config: config.clone(),
             servers,
@@ -57,9 +117,7 @@ impl CheckEngine {
             leaving: Vec::new(),
             told_as: String::new(),
         };
-        let total = virtual_server::live_weight(&service.views());
-        // A new service must gain its quorum; one that a process before this one served with had it.
-        service.quorum = virtual_server::has_quorum(&service.config, total, served);
+        service.begin_quorum();
         service
     }
 
@@ -93,13 +151,14 @@ impl CheckEngine {
             files_allow: true,
             moved_by_files: 0,
             sessions_allow: true,
+            session_is_down: false,
             presumed: Presumed::New { serving },
             untold: false,
             ramp: None,
         };
+        server.take_files(|name| self.files.get(name).copied());
         server.take_sessions(|name| self.session(name));
-        server.up = server.is_up();
-        server.untold = !server.up;
+        server.begin();
         server
     }
 
@@ -198,7 +257,8 @@ impl CheckEngine {
             self.outputs.extend(lost.tell("Lost quorum", 0));
             if let Some(script) = service.config.quorum_down.clone() {
                 let object = service.name().0;
-                self.outputs.push_back(Output::RunScript { object, script });
+                let about = About::Service;
+                self.outputs.push_back(Output::RunScript { object, about, script });
             }
         }
     }

@@ -1,8 +1,10 @@
 //! A reload: who stays what he was, who begins, who goes.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use super::making::Begins;
+use super::pairing::{Former, Inherited, pairs};
 use super::words::gone;
 use super::{
     Changes, CheckEngine, CheckerState, Importance, Presumed, ServerState, ServiceState, drain,
@@ -10,7 +12,7 @@ use super::{
 use crate::check::health::{Health, Memory};
 use crate::check::virtual_server;
 use crate::check::wish::Wish;
-use crate::core::config::model::check::{CheckConfig, Checker, RealServer, Target, VirtualServer};
+use crate::core::config::model::check::{CheckConfig, Checker, RealServer, VirtualServer};
 use crate::core::shared::Shared;
 use crate::core::time::Timestamp;
 use crate::ipvs::model::Table;
@@ -18,30 +20,8 @@ use crate::ipvs::model::Table;
 /// What is known of servers when a reload begins, whichever service they are of.
 pub(super) type Known = BTreeMap<(SocketAddr, Shared<Checker>), (Memory, Option<Wish>)>;
 
-/// What was there, taken out by its key; a search for each of tens of thousands would take minutes.
-struct Former<K, V>(BTreeMap<K, VecDeque<V>>);
-
-impl<K: Ord, V> Former<K, V> {
-    fn new(values: Vec<V>, key: impl Fn(&V) -> K) -> Self {
-        let mut map: BTreeMap<K, VecDeque<V>> = BTreeMap::new();
-        for value in values {
-            map.entry(key(&value)).or_default().push_back(value);
-        }
-        Self(map)
-    }
-
-    fn take(&mut self, key: &K) -> Option<V> {
-        self.0.get_mut(key)?.pop_front()
-    }
-
-    /// Those that nobody has taken.
-    fn rest(self) -> impl Iterator<Item = V> {
-        self.0.into_values().flatten()
-    }
-}
-
 impl CheckEngine {
-    /// State is kept by meaning: a service by its target, a server by its address, a checker by its
+    /// State is kept by meaning: a service by its target (see `pairing`), a server by its address, a checker by its
     /// whole configuration; the order in the file does not matter. A server that is new where it
     /// stands but is checked in the same way elsewhere, or was, begins with what is known there: a
     /// group that gets another name must not give the dead traffic again.
@@ -51,19 +31,23 @@ impl CheckEngine {
         self.mark_groups(config);
         let mut new = Vec::new();
         let before = std::mem::take(&mut self.services);
-        let known_servers = known_servers(&before, config);
-        let mut old = Former::new(before, |service| service.config.target.clone());
-        for service in &config.virtual_servers {
-            let state = match old.take(&service.target) {
+        let (inherited, gone) = pairs(before, config);
+        let known_servers = known_servers(&inherited, &gone, config);
+        for (service, inherited) in config.virtual_servers.iter().zip(inherited) {
+            let Inherited { service: before, servers, suspended } = inherited;
+            let state = match before {
                 None => {
                     new.push(self.services.len());
-                    self.new_service(now, service, config, &Table::new(), &known_servers)
+                    let nothing = Table::new();
+                    let begins = Begins { adopted: &nothing, known: &known_servers, servers };
+                    let state = self.new_service(now, service, config, begins);
+                    ServiceState { suspended, ..state }
                 }
                 Some(before) => self.carry_service(now, before, service, config, &known_servers),
             };
             self.services.push(state);
         }
-        for service in old.rest() {
+        for service in gone {
             self.retire(&service, "Removing");
         }
         self.index();
@@ -126,7 +110,7 @@ impl CheckEngine {
         ServiceState { leaving, ..service }
     }
 
-    fn carry_server(
+    pub(super) fn carry_server(
         &mut self,
         now: Timestamp,
         mut before: ServerState,
@@ -160,6 +144,7 @@ impl CheckEngine {
             files_allow: before.files_allow,
             moved_by_files: before.moved_by_files,
             sessions_allow: before.sessions_allow,
+            session_is_down: before.session_is_down,
             presumed: Presumed::AsBefore { up: before.up },
             untold: before.untold,
             ramp: None,
@@ -171,24 +156,23 @@ impl CheckEngine {
 
 /// What is known of servers that `config` has where they were not; of tens of thousands that stay
 /// where they are, nothing is gathered.
-fn known_servers(services: &[ServiceState], config: &CheckConfig) -> Known {
-    let place = |target: &Target, server: &RealServer| (target.clone(), server.address);
-    let old: BTreeSet<_> = services
-        .iter()
-        .flat_map(|found| {
-            found.servers.iter().map(|server| place(&found.config.target, &server.config))
-        })
-        .collect();
-    let new: BTreeSet<SocketAddr> = config
-        .virtual_servers
-        .iter()
-        .flat_map(|found| found.real_servers.iter().map(|server| place(&found.target, server)))
-        .filter(|place| !old.contains(place))
-        .map(|(_, address)| address)
-        .collect();
-    services
-        .iter()
-        .flat_map(|service| &service.servers)
+fn known_servers(inherited: &[Inherited], gone: &[ServiceState], config: &CheckConfig) -> Known {
+    let mut new: BTreeSet<SocketAddr> = BTreeSet::new();
+    for (service, found) in config.virtual_servers.iter().zip(inherited) {
+        let there = found.addresses();
+        new.extend(
+            service
+                .real_servers
+                .iter()
+                .map(|server| server.address)
+                .filter(|address| !there.contains(address)),
+        );
+    }
+    if new.is_empty() {
+        return Known::new();
+    }
+    let old = inherited.iter().flat_map(Inherited::all);
+    old.chain(gone.iter().flat_map(|service| &service.servers))
         .filter(|server| new.contains(&server.config.address))
         .flat_map(|server| server.checkers.iter().map(|checker| (server.config.address, checker)))
         .filter(|(_, checker)| !matches!(checker.memory.health, Health::Unproved { .. }))

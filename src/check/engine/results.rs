@@ -2,7 +2,9 @@
 
 use super::words::Quorum;
 use super::{CheckEngine, CheckerId, Outcome, Output, Probing, Trouble};
-use crate::check::event::{Event, Importance, Names, What, endpoint, protocol_of, up_or_down};
+use crate::check::event::{
+    About, Event, Importance, Names, What, endpoint, protocol_of, up_or_down,
+};
 use crate::check::health::Health;
 use crate::check::virtual_server;
 use crate::core::config::model::check::GivenUp;
@@ -150,8 +152,8 @@ impl CheckEngine {
                 outputs.push(Output::Log(Event { importance, text, cause: None }));
             }
             if let Some(script) = script {
-                let object = name.0.clone();
-                outputs.push(Output::RunScript { object, script: script.clone() });
+                let (object, about) = (name.0.clone(), About::Server);
+                outputs.push(Output::RunScript { object, about, script: script.clone() });
             }
             let state = up_or_down(up);
             let line = format!("RS {server_name} {} {state}\n", service.told_as);

@@ -37,7 +37,9 @@ impl ServerState {
     pub(super) fn take_sessions(&mut self, state: impl Fn(&str) -> Option<bool>) {
         let presumed = self.presumed;
         let is_up = |check: &BfdCheck| state(&check.name).unwrap_or(presumed.is_up(check));
-        self.sessions_allow = self.config.extras.bfd_checks.iter().all(is_up);
+        let checks = &self.config.extras.bfd_checks;
+        self.sessions_allow = checks.iter().all(is_up);
+        self.session_is_down = checks.iter().any(|check| state(&check.name) == Some(false));
     }
 
     /// Whether a process before this one has left it in the table, with a weight.

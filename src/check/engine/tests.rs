@@ -1,7 +1,9 @@
 //! The engine with a driven clock.
 
+mod begins;
 mod lacks;
 mod options;
+mod pairs;
 
 use std::collections::BTreeSet;
 

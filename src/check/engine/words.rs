@@ -2,7 +2,7 @@
 
 use super::{CheckEngine, CheckerId, Output, ServerState, ServiceState};
 use crate::check::event::{
-    Alert, Change, Event, Importance, Names, What, endpoint, protocol_of, up_or_down,
+    About, Alert, Change, Event, Importance, Names, What, endpoint, protocol_of, up_or_down,
 };
 use crate::check::virtual_server;
 use crate::core::config::model::check::RealServer;
@@ -45,8 +45,8 @@ impl ServiceState {
             outputs.push(self.server_line(&server.config, true));
             outputs.push(self.changed(What::Server(server.config.clone(), true), up));
             if let Some(script) = &server.config.extras.notify_up {
-                let object = self.name().0;
-                outputs.push(Output::RunScript { object, script: script.clone() });
+                let (object, about) = (self.name().0, About::Server);
+                outputs.push(Output::RunScript { object, about, script: script.clone() });
             }
         }
         if self.quorum || self.config.sorry_server.is_some() {
@@ -69,8 +69,8 @@ impl ServiceState {
             .map(|text| Output::Log(Event { importance, text, cause: None }))
             .collect();
         if let Some(script) = script {
-            let object = self.name().0;
-            outputs.push(Output::RunScript { object, script: script.clone() });
+            let (object, about) = (self.name().0, About::Service);
+            outputs.push(Output::RunScript { object, about, script: script.clone() });
         }
         let words = match (when, self.quorum) {
             (Quorum::Begins, true) => "Starting with quorum up",
@@ -173,9 +173,9 @@ pub(super) fn gone(service: &ServiceState, server: &ServerState, words: &str) ->
         return Vec::new();
     }
     let config = &server.config;
-    let object = service.name().0;
-    let script =
-        config.extras.notify_down.clone().map(|script| Output::RunScript { object, script });
+    let (object, about) = (service.name().0, About::Server);
+    let script = config.extras.notify_down.clone();
+    let script = script.map(|script| Output::RunScript { object, about, script });
     let mail = service.server_mail(config, false, words, false);
     let change = service.changed(What::Server(config.clone(), false), service.servers_up());
     let told = [service.server_line(config, false), change];

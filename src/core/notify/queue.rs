@@ -8,8 +8,9 @@
 //! it ended.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::script::{self, Outcome, ScriptPolicy};
@@ -19,8 +20,18 @@ use crate::core::time::Interval;
 
 /// From the start of a script to that of the next one, when the first has not ended.
 const PATIENCE: Interval = Interval::from_secs(10);
-/// Notifications of one object that may wait, and that may run; the oldest are the ones kept.
-const WAITING: usize = 256;
+/// Notifications of one object and topic that may wait or run; the oldest are the ones kept.
+const MOST: usize = 512;
+
+/// What a notification tells of. Each has room of its own: thousands of servers that come or go must
+/// not take that of the word about their service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// The object itself.
+    Object,
+    /// A part of it.
+    Part,
+}
 
 /// One script to run.
 #[derive(Debug, Clone)]
@@ -29,6 +40,39 @@ pub struct Notification {
     pub script: Shared<Script>,
     /// Words appended to it.
     pub arguments: Vec<String>,
+    /// Whose room it takes.
+    pub topic: Topic,
+}
+
+/// A notification, with its room until it has ended.
+type Taken = (Notification, OwnedSemaphorePermit);
+
+/// One object's; the rooms bound what is in it.
+#[derive(Debug)]
+struct Queue {
+    sender: mpsc::UnboundedSender<Taken>,
+    worker: JoinHandle<()>,
+    object: Arc<Semaphore>,
+    parts: Arc<Semaphore>,
+}
+
+impl Queue {
+    fn new(policy: ScriptPolicy, patience: Interval, hurry: watch::Receiver<bool>) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let worker = tokio::spawn(work(receiver, policy, patience, hurry));
+        let room = || Arc::new(Semaphore::new(MOST));
+        Self { sender, worker, object: room(), parts: room() }
+    }
+
+    /// Whether there was room.
+    fn push(&self, notification: Notification) -> bool {
+        let room = match notification.topic {
+            Topic::Object => &self.object,
+            Topic::Part => &self.parts,
+        };
+        let Ok(permit) = room.clone().try_acquire_owned() else { return false };
+        self.sender.send((notification, permit)).is_ok()
+    }
 }
 
 /// The queues of all objects.
@@ -38,7 +82,7 @@ pub struct NotifyQueues {
     patience: Interval,
     /// Becomes true when there is no time left to wait for anything.
     hurry: watch::Sender<bool>,
-    queues: BTreeMap<String, (mpsc::Sender<Notification>, JoinHandle<()>)>,
+    queues: BTreeMap<String, Queue>,
 }
 
 impl NotifyQueues {
@@ -60,15 +104,15 @@ impl NotifyQueues {
     /// Runs `notification` after those already given for `object`.
     pub fn push(&mut self, object: &str, notification: Notification) {
         let (policy, patience, hurry) = (&self.policy, self.patience, &self.hurry);
-        let (sender, _) = self.queues.entry(object.to_owned()).or_insert_with(|| {
-            let (sender, receiver) = mpsc::channel(WAITING);
-            (sender, tokio::spawn(work(receiver, policy.clone(), patience, hurry.subscribe())))
-        });
-        if let Err(error) = sender.try_send(notification) {
-            let notification = error.into_inner();
+        let queue = self
+            .queues
+            .entry(object.to_owned())
+            .or_insert_with(|| Queue::new(policy.clone(), patience, hurry.subscribe()));
+        let script = notification.script.clone();
+        if !queue.push(notification) {
+            let path = script.path();
             tracing::error!(
-                "{object}: {WAITING} notifications wait already, {} is not run",
-                notification.script.path()
+                "{object}: {MOST} notifications wait or run already, {path} is not run"
             );
         }
     }
@@ -78,7 +122,7 @@ impl NotifyQueues {
     pub async fn drain(&mut self, limit: Interval) -> bool {
         let queues = std::mem::take(&mut self.queues);
         let all = async {
-            for (_, (sender, worker)) in queues {
+            for (_, Queue { sender, worker, .. }) in queues {
                 drop(sender);
                 // A worker that panicked has nothing left to run.
                 let _ = worker.await;
@@ -96,7 +140,7 @@ impl NotifyQueues {
 }
 
 async fn work(
-    mut receiver: mpsc::Receiver<Notification>,
+    mut receiver: mpsc::UnboundedReceiver<Taken>,
     policy: ScriptPolicy,
     patience: Interval,
     mut hurry: watch::Receiver<bool>,
@@ -104,7 +148,7 @@ async fn work(
     let mut running = JoinSet::new();
     let mut newest: Option<(AbortHandle, String)> = None;
     let mut next_at = tokio::time::Instant::now();
-    while let Some(notification) = receiver.recv().await {
+    while let Some((notification, permit)) = receiver.recv().await {
         let handle = newest.as_ref().map(|(handle, _)| handle);
         let patience_ended = tokio::select! {
             biased;
@@ -116,13 +160,14 @@ async fn work(
             tracing::info!("Script `{path}` has not ended, the next ones do not wait for it");
         }
         while running.try_join_next().is_some() {}
-        let path = notification.script.path().to_owned();
-        if running.len() >= WAITING {
-            tracing::error!("{WAITING} notification scripts run already, {path} is not run");
-            continue;
-        }
         next_at = tokio::time::Instant::now() + patience.to_duration();
-        newest = Some((running.spawn(run(notification, policy.clone())), path));
+        let path = notification.script.path().to_owned();
+        let policy = policy.clone();
+        let script = async move {
+            run(notification, policy).await;
+            drop(permit);
+        };
+        newest = Some((running.spawn(script), path));
     }
     while running.join_next().await.is_some() {}
 }
@@ -168,12 +213,16 @@ mod tests {
 
         /// A script that takes `pause` seconds and then writes `word`.
         fn push(&mut self, pause: &str, word: &str) {
+            self.push_about(Topic::Object, pause, word);
+        }
+
+        fn push_about(&mut self, topic: Topic, pause: &str, word: &str) {
             let log = self.folder.path().join("log");
             let command = format!("sleep {pause}; echo {word} >>{}", log.display());
             let words = ["/bin/sh", "-c", &command].map(str::to_owned).to_vec();
             let script = Script { words, user: None };
             let arguments = Vec::new();
-            self.queues.push("VI_1", Notification { script: script.into(), arguments });
+            self.queues.push("VI_1", Notification { script: script.into(), arguments, topic });
         }
 
         fn written(&self) -> String {
@@ -195,6 +244,32 @@ mod tests {
             assert!(scripts.queues.drain(Interval::from_secs(30)).await);
         });
         assert_eq!(scripts.written(), "1\n2\n");
+    }
+
+    #[test]
+    fn thousands_of_parts_leave_room_for_the_word_about_the_whole() {
+        let mut scripts = Scripts::new();
+        live(async {
+            let room = |scripts: &Scripts| {
+                let queue = &scripts.queues.queues["VI_1"];
+                (queue.parts.clone(), queue.object.clone())
+            };
+            // Nothing runs before this waits for something.
+            for _ in 0..MOST + 100 {
+                scripts.push_about(Topic::Part, "0", "part");
+            }
+            let (parts, object) = room(&scripts);
+            assert_eq!(parts.available_permits(), 0, "what waits is bounded");
+            scripts.push("0", "whole");
+            assert_eq!(object.available_permits(), MOST - 1);
+            scripts.queues.queues.clear();
+            scripts.push_about(Topic::Part, "0", "part");
+            scripts.push("0", "whole");
+            let (parts, object) = room(&scripts);
+            assert!(scripts.queues.drain(Interval::from_secs(30)).await);
+            assert_eq!((parts.available_permits(), object.available_permits()), (MOST, MOST));
+        });
+        assert!(scripts.written().contains("whole\n"));
     }
 
     #[test]

@@ -100,6 +100,13 @@ impl FileTracker {
         }
     }
 
+    /// The numbers in all of them now.
+    pub fn read(&self) -> impl Iterator<Item = FileChange> + '_ {
+        self.files
+            .iter()
+            .map(|file| FileChange { name: file.name.clone(), value: read(Path::new(&file.path)) })
+    }
+
     /// Stops watching.
     pub fn stop(&mut self) {
         if let Some(worker) = self.worker.take() {
@@ -261,6 +268,8 @@ mod tests {
             let limit = std::time::Duration::from_secs(20);
             let mut next =
                 async || tokio::time::timeout(limit, results.recv()).await.unwrap().unwrap().value;
+            let now = FileChange { name: "f".into(), value: 5 };
+            assert_eq!(tracker.read().collect::<Vec<_>>(), [now], "without waiting");
             assert_eq!(next().await, 5, "init_file");
             std::fs::write(&path, "-3\n").unwrap();
             // A writer may be seen between truncation and writing.

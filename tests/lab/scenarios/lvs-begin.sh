@@ -24,6 +24,11 @@ server() { # PORT ADDRESS SERVER_PORT WORDS...
     if [[ $* != *HTTP_GET* ]]; then printf '  TCP_CHECK {\n   connect_timeout 1\n  }\n'; fi
     echo ' }'
 }
+followed() { # PORT CHECK WORDS...: a server that is not probed
+    printf ' real_server %s 80 {\n  notify_up "%s"\n  notify_down "%s"\n  %s {\n' $GOOD \
+        "$LAB_DIR/call $1 $GOOD:80 up" "$LAB_DIR/call $1 $GOOD:80 down" "$2"
+    printf '   %s\n' "${@:3}"; printf '  }\n }\n'
+}
 globals() {
     printf 'global_defs {\n router_id lab\n script_user root\n lvs_notify_fifo /run/fifo\n lvs_notify_fifo_script %s\n}\n' "$LAB_DIR/reader"
 }
@@ -42,6 +47,9 @@ conf() {
     server 84 $GOOD 80 inhibit_on_failure; server 84 10.77.1.22 9 inhibit_on_failure; echo '}'
     # the table has the port of the service, the check asks at that of the server
     service 85 DR; server 85 $GOOD 80 'HTTP_GET {' 'url {' 'path /' 'status_code 200' '}' 'connect_timeout 1' '}'; echo '}'
+    # a session is awaited, and down: that is told
+    printf 'bfd_instance nobody {\n neighbor_ip 10.77.1.99\n}\n'
+    service 89 NAT alpha; followed 89 BFD_CHECK 'name nobody' alpha; echo '}'
     # a member without a port makes the group persistent
     printf 'virtual_server_group any {\n 10.77.1.201\n 10.77.1.202 80\n}\n'
     service 'group any' NAT; server any $GOOD 80; echo '}'
@@ -86,6 +94,8 @@ RS [10.77.1.22]:tcp:9 [$V]:tcp:84 DOWN
 VS [$V]:tcp:84 DOWN
 85 up
 VS [$V]:tcp:85 UP
+89 $GOOD:80 down
+RS [$GOOD]:tcp:80 [$V]:tcp:89 DOWN
 group any up
 VS [any]:0 UP"
 check "the tables are the same" same_table
@@ -110,11 +120,15 @@ VS [any]:0 DOWN"
 check "the tables are the same" same_table
 for n in d1 d2; do stop $n daemon; done
 # One address defined twice: the servers of both serve.  (A reload of that makes keepalived
-# take the second's servers out and in.)
+# take the second's servers out and in.)  Nobody is told of a server that a file keeps out.  (A
+# reload makes keepalived take it in and out.)
+echo 5 >"$LAB_DIR/closed"
 {
     globals
     service 87 NAT; server 87 10.77.1.22 80; echo '}'
     service 87 NAT; server 87 $SORRY 80; echo '}'
+    printf 'track_file closed {\n file %s/closed\n}\n' "$LAB_DIR"
+    service 88 NAT; followed 88 FILE_CHECK 'track_file closed' 'weight 0'; echo '}'
 } >"$LAB_DIR/lab.conf"
 phase
 PROGRAM=$LAB_DAEMON daemon d1 "$LAB_DIR/lab.conf"

@@ -814,4 +814,16 @@ fn settle_quorum(context: &mut Context, span: Span, service: &mut VirtualServer)
         context.error("hysteresis", span, message);
         service.hysteresis = lowered;
     }
+    let gained = u64::from(service.quorum) + u64::from(service.hysteresis);
+    if service.hysteresis > 0 && gained > u64::from(total) {
+        let consequence = match &service.sorry_server {
+            Some(sorry) => format!("clients are always sent to {}", sorry.address),
+            None => "quorum_up is never run".to_owned(),
+        };
+        let message = format!(
+            "quorum {} and hysteresis {} are above the total weight {total}: without checks that raise weights the quorum is never gained, {consequence}",
+            service.quorum, service.hysteresis
+        );
+        context.warning("hysteresis-above-weight", span, message);
+    }
 }
