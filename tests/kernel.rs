@@ -118,3 +118,8 @@ fn what_the_kernel_refuses_is_told_in_words_and_stops_nothing_else() {
 fn services_servers_and_their_figures_are_shown_over_snmp_as_by_keepalived() {
     scenario("snmp-check");
 }
+
+#[test]
+fn the_data_file_of_services_has_keepalived_s_lines_in_its_order() {
+    scenario("lvs-data");
+}

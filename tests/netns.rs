@@ -164,6 +164,11 @@ fn a_walk_over_snmp_and_its_notifications_are_those_of_keepalived() {
 }
 
 #[test]
+fn the_data_file_of_instances_has_keepalived_s_lines_in_its_order() {
+    scenario("vrrp-data");
+}
+
+#[test]
 fn one_way_cuts_and_a_frozen_master_end_with_one_master() {
     scenario("vrrp-faults");
 }

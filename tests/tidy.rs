@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const PURE: &[&str] = &[
     "src/core/time.rs",
     "src/core/bfd_news.rs",
+    "src/core/data_file.rs",
     "src/core/reconcile.rs",
     "src/core/diagnostics/",
     "src/core/config/preprocess",

@@ -241,7 +241,7 @@ impl<'a> Daemon<'a> {
     ) {
         self.settle();
         if self.options.dump_config {
-            for line in status::data(&self.engine).lines() {
+            for line in status::data(&self.engine, &self.config).lines() {
                 tracing::info!("{line}");
             }
         }
@@ -443,7 +443,7 @@ impl<'a> Daemon<'a> {
     // ---- dump and end
 
     fn data(&self) -> String {
-        status::data(&self.engine)
+        status::data(&self.engine, &self.config)
     }
 
     fn dump(&self) {

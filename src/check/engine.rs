@@ -253,6 +253,12 @@ impl ServerState {
         let wishes = self.checkers.iter().filter_map(|checker| checker.weight);
         wish::weight(self.config.weight, wishes, self.moved_by_files)
     }
+
+    /// The same, which may be below zero, or above what the kernel takes.
+    pub fn effective_weight(&self) -> i64 {
+        let wishes = self.checkers.iter().filter_map(|checker| checker.weight);
+        wish::sum(self.config.weight, wishes, self.moved_by_files)
+    }
 }
 
 /// A service with its servers.
@@ -286,6 +292,11 @@ impl ServiceState {
     fn views_now(&self) -> Vec<ServerView> {
         let view = |server: &ServerState| ServerView { up: server.up, weight: server.weight_now() };
         self.servers.iter().map(view).collect()
+    }
+
+    /// As in FIFOs, mails and the data file: `[group]:0` for the first service of a group.
+    pub fn told_as(&self) -> &str {
+        &self.told_as
     }
 
     /// As in logs.

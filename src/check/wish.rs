@@ -18,12 +18,21 @@ pub fn weight(
     wishes: impl Iterator<Item = Wish> + Clone,
     moved_by_files: i64,
 ) -> u32 {
+    u32::try_from(sum(configured, wishes, moved_by_files).max(0)).unwrap_or(u32::MAX)
+}
+
+/// The same without limits.
+pub fn sum(
+    configured: u32,
+    wishes: impl Iterator<Item = Wish> + Clone,
+    moved_by_files: i64,
+) -> i64 {
     if wishes.clone().any(|wish| wish == Wish::Drain) {
         return 0;
     }
     let base = i64::from(configured);
     let moved: i64 = wishes.map(|wish| wish.of(configured) - base).sum();
-    u32::try_from((base + moved + moved_by_files).max(0)).unwrap_or(u32::MAX)
+    base + moved + moved_by_files
 }
 
 impl Wish {

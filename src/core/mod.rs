@@ -7,6 +7,7 @@
 
 pub mod bfd_news;
 pub mod config;
+pub mod data_file;
 pub mod diagnostics;
 pub mod file_limit;
 pub mod iproute;

@@ -99,7 +99,7 @@ pub fn program_page() -> String {
         ".fi\n.SH SIGNALS\n\
          .TP\n.B SIGHUP\nreads the configuration anew; what differs is changed, and nothing else.\n\
          .TP\n.B SIGTERM\nends it: addresses are given up, services are removed.\n\
-         .TP\n.B SIGUSR1\nwrites its data to /tmp/keepalived.data.\n\
+         .TP\n.B SIGUSR1\nwrites its data to /tmp/keepalived.data and /tmp/keepalived_check.data.\n\
          .TP\n.B SIGUSR2\nwrites its statistics to /tmp/keepalived.stats.\n\
          .SH SEE ALSO\n.BR keepalived.conf (5)\n",
     );

@@ -722,8 +722,7 @@ impl<'a> Daemon<'a> {
     // ---- dumps and the end
 
     fn data(&self) -> String {
-        let scripts = &self.config.vrrp.scripts;
-        status::data(&self.engine, &self.config.global, scripts, runtime::now())
+        status::data(&self.engine, &self.config.global, &self.config.vrrp, runtime::now())
     }
 
     fn dump_data(&self) {

@@ -11,6 +11,7 @@ use steadfast::check::probe::{self, Surroundings};
 use steadfast::check::probes::Probes;
 use steadfast::check::status;
 use steadfast::core::config::compile::compile;
+use steadfast::core::config::model::Config;
 use steadfast::core::config::model::check::Checker;
 use steadfast::core::config::source::SourceSet;
 use steadfast::core::runtime;
@@ -91,7 +92,14 @@ impl Director {
         let table = self.engine.desired();
         let serving = table.values().flat_map(|entry| entry.destinations.values());
         let serving = serving.filter(|found| found.weight > 0).count();
-        Asked { good, took, longest, log, status: status::data(&self.engine), serving }
+        Asked {
+            good,
+            took,
+            longest,
+            log,
+            status: status::data(&self.engine, &Config::default()),
+            serving,
+        }
     }
 
     /// The one probe, until the engine has its result.

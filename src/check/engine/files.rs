@@ -35,6 +35,16 @@ impl ServerState {
 }
 
 impl CheckEngine {
+    /// The number in a file, once it is known.
+    pub fn file(&self, name: &str) -> Option<i64> {
+        self.files.get(name).copied()
+    }
+
+    /// Whether a check lets its server be up, and what it adds to its weight.
+    pub fn file_effect(&self, check: &FileCheck) -> (bool, i64) {
+        self.file(&check.file).map_or((true, 0), |value| effect(check, value))
+    }
+
     /// A file has another number now, or its first one.
     pub(super) fn file_changed(&mut self, name: String, value: i64) {
         if self.files.insert(name, value) == Some(value) {

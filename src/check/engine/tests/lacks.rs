@@ -23,13 +23,16 @@ fn a_server_that_cannot_be_asked_stays_what_it_is_and_is_asked_again_each_second
     // Two of them each second, once their time has come, and one every ten.
     assert!((180..=220).contains(&asked), "{asked}");
     assert!(rig.engine.unasked_probes() > 150);
-    let status = status::data(&rig.engine);
+    let status = status::data(&rig.engine, &crate::core::config::model::Config::default());
     assert_eq!(status.matches("TCP_CHECK: cannot be made: no file is left").count(), 2, "{status}");
     rig.out_of_reach.clear();
     rig.dead.insert(1);
     rig.run(4);
     assert_eq!(rig.weights(), [(2, 1), (3, 1)], "a check that can be made counts at once");
-    assert!(!status::data(&rig.engine).contains("cannot be made"));
+    assert!(
+        !status::data(&rig.engine, &crate::core::config::model::Config::default())
+            .contains("cannot be made")
+    );
 }
 
 #[test]

@@ -297,9 +297,15 @@ fn a_certificate_that_ends_soon_is_told_of_once_a_day_and_takes_no_server_out() 
     assert_eq!(ends(&mut rig, Some(five)), 1);
     assert_eq!(rig.lines, ["Server [10.1.0.1]:tcp:80 of VS [10.0.0.1]:tcp:80: ".to_owned() + five]);
     assert_eq!(ends(&mut rig, Some(five)), 0, "not at each probe");
-    assert!(crate::check::status::data(&rig.engine).contains(five));
+    assert!(
+        crate::check::status::data(&rig.engine, &crate::core::config::model::Config::default())
+            .contains(five)
+    );
     assert_eq!(ends(&mut rig, None), 0);
-    assert!(!crate::check::status::data(&rig.engine).contains(five));
+    assert!(
+        !crate::check::status::data(&rig.engine, &crate::core::config::model::Config::default())
+            .contains(five)
+    );
     assert_eq!(ends(&mut rig, Some(five)), 0, "nor when another url has a good one");
     rig.run(86_400);
     assert_eq!(ends(&mut rig, Some("its certificate ends in 4 days")), 1);
@@ -351,7 +357,8 @@ fn each_certificate_of_several_urls_is_told_of() {
         }
     }
     assert_eq!(told, ["a ends", "b ends"]);
-    let status = crate::check::status::data(&rig.engine);
+    let status =
+        crate::check::status::data(&rig.engine, &crate::core::config::model::Config::default());
     assert!(status.contains("HTTP_GET: a ends") && status.contains("HTTP_GET: b ends"), "{status}");
 }
 
@@ -404,7 +411,10 @@ fn identical_checks_of_one_server_share_probes_and_results() {
     rig.dead.remove(&1);
     rig.run(25);
     assert_eq!(up(&rig), [true; 6]);
-    assert!(crate::check::status::data(&rig.engine).contains("probes saved"));
+    assert!(
+        crate::check::status::data(&rig.engine, &crate::core::config::model::Config::default())
+            .contains("probes saved")
+    );
 }
 
 #[test]
