@@ -215,7 +215,7 @@ impl Node {
         self.begins = now + self.setting.startup_delay;
         self.legacy_before = self.legacy.clone();
         self.heard.fill(None);
-        self.lower.fill(Lower::Since(now));
+        self.lower.fill(Lower::Since(self.begins));
         self.engine = Some(VrrpEngine::new(now, global, vrrp));
         for lan in 0..LANS {
             self.tell_link(now, lan);

@@ -19,7 +19,8 @@ impl VrrpEngine {
             self.remark_unknown(packet);
             return;
         };
-        if self.startup_until.is_some() {
+        // A process that was frozen meanwhile reads before it looks at its timers.
+        if self.startup_until.is_some_and(|until| now < until) {
             return;
         }
         let wall = self.clock.at(now);
