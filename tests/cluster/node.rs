@@ -479,8 +479,10 @@ impl Node {
             self.lower[number] = Lower::Since(now);
         }
         let keeps = if priority == 0 {
-            // Whose skew it is, the last master's interval says: the shorter is the safe guess.
-            plan.skew(router, plan.interval.min(self.setting.interval).min(interval), own)
+            // Whose skew it is, the last master's interval says, which a reload may have halved: the
+            // shorter is the safe guess.
+            let shortest = plan.interval.min(self.setting.interval).min(interval);
+            plan.skew(router, shortest.fraction(1, 2), own)
         } else if priority >= own || never || waits {
             plan.down(router, interval, own)
         } else {

@@ -155,8 +155,10 @@ impl World {
                 continue;
             }
             let missed = self.plan.down(router, setting.interval, 0);
-            if master && (silent > missed || !node.legacy_before.1.contains(&format!("V{number}")))
-            {
+            // A group goes on as one, also one that the file has made meanwhile.
+            let held = |number: usize| node.legacy_before.1.contains(&format!("V{number}"));
+            let grouped = setting.is_grouped() && (0..self.plan.routers.len()).any(held);
+            if master && (silent > missed || !(held(number) || grouped)) {
                 return fail(format!(
                     "node {place} goes on as master of V{number}, silent for {silent} s"
                 ));
