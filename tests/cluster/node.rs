@@ -251,11 +251,16 @@ impl Node {
         }
         let (alive, masters) = self.legacy.clone();
         let instances = self.config.1.instances.iter();
-        let names = instances
+        let names: BTreeSet<String> = instances
             .filter(|instance| masters.contains(&instance.name))
             .filter(|instance| is_still_awaited(instance, now.since(alive)))
             .map(|instance| instance.name.clone())
             .collect();
+        if !names.is_empty() {
+            // Who goes on does not wait for a start.
+            self.begins = now;
+            self.lower.fill(Lower::Since(now));
+        }
         self.tell(now, Input::Resume(names));
     }
 
