@@ -1,4 +1,4 @@
-//! Parts of a configuration that hardly any of many objects has.
+//! Parts that hardly any of many objects has.
 
 use std::cmp::Ordering;
 use std::fmt;

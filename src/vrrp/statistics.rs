@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use super::event::Rejection;
+use crate::core::seldom::{Seldom, Usual};
 use crate::core::time::Interval;
 
 /// Since the start, or since they were cleared.
@@ -20,7 +21,7 @@ pub struct Statistics {
     pub advert_late: u64,
     /// The advert that was sent the longest after its time.
     pub advert_latest: Interval,
-    rare: Option<Box<RareStatistics>>,
+    rare: Seldom<RareStatistics>,
 }
 
 /// What most routers never count: it takes no room until then. Its fields read and change as if they
@@ -75,42 +76,44 @@ pub struct RareStatistics {
     pub checksum_other_form: u64,
 }
 
-static NONE: RareStatistics = RareStatistics {
-    packet_len_err: 0,
-    advert_interval_err: 0,
-    ip_ttl_err: 0,
-    invalid_type_rcvd: 0,
-    addr_list_err: 0,
-    invalid_authtype: 0,
-    authtype_mismatch: 0,
-    auth_failure: 0,
-    auth_ext_missing: 0,
-    auth_ext_malformed: 0,
-    auth_ext_unknown_key: 0,
-    auth_ext_invalid_hmac: 0,
-    auth_ext_stale: 0,
-    auth_ext_replay: 0,
-    pri_zero_rcvd: 0,
-    pri_zero_sent: 0,
-    version_err: 0,
-    checksum_err: 0,
-    source_err: 0,
-    ignored: 0,
-    rivals: 0,
-    rival_adverts: 0,
-    checksum_other_form: 0,
-};
+impl Usual for RareStatistics {
+    const USUAL: &'static Self = &Self {
+        packet_len_err: 0,
+        advert_interval_err: 0,
+        ip_ttl_err: 0,
+        invalid_type_rcvd: 0,
+        addr_list_err: 0,
+        invalid_authtype: 0,
+        authtype_mismatch: 0,
+        auth_failure: 0,
+        auth_ext_missing: 0,
+        auth_ext_malformed: 0,
+        auth_ext_unknown_key: 0,
+        auth_ext_invalid_hmac: 0,
+        auth_ext_stale: 0,
+        auth_ext_replay: 0,
+        pri_zero_rcvd: 0,
+        pri_zero_sent: 0,
+        version_err: 0,
+        checksum_err: 0,
+        source_err: 0,
+        ignored: 0,
+        rivals: 0,
+        rival_adverts: 0,
+        checksum_other_form: 0,
+    };
+}
 
 impl Deref for Statistics {
     type Target = RareStatistics;
     fn deref(&self) -> &RareStatistics {
-        self.rare.as_deref().unwrap_or(&NONE)
+        &self.rare
     }
 }
 
 impl DerefMut for Statistics {
     fn deref_mut(&mut self) -> &mut RareStatistics {
-        self.rare.get_or_insert_default()
+        &mut self.rare
     }
 }
 
@@ -151,7 +154,9 @@ mod tests {
     fn what_is_never_counted_takes_no_room() {
         let mut statistics = Statistics::default();
         statistics.advert_sent += 1;
-        assert_eq!((statistics.source_err, statistics.rare.is_none()), (0, true));
+        assert_eq!(statistics.source_err, 0);
+        let other = Statistics::default();
+        assert!(std::ptr::eq(&raw const *statistics.rare, &raw const *other.rare), "no room");
         statistics.count(Rejection::Source);
         assert_eq!((statistics.source_err, statistics.checksum_err), (1, 0));
         assert!(
