@@ -487,7 +487,8 @@ impl Node {
             // Whose skew it is, the last master's interval says, which a reload may have halved: the
             // shorter is the safe guess.
             let shortest = plan.interval.min(self.setting.interval).min(interval);
-            plan.skew(router, shortest.fraction(1, 2), own)
+            let parts = if plan.is_strict_about_intervals() { 2 } else { 1 };
+            plan.skew(router, shortest.fraction(1, parts), own)
         } else if priority >= own || never || waits {
             plan.down(router, interval, own)
         } else {
