@@ -284,14 +284,7 @@ fn what_a_reload_removes_resigns_before_its_socket_goes() {
 
 #[test]
 fn what_a_frozen_process_finds_after_its_startup_delay_keeps_it_quiet() {
-    let mut global = Global::default();
-    global.vrrp.startup_delay = Interval::from_secs(20);
-    let config =
-        VrrpConfig { instances: vec![Arc::new(instance("V", 100))], ..VrrpConfig::default() };
-    let mut rig = Rig::new(vec![]);
-    rig.engine = VrrpEngine::new(rig.now, global, config);
-    rig.link(LinkState::Up);
-    rig.input(Input::Start);
+    let mut rig = delayed_by_20_s();
     rig.now += Interval::from_secs(22);
     rig.receive(200);
     assert_eq!(rig.time_until(State::Master).as_micros(), 3_609_375);

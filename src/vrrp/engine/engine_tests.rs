@@ -813,8 +813,8 @@ fn group() -> VrrpConfig {
     }
 }
 
-#[test]
-fn v_225_nothing_is_elected_before_the_startup_delay_has_passed() {
+/// Started, with a `vrrp_startup_delay`.
+fn delayed_by_20_s() -> Rig {
     let mut global = Global::default();
     global.vrrp.startup_delay = Interval::from_secs(20);
     let config =
@@ -823,6 +823,12 @@ fn v_225_nothing_is_elected_before_the_startup_delay_has_passed() {
     rig.engine = VrrpEngine::new(rig.now, global, config);
     rig.link(LinkState::Up);
     rig.input(Input::Start);
+    rig
+}
+
+#[test]
+fn v_225_nothing_is_elected_before_the_startup_delay_has_passed() {
+    let mut rig = delayed_by_20_s();
     // It says so: scripts, and readers of FIFOs, wait for their first word.
     assert_eq!((rig.state(), rig.notices.len()), (State::Backup, 1));
     rig.link(LinkState::Down);
