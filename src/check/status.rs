@@ -218,6 +218,7 @@ fn service(text: &mut String, service: &ServiceState, engine: &CheckEngine) {
     let name = if plain { "default forwarding method" } else { "forwarding method" };
     line(text, 3, name, method(config.forwarding));
     sorry(text, service);
+    // A service that is configured is in the table; nothing is written in the middle of a reload.
     line(text, 3, "alive", 1);
     line(text, 3, "quorum_state_up", u8::from(service.quorum));
     line(text, 3, "reloaded", 0);
